@@ -1,0 +1,59 @@
+"""The ASGI application."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.websockets import WebSocket
+
+from api import graphiql
+from api.auth import TokenWatch
+from api.schema import schema
+from api.service import Service
+from api.settings import Settings
+from api.transport import http, websocket
+from domain.bell import Bell
+from domain.live import Feed
+from models.database import connected
+
+
+def create_app(settings: Settings | None = None) -> Starlette:
+    """The application for these settings, by default those of the environment. The database must be migrated."""
+    settings = settings or Settings()
+    feed = Feed(Bell(settings.broadcast_url), settings.poll_seconds)
+    service = Service(schema=schema, settings=settings, feed=feed, tokens=TokenWatch())
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Any]]:
+        async with connected(settings.database_url), feed.running():
+            watching = asyncio.create_task(service.tokens.run())
+            try:
+                yield {"stopping": service.stopping}
+            finally:
+                watching.cancel()
+
+    async def graphql_http(request: Request) -> Response:
+        return await http.handle(request, service)
+
+    async def graphql_websocket(socket: WebSocket) -> None:
+        await websocket.handle(socket, service)
+
+    async def home(request: Request) -> Response:
+        return RedirectResponse("graphql")  # relative: a proxy may have added a prefix
+
+    routes: list[Route | Mount | WebSocketRoute] = [
+        Route("/", home),
+        Route("/graphql", graphql_http, methods=["GET", "POST"]),
+        WebSocketRoute("/graphql", graphql_websocket),
+    ]
+    if settings.graphiql:
+        routes.append(Mount("/graphiql", graphiql.assets()))
+    app = Starlette(routes=routes, lifespan=lifespan, exception_handlers={HTTPException: http.refuse})
+    app.state.service = service
+    return app

@@ -1,0 +1,121 @@
+"""Somebody to watch: a client that places made-up orders through the API, and takes them through their lives."""
+
+import asyncio
+import logging
+import random
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+log = logging.getLogger(__name__)
+
+SAMPLES = 40  # orders that an empty shop is filled with
+MOST_WAITING = 60  # orders that nobody has carried out yet, before no more are placed
+
+CATALOGUE = (
+    ("Merino socks", "SOCK-MER", "14.90"),
+    ("Linen shirt", "SHIRT-LIN", "89.00"),
+    ("Felt hat", "HAT-FELT", "59.00"),
+    ("Coffee beans, 1 kg", "COFFEE-1K", "24.50"),
+    ("Ceramic cup", "CUP-CER", "18.00"),
+    ("Notebook, dotted", "NOTE-DOT", "9.80"),
+    ("Bicycle bell", "BELL-BRASS", "22.00"),
+    ("Rain jacket", "JACKET-RAIN", "149.00"),
+)
+CUSTOMERS = (
+    ("Aline Käser", "Spalenberg 12", "4051", "Basel", "de-CH"),
+    ("Noé Perrin", "Rue de Bourg 7", "1003", "Lausanne", "fr-CH"),
+    ("Giulia Bernasconi", "Via Nassa 3", "6900", "Lugano", "it-CH"),
+    ("Beat Zürcher", "Langstrasse 88", "8004", "Zürich", "de-CH"),
+    ("Mira Öztürk", "Marktgasse 21", "3011", "Bern", "de-CH"),
+    ("Oliver Smith", "Quai du Mont-Blanc 5", "1201", "Genève", "en"),
+)
+CHANNELS = (("web-shop", "ONLINE"), ("marketplace", "MARKETPLACE"), ("store-basel", "POS"))
+
+_WAITING = """query {
+    orders(filter: { status: [PENDING, CONFIRMED, READY_TO_SHIP] }, sort: { direction: ASC }, first: 100) {
+        nodes { id status outstanding { amount } source }
+    }
+}"""
+
+
+@dataclass
+class Traffic:
+    """`url` is the API's, `token` may do everything. What is made up follows from `chance`."""
+
+    url: str
+    token: str
+    chance: random.Random
+
+    async def run(self, seconds_between_steps: float) -> None:
+        """Fills an empty shop, and then takes one step after another for ever."""
+        async with httpx.AsyncClient(headers={"Authorization": f"Bearer {self.token}"}, timeout=30) as client:
+            self._client = client
+            if (await self._ask("query { orderCounts { total } }"))["orderCounts"]["total"] == 0:
+                for _ in range(SAMPLES):
+                    await self._place()
+                for _ in range(SAMPLES * 2):
+                    await self._step()
+            while True:
+                await asyncio.sleep(seconds_between_steps)
+                await self._step()
+
+    async def _ask(self, query: str, variables: dict[str, Any] | None = None) -> dict[str, Any]:
+        response = await self._client.post(self.url, json={"query": query, "variables": variables})
+        answer: dict[str, Any] = response.json()
+        if "errors" in answer:
+            raise RuntimeError(answer["errors"])
+        data: dict[str, Any] = answer["data"]
+        return data
+
+    async def _mutate(self, name: str, given: dict[str, Any]) -> None:
+        input_type = name[0].upper() + name[1:] + "Input!"
+        query = f"mutation ($input: {input_type}) {{ {name}(input: $input) {{ userErrors {{ message }} }} }}"
+        payload = (await self._ask(query, {"input": given}))[name]
+        for refusal in payload["userErrors"]:
+            log.warning("%s was refused: %s", name, refusal["message"])
+
+    async def _step(self) -> None:
+        waiting = (await self._ask(_WAITING))["orders"]["nodes"]
+        if len(waiting) < MOST_WAITING and self.chance.random() < 0.35:
+            await self._place()
+        elif waiting:
+            await self._carry_on(self.chance.choice(waiting))
+
+    async def _place(self) -> None:
+        channel, source = self.chance.choice(CHANNELS)
+        name, street, postal_code, city, locale = self.chance.choice(CUSTOMERS)
+        lines = [
+            {"title": title, "sku": sku, "unitPrice": price, "quantity": self.chance.randint(1, 3)}
+            for title, sku, price in self.chance.sample(CATALOGUE, self.chance.randint(1, 3))
+        ]
+        address = {"name": name, "address1": street, "postalCode": postal_code, "city": city, "countryCode": "CH"}
+        new = {
+            "channel": channel,
+            "source": source,
+            "currency": "CHF",
+            "lines": lines,
+            "customer": {"name": name, "email": f"{name.split()[0].lower()}@example.com"},
+            "shippingAddress": None if source == "POS" else address,
+            "shippingPrice": "0.00" if source == "POS" else "7.00",
+            "locale": locale,
+            "externalReference": f"demo-{self.chance.getrandbits(64):016x}",
+        }
+        await self._mutate("placeOrder", new)
+
+    async def _carry_on(self, order: dict[str, Any]) -> None:
+        about = {"orderId": order["id"]}
+        if float(order["outstanding"]["amount"]) > 0 and self.chance.random() < 0.5:
+            await self._mutate("capturePayment", about)
+        elif order["status"] == "PENDING":
+            if self.chance.random() < 0.08:
+                await self._mutate("cancelOrder", {**about, "reason": "CUSTOMER"})
+            else:
+                await self._mutate("confirmOrder", about)
+        elif order["status"] == "CONFIRMED" and order["source"] != "POS":
+            await self._mutate("markReadyToShip", about)
+        else:
+            number = f"99.{self.chance.randrange(10**8):08d}"
+            tracking = [{"number": number, "carrier": "Swiss Post"}]
+            await self._mutate("markShipped", about if order["source"] == "POS" else {**about, "tracking": tracking})

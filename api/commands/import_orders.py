@@ -1,0 +1,101 @@
+"""Orders from another system's files: `scripts/import-orders`."""
+
+import asyncio
+import sys
+from collections import Counter
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from api.settings import Settings
+from domain.errors import InvalidInput
+from domain.imports import shopify
+from domain.imports.running import Result, import_orders
+from models.database import config, connected, migrate
+
+
+class Format(StrEnum):
+    SHOPIFY = "shopify"
+
+
+def command(
+    file: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE",
+            help="A JSON file: one order, a list of them, or either wrapped in order or orders. - reads stdin.",
+        ),
+    ],
+    channel: Annotated[
+        str,
+        typer.Option(
+            metavar="CODE", help="The sales channel of the orders. It is opened if there is none of this code."
+        ),
+    ],
+    format: Annotated[
+        Format,
+        typer.Option(help="Whose orders they are. shopify: as its REST API and its orders/* webhooks send them."),
+    ] = Format.SHOPIFY,
+    database_url: Annotated[
+        str | None,
+        typer.Option(
+            help="sqlite://PATH or postgres://USER:PASSWORD@HOST/NAME, instead of DATABASE_URL.", show_default=False
+        ),
+    ] = None,
+) -> None:
+    """Import orders with all that has happened to them: payments, refunds, shipments with tracking, cancellations.
+
+    A second run imports nothing twice. Each order is imported whole or not at all; one that cannot be is reported
+    with its place in the file, and the others are imported all the same. Bad orders and warnings go to stderr, the
+    sums to stdout.
+
+    Exit code: 0 if all orders are in, 1 if some failed, 2 if nothing could be imported at all.
+    """
+    try:
+        documents = shopify.read_documents(_content(file))
+    except (OSError, ValueError) as error:
+        _stop(f"{file}: {error}")
+    try:
+        url = database_url or Settings().database_url
+        config(url)
+    except ValueError as error:
+        _stop(str(error))
+    try:
+        counts = asyncio.run(_run(url, channel, documents))
+    except InvalidInput as refusal:
+        _stop(f"--channel {channel}: {refusal.message}")
+    typer.echo(", ".join(f"{counts[result]} {result}" for result in Result))
+    raise typer.Exit(1 if counts[Result.FAILED] else 0)
+
+
+def _content(file: str) -> bytes:
+    return sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+
+
+def _stop(message: str) -> NoReturn:
+    typer.echo(message, err=True)
+    raise typer.Exit(2)
+
+
+async def _run(url: str, channel: str, documents: list[tuple[str, Any]]) -> Counter[Result]:
+    await migrate(url)
+    names = {place: shopify.describe(document) for place, document in documents}
+    counts: Counter[Result] = Counter()
+    async with connected(url):
+        async for outcome in import_orders(channel, documents, shopify.read_order):
+            counts[outcome.result] += 1
+            kind = "failed" if outcome.result is Result.FAILED else "warning"
+            for message in outcome.messages:
+                typer.echo(
+                    f"{' '.join(filter(None, (outcome.place, names[outcome.place])))}: {kind}: {message}", err=True
+                )
+    return counts
+
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+app.command()(command)
+
+if __name__ == "__main__":
+    app(prog_name="import-orders")

@@ -1,0 +1,26 @@
+"""Writes `schema.graphql`, or says whether it is out of date."""
+
+import sys
+
+import typer
+
+from api.schema import schema
+from api.settings import ROOT
+
+PATH = ROOT / "schema.graphql"
+
+
+def text() -> str:
+    return schema.as_str() + "\n"
+
+
+def main(check: bool = typer.Option(False, help="Change nothing; exit with 1 where the file is out of date.")) -> None:
+    """Write the GraphQL schema to schema.graphql."""
+    if not check:
+        PATH.write_text(text(), encoding="utf-8")
+    elif not PATH.exists() or PATH.read_text(encoding="utf-8") != text():
+        sys.exit("schema.graphql is out of date: run scripts/schema and review the change.")
+
+
+if __name__ == "__main__":
+    typer.run(main)

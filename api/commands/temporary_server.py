@@ -1,0 +1,82 @@
+"""A server for the time of one command."""
+
+import asyncio
+import os
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import httpx
+
+from api.commands.client import client_of
+from api.settings import ROOT
+from domain.actors import Scope, system
+from domain.tokens import create_token
+from models.database import connected, migrate
+
+START_SECONDS = 30  # for the server to answer
+
+
+@asynccontextmanager
+async def temporary_server(name: str, scopes: Sequence[Scope]) -> AsyncIterator[tuple[str, str]]:
+    """A server in a process of its own, on a database that is gone afterwards: its URL and a token.
+
+    Raises `RuntimeError` with what the server said where it does not start.
+    """
+    with TemporaryDirectory(prefix=f"orderstream-{name}-") as folder:
+        database_url = f"sqlite://{folder}/{name}.sqlite3"
+        await migrate(database_url)
+        async with connected(database_url):
+            _, token = await create_token(actor=system(f"scripts/{name}"), name=name, scopes=scopes)
+        port = _free_port()
+        with (Path(folder) / "server.log").open("w+b") as log:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "api.commands.serve", "--port", str(port)),
+                cwd=ROOT,
+                env={**os.environ, "DATABASE_URL": database_url, "BROADCAST_URL": "memory://"},
+                stdout=log,
+                stderr=log,
+            )
+            try:
+                url = f"http://127.0.0.1:{port}/graphql"
+                if not await _answers(url, token, process):
+                    log.seek(0)
+                    raise RuntimeError(f"the server did not start:\n{log.read().decode(errors='replace')}")
+                yield url, token
+            finally:
+                await _stop(process)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+async def _answers(url: str, token: str, process: asyncio.subprocess.Process) -> bool:
+    """Waits until the server answers; false where it does not, or has ended."""
+    deadline = time.monotonic() + START_SECONDS
+    async with client_of(url, token) as client:
+        while time.monotonic() < deadline and process.returncode is None:
+            try:
+                await client.ask("{ viewer { name } }")
+            except httpx.TransportError:
+                await asyncio.sleep(0.05)
+            else:
+                return True
+    return False
+
+
+async def _stop(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        process.terminate()
+    try:
+        await asyncio.wait_for(process.wait(), 15)
+    except TimeoutError:
+        process.kill()
+        await process.wait()

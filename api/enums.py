@@ -1,0 +1,231 @@
+"""The enums as partners read them: each value described."""
+
+from enum import Enum
+
+import strawberry
+
+from domain.actors import Scope
+from domain.errors import ErrorCode
+from domain.orders.queries import OrderSortField, SortDirection
+from domain.orders.rules import OrderAction
+from models.enums import (
+    ActorKind,
+    CancelReason,
+    FulfillmentState,
+    FulfillmentStatus,
+    OrderEventType,
+    OrderSource,
+    OrderStatus,
+    PaymentStatus,
+    TransactionKind,
+    TransactionStatus,
+)
+
+__all__ = [
+    "ActorKind",
+    "CancelReason",
+    "ErrorCode",
+    "FulfillmentState",
+    "FulfillmentStatus",
+    "OrderAction",
+    "OrderEventType",
+    "OrderSortField",
+    "OrderSource",
+    "OrderStatus",
+    "PaymentStatus",
+    "Scope",
+    "SortDirection",
+    "TransactionKind",
+    "TransactionStatus",
+]
+
+_MAY_GROW = " More values may be added: treat one that you do not know as unknown."
+
+
+def _describe(vocabulary: type[Enum], description: str, values: dict[str, str], name: str | None = None) -> None:
+    strawberry.enum(vocabulary, description=description + _MAY_GROW, name=name)
+    for value in vocabulary.__strawberry_definition__.values:  # type: ignore[attr-defined]
+        value.description = values[value.name]
+
+
+_describe(
+    OrderStatus,
+    "How far an order has come.",
+    {
+        "PENDING": "It has come in, and nobody has accepted it yet.",
+        "CONFIRMED": "It was accepted.",
+        "READY_TO_SHIP": "It is packed, or can be.",
+        "SHIPPED": "Everything that is due has left.",
+        "CANCELLED": "It will not be carried out.",
+    },
+)
+_describe(
+    PaymentStatus,
+    "How an order stands with its payment. Derived from its transactions.",
+    {
+        "PENDING": "Nothing was paid or authorized.",
+        "AUTHORIZED": "Money was authorized that can be captured.",
+        "PARTIALLY_PAID": "Part of the total was paid.",
+        "PAID": "The whole total was paid.",
+        "PARTIALLY_REFUNDED": "Part of what was paid was given back.",
+        "REFUNDED": "All that was paid was given back.",
+        "VOIDED": "What was authorized was given up, and nothing was paid.",
+    },
+)
+_describe(
+    FulfillmentStatus,
+    "How much of an order has left. Derived from its fulfillments.",
+    {
+        "UNFULFILLED": "Nothing has left.",
+        "PARTIALLY_FULFILLED": "Some units have left.",
+        "FULFILLED": "All units that are due have left.",
+    },
+)
+_describe(
+    FulfillmentState,
+    "How far a fulfillment has come.",
+    {
+        "OPEN": "It is still in the house.",
+        "SHIPPED": "It has left.",
+        "CANCELLED": "It was given up, because the order was cancelled.",
+    },
+)
+_describe(
+    OrderSource,
+    "What kind of place an order was placed in.",
+    {
+        "ONLINE": "A shop on the web.",
+        "POS": "A point of sale: a till.",
+        "MARKETPLACE": "A marketplace.",
+        "MANUAL": "Staff, by hand.",
+    },
+)
+_describe(
+    CancelReason,
+    "Why an order was cancelled.",
+    {
+        "CUSTOMER": "The customer asked for it.",
+        "INVENTORY": "There was not enough in stock.",
+        "FRAUD": "The order was fraudulent.",
+        "DECLINED": "The payment was declined.",
+        "STAFF": "Staff made a mistake.",
+        "OTHER": "Anything else.",
+    },
+)
+_describe(
+    TransactionKind,
+    "What a transaction does.",
+    {
+        "AUTHORIZATION": "Money is reserved, and can be captured.",
+        "CAPTURE": "Money is taken, from an authorization or by hand.",
+        "SALE": "Money was taken at once, or arrived outside a gateway.",
+        "REFUND": "Money is given back.",
+        "VOID": "An authorization is given up.",
+    },
+)
+_describe(
+    TransactionStatus,
+    "What became of a transaction.",
+    {
+        "PENDING": "It is under way.",
+        "SUCCEEDED": "It was carried out.",
+        "FAILED": "It was refused; no money has moved.",
+    },
+)
+_describe(
+    ActorKind,
+    "What kind of caller acted.",
+    {
+        "TOKEN": "A person, shop or partner with an API token.",
+        "AUTOMATION": "A rule that acts by itself.",
+        "CHANNEL": "A sales channel, such as an import of its orders.",
+        "SYSTEM": "An operator's command.",
+    },
+)
+_describe(
+    OrderEventType,
+    "What happened to an order.",
+    {
+        "ORDER_PLACED": "The order came in.",
+        "ORDER_CONFIRMED": "The order was accepted.",
+        "ORDER_CANCELLED": "The order was cancelled.",
+        "ORDER_READY_TO_SHIP": "The order is ready to ship.",
+        "ORDER_SHIPPED": "The last units that were due have left.",
+        "ORDER_ARCHIVED": "The order was put away.",
+        "ORDER_UNARCHIVED": "The order was taken out of the archive.",
+        "FULFILLMENT_OPENED": "A fulfillment was opened; the order's status stayed the same.",
+        "FULFILLMENT_SHIPPED": "A fulfillment has left, and others are still to come.",
+        "TRACKING_ADDED": "A tracking number was added.",
+        "TRACKING_UPDATED": "A tracking number, its carrier or its link was corrected.",
+        "TRACKING_REMOVED": "A tracking number was taken away.",
+        "NOTE_ADDED": "Somebody wrote a note.",
+        "PAYMENT_AUTHORIZED": "Money was authorized.",
+        "PAYMENT_CAPTURED": "Money was captured.",
+        "PAYMENT_RECORDED": "Money arrived outside a gateway, or was taken by the shop.",
+        "PAYMENT_REFUNDED": "Money was given back.",
+        "PAYMENT_VOIDED": "An authorization was given up.",
+    },
+)
+_describe(
+    OrderAction,
+    "Something that can be done with an order.",
+    {
+        "CONFIRM": "confirmOrder",
+        "CANCEL": "cancelOrder",
+        "MARK_READY_TO_SHIP": "markReadyToShip",
+        "MARK_SHIPPED": "markShipped",
+        "ADD_TRACKING": "addTracking",
+        "UPDATE_TRACKING": "updateTracking",
+        "REMOVE_TRACKING": "removeTracking",
+        "ARCHIVE": "archiveOrder",
+        "UNARCHIVE": "unarchiveOrder",
+        "ADD_NOTE": "addOrderNote",
+        "CAPTURE_PAYMENT": "capturePayment",
+        "RECORD_PAYMENT": "recordPayment",
+        "REFUND_PAYMENT": "refundPayment",
+    },
+)
+_describe(
+    ErrorCode,
+    "Why a mutation was refused.",
+    {
+        "NOT_FOUND": "There is no such thing, or it does not exist for this token.",
+        "INVALID_TRANSITION": "The order's status does not allow this step.",
+        "VERSION_CONFLICT": "The order has changed since expectedVersion; currentVersion says to what.",
+        "IDEMPOTENCY_CONFLICT": "The idempotencyKey was used before, with another input.",
+        "DUPLICATE_REFERENCE": "The channel has an order of this externalReference already.",
+        "INVALID_INPUT": "A field's value is not acceptable; field says which.",
+        "NOTHING_TO_SHIP": "All units that are due have left already.",
+        "NOTHING_TO_REFUND": "Nothing was paid that could be given back.",
+        "UNKNOWN_GATEWAY": "The payment was authorized at a gateway that is not set up here.",
+    },
+    name="UserErrorCode",
+)
+_describe(
+    OrderSortField,
+    "What a list of orders is sorted by.",
+    {
+        "PLACED_AT": "When the order was placed.",
+        "UPDATED_AT": "When the order last changed.",
+        "NUMBER": "The order's number.",
+        "TOTAL": "The total in minor units, whatever its currency.",
+    },
+)
+_describe(
+    SortDirection,
+    "Which end of a list comes first.",
+    {"ASC": "The least or the oldest first.", "DESC": "The greatest or the newest first."},
+)
+_describe(
+    Scope,
+    "What a token may do.",
+    {
+        "ORDERS_READ": "Read orders and their events: orders:read.",
+        "ORDERS_WRITE": "Confirm, cancel, archive and annotate orders: orders:write.",
+        "ORDERS_PLACE": "Place orders: orders:place.",
+        "FULFILLMENT_WRITE": "Make ready, ship and track orders: fulfillment:write.",
+        "PAYMENTS_WRITE": "Capture, record and refund payments: payments:write.",
+        "SETTINGS_WRITE": "Change settings: settings:write.",
+        "TOKENS_WRITE": "Manage tokens: tokens:write.",
+    },
+)

@@ -1,0 +1,175 @@
+"""Reading orders. Each resolver says which scope it needs, and reads only what exists for its caller."""
+
+from collections import Counter
+from typing import Annotated, Any
+
+import strawberry
+
+from api import enums, ids
+from api.context import Info
+from api.nodes import Node, PageInfo
+from api.orders.events import OrderEvent, OrderEventConnection
+from api.orders.inputs import OrderEventFilter, OrderFilter, OrderSort, event_filter
+from api.orders.types import (
+    Channel,
+    Fulfillment,
+    FulfillmentStatusCount,
+    Order,
+    OrderConnection,
+    OrderCounts,
+    OrderEdge,
+    OrderStatusCount,
+    PaymentStatusCount,
+)
+from domain import channels, event_log
+from domain.actors import Actor, Scope
+from domain.orders import queries
+
+
+def _argument(description: str) -> Any:
+    return strawberry.argument(description=description)
+
+
+Id = Annotated[strawberry.ID, _argument("Its id.")]
+After = Annotated[str | None, _argument("The cursor after which the page begins.")]
+First = Annotated[int | None, _argument("How many: 1 to 100; by default 50.")]
+Filter = Annotated[OrderFilter | None, _argument("Which orders; by default all.")]
+EventFilterArgument = Annotated[OrderEventFilter | None, _argument("Which events; by default all.")]
+
+
+@strawberry.type(description="Whose token this is.")
+class Viewer:
+    name: str = strawberry.field(description="The token's name.")
+    scopes: list[enums.Scope] = strawberry.field(description="What it may do.")
+    channels: list[Channel] = strawberry.field(description="The channels that exist for it.")
+    all_channels: bool = strawberry.field(description="Whether it is good for every channel, also for later ones.")
+
+
+def _counts(counts: Counter[Any], vocabulary: Any, counted: Any) -> list[Any]:
+    return [counted(status=status, count=counts[status]) for status in vocabulary]
+
+
+async def order_counts(actor: Actor, wanted: OrderFilter | None) -> OrderCounts:
+    """The counts of the orders that exist for the actor. Raises `InvalidInput`."""
+    counts = await queries.count_orders(actor, wanted.to_domain() if wanted else None)
+    return OrderCounts(
+        total=counts.total,
+        archived=counts.archived,
+        by_status=_counts(counts.by_status, enums.OrderStatus, OrderStatusCount),
+        by_payment_status=_counts(counts.by_payment_status, enums.PaymentStatus, PaymentStatusCount),
+        by_fulfillment_status=_counts(counts.by_fulfillment_status, enums.FulfillmentStatus, FulfillmentStatusCount),
+    )
+
+
+async def find_node(actor: Actor, global_id: str) -> Node | None:
+    """What has this id, if it exists for the actor. Raises `InvalidInput` for what is no id."""
+    type_name, key = ids.split(global_id, "id")
+    row: Any
+    match type_name:
+        case "Order":
+            row = await queries.get_order(actor, ids.parse_key(key, "id"))
+            return Order.of(row) if row else None
+        case "OrderEvent":
+            row = await event_log.find(actor, ids.parse_position(key, "id"))
+            return OrderEvent.of(row) if row else None
+        case "Fulfillment":
+            row = await queries.get_fulfillment(actor, ids.parse_key(key, "id"))
+            return Fulfillment.of(row) if row else None
+        case "Channel":
+            row = await queries.get_channel(actor, ids.parse_key(key, "id"))
+            return Channel.of(row) if row else None
+    return None
+
+
+@strawberry.type(description="Everything that can be read.")
+class OrderQueries:
+    @strawberry.field(description="Anything that has a global id: an order, event, fulfillment or channel.")
+    async def node(self, info: Info, id: Id) -> Node | None:
+        return await find_node(info.context.require(Scope.ORDERS_READ), id)
+
+    @strawberry.field(description="The order with this id.")
+    async def order(self, info: Info, id: Id) -> Order | None:
+        actor = info.context.require(Scope.ORDERS_READ)
+        row = await queries.get_order(actor, ids.decode("Order", id, "id"))
+        return Order.of(row) if row else None
+
+    @strawberry.field(description="The order with this number.")
+    async def order_by_number(
+        self, info: Info, number: Annotated[str, _argument("The number, with or without a leading #.")]
+    ) -> Order | None:
+        row = await queries.get_order_by_number(info.context.require(Scope.ORDERS_READ), number)
+        return Order.of(row) if row else None
+
+    @strawberry.field(description="The order that a channel knows by this key.")
+    async def order_by_reference(
+        self,
+        info: Info,
+        channel: Annotated[str, _argument("The channel's code.")],
+        external_reference: Annotated[str, _argument("The channel's own key.")],
+    ) -> Order | None:
+        actor = info.context.require(Scope.ORDERS_READ)
+        row = await queries.get_order_by_reference(actor, channel, external_reference)
+        return Order.of(row) if row else None
+
+    @strawberry.field(description="A page of the orders that the filter and the search text mean, newest first.")
+    async def orders(
+        self,
+        info: Info,
+        filter: Filter = None,
+        search: Annotated[
+            str | None,
+            _argument(
+                "The beginning of a number, external reference, SKU, tracking number, or the customer's name or e-mail"
+                " as the order was placed with it. Case does not matter."
+            ),
+        ] = None,
+        sort: Annotated[OrderSort | None, _argument("How the list is sorted.")] = None,
+        first: First = None,
+        after: After = None,
+        last: Annotated[int | None, _argument("How many, from the end: 1 to 100.")] = None,
+        before: Annotated[str | None, _argument("The cursor before which the page ends.")] = None,
+    ) -> OrderConnection:
+        page = await queries.list_orders(
+            info.context.require(Scope.ORDERS_READ),
+            wanted=filter.to_domain() if filter else None,
+            search=search,
+            sort=queries.OrderSort(sort.field, sort.direction) if sort else None,
+            request=queries.PageRequest(first=first, after=after, last=last, before=before),
+        )
+        edges = [OrderEdge(node=Order.of(row), cursor=page.cursor(row)) for row in page.orders]
+        return OrderConnection(
+            edges=edges,
+            nodes=[edge.node for edge in edges],
+            page_info=PageInfo(
+                has_next_page=page.has_next_page,
+                has_previous_page=page.has_previous_page,
+                start_cursor=edges[0].cursor if edges else None,
+                end_cursor=edges[-1].cursor if edges else None,
+            ),
+        )
+
+    @strawberry.field(description="How many orders there are, along each axis: for the tabs of a dashboard.")
+    async def order_counts(self, info: Info, filter: Filter = None) -> OrderCounts:
+        return await order_counts(info.context.require(Scope.ORDERS_READ), filter)
+
+    @strawberry.field(description="What has happened to orders, oldest first.")
+    async def order_events(
+        self, info: Info, filter: EventFilterArgument = None, first: First = None, after: After = None
+    ) -> OrderEventConnection:
+        wanted = await event_filter(info.context.require(Scope.ORDERS_READ), filter)
+        return await OrderEventConnection.page(wanted, first, after)
+
+    @strawberry.field(description="The channels that exist for this token.")
+    async def channels(self, info: Info) -> list[Channel]:
+        actor = info.context.require(Scope.ORDERS_READ)
+        return [Channel.of(row) for row in await channels.list_channels(actor)]
+
+    @strawberry.field(description="Whose token this is; needs no scope.")
+    async def viewer(self, info: Info) -> Viewer:
+        actor = info.context.actor
+        return Viewer(
+            name=actor.name,
+            scopes=sorted(actor.scopes),
+            channels=[Channel.of(row) for row in await channels.list_channels(actor)],
+            all_channels=actor.channel_ids is None,
+        )

@@ -1,0 +1,71 @@
+"""What is told live. Each subscription says which scope it needs."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Annotated
+
+import strawberry
+
+from api.context import Info
+from api.loaders import Loaders
+from api.orders.events import OrderEvent
+from api.orders.inputs import OrderEventFilter, event_filter
+from api.orders.queries import EventFilterArgument, Filter, order_counts
+from api.orders.types import OrderCounts
+from domain.actors import Scope
+from domain.event_log import EventFilter
+
+COUNTS_SECONDS = 1.0  # at most one count in this time
+
+After = Annotated[
+    str | None,
+    strawberry.argument(
+        description="The cursor of the last event that was seen: those since come first. Without it, the next event."
+    ),
+]
+
+
+async def _events(
+    info: Info, given: OrderEventFilter | None, after: str | None, *, status_changes_only: bool
+) -> AsyncGenerator[OrderEvent, None]:
+    actor = info.context.require(Scope.ORDERS_READ)
+    wanted = await event_filter(actor, given, status_changes_only=status_changes_only)
+    async with aclosing(info.context.feed.follow(wanted, after)) as rows:
+        async for row in rows:
+            info.context.loaders = Loaders()  # what was loaded for the last event may have changed since
+            yield OrderEvent.of(row)
+
+
+@strawberry.type(description="Everything that can be followed live, without gaps: resume with after.")
+class OrderSubscriptions:
+    @strawberry.subscription(description="Changes of one of the three statuses, or of the archive flag.")
+    async def order_status_changed(
+        self, info: Info, filter: EventFilterArgument = None, after: After = None
+    ) -> AsyncGenerator[OrderEvent, None]:
+        async with aclosing(_events(info, filter, after, status_changes_only=True)) as events:
+            async for event in events:
+                yield event
+
+    @strawberry.subscription(description="Everything that happens to orders.")
+    async def order_events(
+        self, info: Info, filter: EventFilterArgument = None, after: After = None
+    ) -> AsyncGenerator[OrderEvent, None]:
+        async with aclosing(_events(info, filter, after, status_changes_only=False)) as events:
+            async for event in events:
+                yield event
+
+    @strawberry.subscription(description="The counts now, and whenever they change: at most one a second.")
+    async def order_counts_changed(self, info: Info, filter: Filter = None) -> AsyncGenerator[OrderCounts, None]:
+        actor = info.context.require(Scope.ORDERS_READ)
+        wanted = EventFilter(visible_channel_ids=actor.channel_ids)
+        with info.context.feed.watching(wanted) as changed:
+            last = None
+            while True:
+                changed.clear()
+                counts = await order_counts(actor, filter)
+                if counts != last:
+                    last = counts
+                    yield counts
+                await asyncio.sleep(COUNTS_SECONDS)  # counting is dear: also for events that change no count
+                await changed.wait()

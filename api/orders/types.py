@@ -1,0 +1,401 @@
+"""Orders and their parts as GraphQL shows them.
+
+Each type is plain: its fields are a row's columns, functions of them, or lists that are loaded for all orders of an
+answer at once.
+"""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Annotated, Self
+
+import strawberry
+from strawberry import Private
+
+import models
+from api import enums, ids
+from api.context import Info
+from api.nodes import Node, PageInfo
+from domain import money
+from domain.orders import rules
+from domain.payments.ledger import foreign_gateways, open_authorizations
+from models.enums import AddressKind
+
+if TYPE_CHECKING:
+    from api.orders.events import OrderEventConnection
+
+field = strawberry.field
+
+
+@strawberry.type(description="An amount of money.")
+class Money:
+    amount: Decimal = field(description="The amount, with as many decimals as the currency has.")
+    currency_code: str = field(description="The currency's code (ISO 4217).")
+
+    @classmethod
+    def of(cls, minor: int, currency: str) -> Self:
+        return cls(amount=money.to_decimal(minor, currency), currency_code=currency)
+
+
+@strawberry.type(description="Where orders come from: a web shop, a marketplace, a till.")
+class Channel(Node):
+    code: str = field(description="The name by which programs know it.")
+    name: str = field(description="The name by which people know it.")
+
+    @classmethod
+    def of(cls, row: models.Channel) -> Self:
+        return cls(id=ids.encode("Channel", row.id), code=row.code, name=row.name)
+
+
+@strawberry.type(description="Who bought, as the order's channel knows them.")
+class Customer:
+    id: strawberry.ID = field(description="An opaque id.")
+    email: str | None = field(description="E-mail address, in lower case.")
+    name: str | None = field(description="Full name.")
+    phone: str | None = field(description="Telephone number as it was given.")
+
+    @classmethod
+    def of(cls, row: models.Customer) -> Self:
+        return cls(id=ids.encode("Customer", row.id), email=row.email, name=row.name, phone=row.phone)
+
+
+@strawberry.type(description="A postal address as it was given with the order.")
+class Address:
+    name: str | None = field(description="The person's name.")
+    company: str | None = field(description="The company's name.")
+    address1: str | None = field(description="Street and number.")
+    address2: str | None = field(description="What else the address needs.")
+    postal_code: str | None = field(description="Postal code.")
+    city: str | None = field(description="Town.")
+    province: str | None = field(description="State, canton or province.")
+    country_code: str | None = field(description="The country's code (ISO 3166-1 alpha-2).")
+    phone: str | None = field(description="Telephone number for the delivery.")
+
+    @classmethod
+    def of(cls, row: models.Address) -> Self:
+        return cls(
+            name=row.name,
+            company=row.company,
+            address1=row.address1,
+            address2=row.address2,
+            postal_code=row.postal_code,
+            city=row.city,
+            province=row.province,
+            country_code=row.country_code,
+            phone=row.phone,
+        )
+
+
+@strawberry.type(description="A position of an order.")
+class OrderLine:
+    id: strawberry.ID = field(description="An opaque id.")
+    sku: str | None = field(description="Stock-keeping unit.")
+    title: str = field(description="What was bought.")
+    variant_title: str | None = field(description="Which variant of it.")
+    quantity: int = field(description="Units ordered.")
+    unit_price: Money = field(description="The price of one unit before discounts.")
+    discount_total: Money = field(description="The discount on all units of the line.")
+    tax_total: Money = field(description="The tax on all units of the line, where it is known by line.")
+    total: Money = field(description="What the line costs after its discount.")
+    requires_shipping: bool = field(description="Whether it has to be sent.")
+    removed_quantity: int = field(description="Units that were taken out of the order and will not ship.")
+    fulfillable_quantity: int = field(description="Units that are due and not in any fulfillment yet.")
+    shipped_quantity: int = field(description="Units that have left.")
+
+    @classmethod
+    def of(cls, row: models.OrderLine, currency: str) -> Self:
+        return cls(
+            id=ids.encode("OrderLine", row.id),
+            sku=row.sku,
+            title=row.title,
+            variant_title=row.variant_title,
+            quantity=row.quantity,
+            unit_price=Money.of(row.unit_price, currency),
+            discount_total=Money.of(row.discount_total, currency),
+            tax_total=Money.of(row.tax_total, currency),
+            total=Money.of(row.total, currency),
+            requires_shipping=row.requires_shipping,
+            removed_quantity=row.removed_quantity,
+            fulfillable_quantity=row.fulfillable_quantity,
+            shipped_quantity=row.shipped_quantity,
+        )
+
+
+@strawberry.type(description="A movement of money for an order, or a promise of one.")
+class Transaction:
+    id: strawberry.ID = field(description="An opaque id.")
+    kind: enums.TransactionKind = field(description="What it does.")
+    status: enums.TransactionStatus = field(description="What became of it.")
+    amount: Money = field(description="How much.")
+    gateway: str = field(description="Who moved the money; manual for money that is handled outside.")
+    reference: str | None = field(description="The gateway's or the payer's reference.")
+    parent_id: strawberry.ID | None = field(
+        description="The id of the authorization that this captures from or gives up."
+    )
+    processed_at: datetime = field(description="When it was carried out.")
+
+    @classmethod
+    def of(cls, row: models.Transaction, currency: str) -> Self:
+        return cls(
+            id=ids.encode("Transaction", row.id),
+            kind=row.kind,
+            status=row.status,
+            amount=Money.of(row.amount, currency),
+            gateway=row.gateway,
+            reference=row.reference,
+            parent_id=ids.encode("Transaction", row.parent_id) if row.parent_id else None,
+            processed_at=row.processed_at,
+        )
+
+
+@strawberry.type(description="A carrier's number by which a parcel can be followed.")
+class Tracking:
+    id: strawberry.ID = field(description="An opaque id.")
+    number: str = field(description="The tracking number.")
+    carrier: str | None = field(description="The carrier's name.")
+    url: str | None = field(description="Where the parcel can be followed.")
+    fulfillment_id: strawberry.ID = field(description="The id of the fulfillment that it belongs to.")
+    created_at: datetime = field(description="When it was added.")
+    updated_at: datetime = field(description="When it was last corrected.")
+
+    @classmethod
+    def of(cls, row: models.Tracking) -> Self:
+        return cls(
+            id=ids.encode("Tracking", row.id),
+            number=row.number,
+            carrier=row.carrier,
+            url=row.url,
+            fulfillment_id=ids.encode("Fulfillment", row.fulfillment_id),
+            created_at=row.created_at,
+            updated_at=row.updated_at,
+        )
+
+
+@strawberry.type(description="Units of one line in a fulfillment.")
+class FulfillmentLine:
+    quantity: int = field(description="How many units of the line.")
+    line: OrderLine = field(description="The order's line.")
+
+
+@strawberry.type(description="Units of an order that leave together, in one parcel or several.")
+class Fulfillment(Node):
+    row: Private[models.Fulfillment]
+    state: enums.FulfillmentState = field(description="How far it has come.")
+    created_at: datetime = field(description="When it was opened.")
+    shipped_at: datetime | None = field(description="When it left.")
+
+    @classmethod
+    def of(cls, row: models.Fulfillment) -> Self:
+        return cls(
+            id=ids.encode("Fulfillment", row.id),
+            row=row,
+            state=row.state,
+            created_at=row.created_at,
+            shipped_at=row.shipped_at,
+        )
+
+    @field(description="What is in it.")
+    async def lines(self, info: Info) -> list[FulfillmentLine]:
+        loaders = info.context.loaders
+        order = await loaders.orders.load(self.row.order_id)
+        rows = await loaders.fulfillment_lines.load(self.row.order_id)
+        return [
+            FulfillmentLine(quantity=row.quantity, line=OrderLine.of(row.order_line, order.currency))
+            for row in rows
+            if row.fulfillment_id == self.row.id
+        ]
+
+    @field(description="Its tracking numbers, oldest first.")
+    async def tracking(self, info: Info) -> list[Tracking]:
+        rows = await info.context.loaders.tracking.load(self.row.order_id)
+        return [Tracking.of(row) for row in rows if row.fulfillment_id == self.row.id]
+
+
+@strawberry.type(description="Something that can be done with the order now, or why it cannot.")
+class AvailableAction:
+    action: enums.OrderAction = field(description="What would be done.")
+    available: bool = field(description="Whether it can be done now.")
+    reason: str | None = field(description="Why it cannot.")
+
+
+@strawberry.type(description="An order.")
+class Order(Node):
+    row: Private[models.Order]
+    number: str = field(description="The number by which people know it; unique among all channels.")
+    version: int = field(description="How many events it has; goes up with every change. See expectedVersion.")
+    source: enums.OrderSource = field(description="What kind of place it was placed in.")
+    external_reference: str | None = field(description="The channel's own key for it; unique within the channel.")
+    external_number: str | None = field(description="The number that the channel shows to its customer, such as #1001.")
+    status: enums.OrderStatus = field(description="How far it has come.")
+    payment_status: enums.PaymentStatus = field(description="How it stands with its payment.")
+    fulfillment_status: enums.FulfillmentStatus = field(description="How much of it has left.")
+    placed_at: datetime = field(description="When it was placed.")
+    updated_at: datetime = field(description="When it last changed.")
+    confirmed_at: datetime | None = field(description="When it was accepted.")
+    shipped_at: datetime | None = field(description="When the last units left.")
+    cancelled_at: datetime | None = field(description="When it was cancelled.")
+    cancel_reason: enums.CancelReason | None = field(description="Why it was cancelled.")
+    archived_at: datetime | None = field(description="When it was put away; null unless it is in the archive.")
+    locale: str | None = field(description="The customer's language (BCP 47), such as de-CH.")
+    subtotal: Money = field(description="What the lines cost after all discounts.")
+    discount_total: Money = field(description="All discounts; they are in the subtotal already.")
+    shipping_total: Money = field(description="What the shipping costs.")
+    tax_total: Money = field(description="All taxes.")
+    taxes_included: bool = field(description="Whether the prices contain the taxes.")
+    total: Money = field(description="What the customer pays.")
+    paid_total: Money = field(description="What was paid, before refunds.")
+    refunded_total: Money = field(description="What was given back.")
+    outstanding: Money = field(description="What is still to be paid; nothing once the order is cancelled.")
+    note: str | None = field(description="What the customer or staff wrote.")
+
+    @classmethod
+    def of(cls, row: models.Order) -> Self:
+        return cls(
+            id=ids.encode("Order", row.id),
+            row=row,
+            number=str(row.number),
+            version=row.version,
+            source=row.source,
+            external_reference=row.external_reference,
+            external_number=row.external_number,
+            status=row.status,
+            payment_status=row.payment_status,
+            fulfillment_status=row.fulfillment_status,
+            placed_at=row.placed_at,
+            updated_at=row.updated_at,
+            confirmed_at=row.confirmed_at,
+            shipped_at=row.shipped_at,
+            cancelled_at=row.cancelled_at,
+            cancel_reason=row.cancel_reason,
+            archived_at=row.archived_at,
+            locale=row.locale,
+            subtotal=Money.of(row.subtotal, row.currency),
+            discount_total=Money.of(row.discount_total, row.currency),
+            shipping_total=Money.of(row.shipping_total, row.currency),
+            tax_total=Money.of(row.tax_total, row.currency),
+            taxes_included=row.taxes_included,
+            total=Money.of(row.total, row.currency),
+            paid_total=Money.of(row.paid_total, row.currency),
+            refunded_total=Money.of(row.refunded_total, row.currency),
+            outstanding=Money.of(row.outstanding, row.currency),
+            note=row.note,
+        )
+
+    @field(description="Where it came from.")
+    async def channel(self, info: Info) -> Channel:
+        return Channel.of(await info.context.loaders.channels.load(self.row.channel_id))
+
+    @field(description="Who bought.")
+    async def customer(self, info: Info) -> Customer | None:
+        if self.row.customer_id is None:
+            return None
+        return Customer.of(await info.context.loaders.customers.load(self.row.customer_id))
+
+    @field(description="Where it goes; null where nothing is sent, as at a point of sale.")
+    async def shipping_address(self, info: Info) -> Address | None:
+        return await self._address(info, AddressKind.SHIPPING)
+
+    @field(description="Who is billed.")
+    async def billing_address(self, info: Info) -> Address | None:
+        return await self._address(info, AddressKind.BILLING)
+
+    async def _address(self, info: Info, kind: AddressKind) -> Address | None:
+        rows = await info.context.loaders.addresses.load(self.row.id)
+        return next((Address.of(row) for row in rows if row.kind is kind), None)
+
+    @field(description="What was bought.")
+    async def lines(self, info: Info) -> list[OrderLine]:
+        rows = await info.context.loaders.lines.load(self.row.id)
+        return [OrderLine.of(row, self.row.currency) for row in rows]
+
+    @field(description="Its payments and what became of them, oldest first.")
+    async def transactions(self, info: Info) -> list[Transaction]:
+        rows = await info.context.loaders.transactions.load(self.row.id)
+        return [Transaction.of(row, self.row.currency) for row in rows]
+
+    @field(description="Its fulfillments, oldest first.")
+    async def fulfillments(self, info: Info) -> list[Fulfillment]:
+        loaders = info.context.loaders
+        loaders.orders.prime(self.row.id, self.row)  # their lines need its currency
+        return [Fulfillment.of(row) for row in await loaders.fulfillments.load(self.row.id)]
+
+    @field(description="The tracking numbers of all its fulfillments, oldest first.")
+    async def tracking(self, info: Info) -> list[Tracking]:
+        return [Tracking.of(row) for row in await info.context.loaders.tracking.load(self.row.id)]
+
+    @field(description="Words by which it can be found, in alphabetical order.")
+    async def tags(self, info: Info) -> list[str]:
+        return [row.tag for row in await info.context.loaders.tags.load(self.row.id)]
+
+    @field(description="What can be done with it now, and for what cannot, why not.")
+    async def available_actions(self, info: Info) -> list[AvailableAction]:
+        loaders, row = info.context.loaders, self.row
+        lines = await loaders.lines.load(row.id)
+        due = sum(line.quantity - line.removed_quantity - line.shipped_quantity for line in lines)
+        fulfillable = sum(line.fulfillable_quantity for line in lines)
+        authorizations = open_authorizations(await loaders.transactions.load(row.id))
+        situation = rules.Situation(
+            status=row.status,
+            archived=row.archived_at is not None,
+            outstanding=row.outstanding,
+            refundable=row.paid_total - row.refunded_total,
+            fulfillable_units=fulfillable,
+            open_units=due - fulfillable,
+            tracking_numbers=len(await loaders.tracking.load(row.id)),
+            foreign_gateways=foreign_gateways(authorizations),
+        )
+        return [
+            AvailableAction(action=each.action, available=each.available, reason=each.reason)
+            for each in rules.available_actions(situation)
+        ]
+
+    @field(description="Its timeline, oldest first.")
+    async def events(
+        self,
+        info: Info,
+        first: Annotated[int | None, strawberry.argument(description="How many: 1 to 100; by default 50.")] = None,
+        after: Annotated[str | None, strawberry.argument(description="The cursor after which to begin.")] = None,
+    ) -> Annotated["OrderEventConnection", strawberry.lazy("api.orders.events")]:
+        from api.orders.events import OrderEventConnection
+
+        info.context.loaders.orders.prime(self.row.id, self.row)  # what the events' `order` would load
+        return await OrderEventConnection.timeline(self.row, info.context.loaders, first, after)
+
+
+@strawberry.type(description="An order in a list.")
+class OrderEdge:
+    node: Order = field(description="The order.")
+    cursor: str = field(description="Its place in the list, for after and before.")
+
+
+@strawberry.type(description="A page of a list of orders.")
+class OrderConnection:
+    edges: list[OrderEdge] = field(description="The orders with their cursors.")
+    nodes: list[Order] = field(description="The orders.")
+    page_info: PageInfo = field(description="Where the page lies in the list.")
+
+
+@strawberry.type(description="How many orders have a status.")
+class OrderStatusCount:
+    status: enums.OrderStatus = field(description="The status.")
+    count: int = field(description="How many orders have it.")
+
+
+@strawberry.type(description="How many orders have a payment status.")
+class PaymentStatusCount:
+    status: enums.PaymentStatus = field(description="The payment status.")
+    count: int = field(description="How many orders have it.")
+
+
+@strawberry.type(description="How many orders have a fulfillment status.")
+class FulfillmentStatusCount:
+    status: enums.FulfillmentStatus = field(description="The fulfillment status.")
+    count: int = field(description="How many orders have it.")
+
+
+@strawberry.type(description="How many orders there are, along each axis.")
+class OrderCounts:
+    total: int = field(description="All orders that the filter means.")
+    archived: int = field(description="How many of them are in the archive.")
+    by_status: list[OrderStatusCount] = field(description="By status; each status once, also those of no order.")
+    by_payment_status: list[PaymentStatusCount] = field(description="By payment status; each once.")
+    by_fulfillment_status: list[FulfillmentStatusCount] = field(description="By fulfillment status; each once.")

@@ -1,0 +1,171 @@
+"""GraphQL over HTTP (https://graphql.github.io/graphql-over-http/draft/)."""
+
+from typing import Any
+
+import orjson
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.requests import Request as HTTPRequest
+from starlette.responses import Response
+from strawberry.types.graphql import OperationType
+
+from api.auth import InvalidToken, actor_of
+from api.context import Context
+from api.execution import (
+    ANY,
+    FOLLOWING,
+    ONE_ANSWER,
+    READING,
+    Answer,
+    MalformedRequest,
+    OperationNotAllowed,
+    Request,
+    execute,
+    fault,
+    parse_request,
+    refusal,
+    stream,
+)
+from api.graphiql import page as graphiql_page
+from api.service import Service
+from api.transport.negotiation import best_match
+from api.transport.sse import EVENT_STREAM, EventStream
+from domain.actors import Actor
+
+JSON = "application/json"
+GRAPHQL_JSON = "application/graphql-response+json"
+HTML = "text/html"
+
+
+class _Refused(Exception):
+    """The request is answered with this status and message, and nothing is executed."""
+
+    def __init__(
+        self, status: int, message: str, code: str = "BAD_USER_INPUT", headers: dict[str, str] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.answer = refusal(message, code)
+        self.headers = headers
+
+
+async def handle(request: HTTPRequest, service: Service) -> Response:
+    """One GraphQL request."""
+    accept = request.headers.get("accept")
+    if _wants_graphiql(request, accept, service):
+        return graphiql_page()
+    media_type = _media_type(accept)
+    try:
+        if media_type is None:
+            raise _Refused(406, f"This answers in {GRAPHQL_JSON}, {JSON} or {EVENT_STREAM}.")
+        actor = await _authenticate(request)
+        operation = await _read(request, service.settings.max_body_bytes)
+        if media_type == EVENT_STREAM:
+            return _stream(request, operation, actor, service)
+        try:
+            allowed = READING if request.method == "GET" else ONE_ANSWER
+            answer = await execute(service.schema, operation, Context(actor, service.feed), allowed)
+        except OperationNotAllowed as error:
+            if error.kind is OperationType.SUBSCRIPTION and EVENT_STREAM in (accept or ""):
+                return _stream(request, operation, actor, service)
+            raise _not_allowed(error) from error
+    except _Refused as refused:
+        return _response(refused.answer, refused.status, media_type, refused.headers)
+    except Exception as error:
+        return _response(Answer({"errors": [fault(error, request.url.path)]}, executed=False), 500, media_type)
+    return _response(answer, _status(answer, media_type), media_type)
+
+
+async def refuse(request: HTTPRequest, error: Exception) -> Response:
+    """What is answered where no route, or no method of it, is meant."""
+    assert isinstance(error, HTTPException)
+    return _response(refusal(error.detail), error.status_code, JSON, dict(error.headers or {}))
+
+
+def _wants_graphiql(request: HTTPRequest, accept: str | None, service: Service) -> bool:
+    return (
+        request.method == "GET"
+        and service.settings.graphiql
+        and "query" not in request.query_params
+        and accept is not None
+        and best_match(accept, (JSON, HTML)) == HTML
+    )
+
+
+def _media_type(accept: str | None) -> str | None:
+    """The newer media type is for those who know it; all others get plain JSON."""
+    offers = (GRAPHQL_JSON, JSON, EVENT_STREAM) if GRAPHQL_JSON in (accept or "") else (JSON, EVENT_STREAM)
+    return best_match(accept, offers)
+
+
+def _stream(request: HTTPRequest, operation: Request, actor: Actor | None, service: Service) -> EventStream:
+    allowed = FOLLOWING if request.method == "GET" else ANY
+    answers = stream(service.schema, operation, Context(actor, service.feed), allowed)
+    return EventStream(answers, actor, service)
+
+
+def _not_allowed(error: OperationNotAllowed) -> _Refused:
+    if error.kind is OperationType.SUBSCRIPTION:
+        return _Refused(400, f"A subscription is answered over WebSocket, or with Accept: {EVENT_STREAM}.")
+    return _Refused(405, f"Send a {error.kind.value} with POST.", headers={"Allow": "POST"})
+
+
+def _status(answer: Answer, media_type: str) -> int:
+    """With the newer media type, a document that was not executed is the client's error; the older one has 200."""
+    return 400 if media_type == GRAPHQL_JSON and not answer.executed else 200
+
+
+def _response(answer: Answer, status: int, media_type: str | None, headers: dict[str, str] | None = None) -> Response:
+    media_type = GRAPHQL_JSON if media_type == GRAPHQL_JSON else JSON
+    return Response(answer.as_json(), status, headers, media_type=f"{media_type}; charset=utf-8")
+
+
+async def _authenticate(request: HTTPRequest) -> Actor | None:
+    try:
+        return await actor_of(request.headers.get("authorization"))
+    except InvalidToken as error:
+        raise _Refused(401, str(error), "UNAUTHENTICATED", {"WWW-Authenticate": "Bearer"}) from error
+
+
+async def _read(request: HTTPRequest, most_bytes: int) -> Request:
+    if request.method not in ("GET", "POST"):  # Starlette routes HEAD as GET
+        raise _Refused(405, "Use GET or POST.", headers={"Allow": "GET, POST"})
+    payload = _parameters(request) if request.method == "GET" else await _body(request, most_bytes)
+    if isinstance(payload, list):
+        raise _Refused(400, "Batches are not supported: send one request at a time.")
+    try:
+        return parse_request(payload)
+    except MalformedRequest as error:
+        raise _Refused(400, str(error)) from error
+
+
+def _parameters(request: HTTPRequest) -> dict[str, Any]:
+    parameters: dict[str, Any] = dict(request.query_params)
+    for name in ("variables", "extensions"):
+        if name in parameters:
+            parameters[name] = _json(parameters[name], f"The parameter {name}") if parameters[name] else None
+    return parameters
+
+
+async def _body(request: HTTPRequest, most_bytes: int) -> Any:
+    media_type, _, parameters = request.headers.get("content-type", "").lower().partition(";")
+    if media_type.strip() != JSON:
+        raise _Refused(415, f"Send {JSON}.")
+    if "charset" in parameters and "utf-8" not in parameters and "utf8" not in parameters:
+        raise _Refused(415, "Send UTF-8.")
+    body = bytearray()
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > most_bytes:
+                raise _Refused(413, f"A request has at most {most_bytes} bytes.")
+    except ClientDisconnect as error:
+        raise _Refused(400, "The request broke off.") from error
+    return _json(bytes(body), "The body")
+
+
+def _json(text: str | bytes, name: str) -> Any:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise _Refused(400, f"{name} is not valid JSON.") from error

@@ -1,0 +1,48 @@
+"""Who acts, and what they may do."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from uuid import UUID
+
+from models.enums import ActorKind
+
+
+class Scope(StrEnum):
+    ORDERS_READ = "orders:read"
+    ORDERS_WRITE = "orders:write"
+    ORDERS_PLACE = "orders:place"
+    FULFILLMENT_WRITE = "fulfillment:write"
+    PAYMENTS_WRITE = "payments:write"
+    SETTINGS_WRITE = "settings:write"
+    TOKENS_WRITE = "tokens:write"
+
+
+class Forbidden(Exception):
+    """The caller lacks a scope."""
+
+    def __init__(self, scope: Scope) -> None:
+        super().__init__(f"This needs the scope {scope.value}.")
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """A caller. `channel_ids` are the only channels that exist for them; `None` means every channel."""
+
+    kind: ActorKind
+    id: str | None
+    name: str
+    scopes: frozenset[Scope]
+    channel_ids: frozenset[UUID] | None = None
+
+    def require(self, scope: Scope) -> None:
+        """Raises `Forbidden` unless the caller has the scope."""
+        if scope not in self.scopes:
+            raise Forbidden(scope)
+
+    def sees(self, channel_id: UUID) -> bool:
+        return self.channel_ids is None or channel_id in self.channel_ids
+
+
+def system(name: str) -> Actor:
+    """A command of the operator's, such as an import: it may do everything."""
+    return Actor(kind=ActorKind.SYSTEM, id=None, name=name, scopes=frozenset(Scope))

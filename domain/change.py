@@ -1,0 +1,197 @@
+"""The one way in which orders are changed: a transaction that locks, changes, records events, and rings the bell."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from tortoise.transactions import in_transaction
+
+from domain import bell
+from domain.actors import Actor
+from domain.errors import DomainError, ErrorCode, NotFound
+from domain.orders.events import Happening
+from models import IdempotencyRecord, Order, OrderEvent
+
+_COLUMNS = sorted(Order._meta.db_fields)
+
+
+class VersionConflict(DomainError):
+    """The caller acted on an older version of the order than there is."""
+
+    code = ErrorCode.VERSION_CONFLICT
+
+    def __init__(self, current: int) -> None:
+        super().__init__(f"The order has changed: it is at version {current} now.", "expected_version")
+        self.current_version = current
+
+
+class IdempotencyConflict(DomainError):
+    code = ErrorCode.IDEMPOTENCY_CONFLICT
+
+
+@dataclass(frozen=True, slots=True)
+class Idempotency:
+    """A caller's key for one act. `fingerprint` is the same for the same command with the same input."""
+
+    key: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The order that a command is to change, and under which conditions."""
+
+    order_id: UUID
+    expected_version: int | None = None
+    idempotency: Idempotency | None = None
+
+
+class _AlreadyDone(Exception):
+    """This act was carried out before under the same idempotency key."""
+
+
+class Unit:
+    """A change under way. `order` is the order that it is about; `now` is the time that its events carry."""
+
+    order: Order
+
+    def __init__(self, actor: Actor) -> None:
+        self.actor = actor
+        self.now = datetime.now(UTC)
+        self._stored: dict[UUID, dict[str, Any]] = {}
+        self._statuses: dict[UUID, tuple[Any, ...]] = {}
+        self._orders: dict[UUID, Order] = {}
+        self._events: list[OrderEvent] = []
+        self._idempotency: Idempotency | None = None
+
+    async def lock_order(self, target: Target) -> Order:
+        """The order, which nobody else can change until this unit ends.
+
+        Raises `NotFound`, `VersionConflict` and `IdempotencyConflict`. Where the same key has acted already, the
+        rest of the `change` block is skipped, and `order` is the order that it acted on.
+        """
+        order = await self._load(target.order_id)
+        await self.act_once(target.idempotency)
+        if target.expected_version is not None and target.expected_version != order.version:
+            raise VersionConflict(order.version)
+        return order
+
+    async def act_once(self, idempotency: Idempotency | None) -> None:
+        """Claims the key for this unit, or ends the `change` block where it has acted before."""
+        if idempotency is None:
+            return
+        record = await IdempotencyRecord.get_or_none(actor_id=self.actor.id or "", key=idempotency.key)
+        if record is None:
+            self._idempotency = idempotency
+            return
+        if record.fingerprint != idempotency.fingerprint:
+            raise IdempotencyConflict("This key was used for another input.", "idempotency_key")
+        await self._load(record.order_id)
+        raise _AlreadyDone
+
+    async def _load(self, order_id: UUID) -> Order:
+        order = self._orders.get(order_id)
+        if order is None:
+            order = await Order.filter(id=order_id).select_for_update().get_or_none()
+            self.now = datetime.now(UTC)  # whoever held the order until now acted before
+        if order is None or not self.actor.sees(order.channel_id):
+            raise NotFound("There is no such order.", "order_id")
+        self._track(order)
+        return order
+
+    async def insert_order(self, order: Order) -> None:
+        await order.save(force_create=True)
+        self._track(order)
+        self._statuses[order.id] = (None, None, None)
+
+    def _track(self, order: Order) -> None:
+        self.order = order
+        if order.id not in self._orders:
+            self._orders[order.id] = order
+            self._stored[order.id] = _columns(order)
+            self._statuses[order.id] = _statuses(order)
+
+    def record(self, order: Order, happening: Happening) -> None:
+        """Adds an event to the log. The order must show the state after it."""
+        before, after = self._statuses[order.id], _statuses(order)
+        order.version += 1
+        event = OrderEvent(
+            order_id=order.id,
+            channel_id=order.channel_id,
+            order_version=order.version,
+            type=happening.type,
+            occurred_at=self.now,
+            actor_kind=self.actor.kind,
+            actor_id=self.actor.id,
+            actor_name=self.actor.name,
+            message=happening.message(),
+            data=happening.data(),
+        )
+        for axis, old, new in zip(("status", "payment_status", "fulfillment_status"), before, after, strict=True):
+            if old is not new:
+                setattr(event, f"from_{axis}", old)
+                setattr(event, f"to_{axis}", new)
+        self._statuses[order.id] = after
+        self._events.append(event)
+
+    async def write(self) -> bool:
+        """Writes the changed orders and the events. True where something was recorded."""
+        for order in {event.order_id: self._orders[event.order_id] for event in self._events}.values():
+            order.updated_at = self.now
+            stored = self._stored[order.id]
+            changed = [name for name, value in _columns(order).items() if value != stored[name]]
+            await order.save(update_fields=changed)
+        if self._events:
+            await OrderEvent.bulk_create(self._events)
+        if self._idempotency is not None:
+            await IdempotencyRecord.create(
+                actor_id=self.actor.id or "",
+                key=self._idempotency.key,
+                fingerprint=self._idempotency.fingerprint,
+                order_id=self.order.id,
+                created_at=datetime.now(UTC),
+            )
+        return bool(self._events)
+
+
+def _columns(order: Order) -> dict[str, Any]:
+    return {name: getattr(order, name) for name in _COLUMNS}
+
+
+def _statuses(order: Order) -> tuple[Any, ...]:
+    return (order.status, order.payment_status, order.fulfillment_status)
+
+
+_current: ContextVar[Unit | None] = ContextVar("unit", default=None)
+
+
+@asynccontextmanager
+async def change(actor: Actor) -> AsyncIterator[Unit]:
+    """One transaction: all of the block is written, or none of it. The bell rings after the commit.
+
+    That holds for a task that is cancelled, too: during the commit it may be either. Commands that are called inside
+    a `change` block join it.
+    """
+    outer = _current.get()
+    if outer is not None:
+        yield outer
+        return
+    recorded = False
+    try:
+        async with in_transaction():
+            unit = Unit(actor)
+            token = _current.set(unit)
+            try:
+                yield unit
+            finally:
+                _current.reset(token)
+            recorded = await unit.write()
+    except _AlreadyDone:
+        pass
+    finally:
+        if recorded:  # even if the task was cancelled meanwhile: what is being committed may be there
+            await bell.ring()

@@ -1,0 +1,25 @@
+"""Opaque cursors: where a page ended, in a form that callers keep and give back."""
+
+import base64
+import binascii
+import json
+from typing import Any
+
+from domain.errors import InvalidInput
+
+
+def encode(*parts: Any) -> str:
+    text = json.dumps(parts, separators=(",", ":"))
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def decode(cursor: str, kind: str, length: int, field: str) -> list[Any]:
+    """The parts after the kind. Raises `InvalidInput` for what `encode` has not made for this kind of page."""
+    try:
+        padded = cursor + "=" * (-len(cursor) % 4)
+        parts = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
+    except (ValueError, binascii.Error, UnicodeDecodeError, RecursionError):
+        parts = None
+    if not isinstance(parts, list) or len(parts) != length + 1 or parts[0] != kind:
+        raise InvalidInput("This is not a cursor of this list.", field)
+    return parts[1:]

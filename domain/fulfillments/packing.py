@@ -1,0 +1,183 @@
+"""Which units of a locked order are where, and moving them: free, in an open fulfillment, or gone."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from domain.change import Unit
+from domain.errors import InvalidInput, NotFound
+from domain.orders import rules
+from domain.orders.events import FulfillmentShipped, OrderShipped, Units
+from domain.validation import quantity
+from models import Fulfillment, FulfillmentLine, Order, OrderLine
+from models.enums import FulfillmentState, FulfillmentStatus, OrderStatus
+from models.fields import new_key
+
+
+@dataclass(frozen=True, slots=True)
+class LineQuantity:
+    """Units of a line, as a caller names them."""
+
+    line_id: UUID
+    quantity: int
+
+
+class Packing:
+    """The lines and fulfillments of an order that is locked. Call `write` once, when all units are in place."""
+
+    def __init__(
+        self,
+        unit: Unit,
+        order: Order,
+        lines: list[OrderLine],
+        fulfillments: list[Fulfillment],
+        contents: dict[UUID, dict[UUID, int]],
+    ) -> None:
+        self._unit = unit
+        self._order = order
+        self._lines = {line.id: line for line in lines}
+        self.fulfillments = fulfillments
+        self._contents = contents
+        self._opened: list[Fulfillment] = []
+        self._repacked: list[Fulfillment] = []
+        self._shipped: list[Fulfillment] = []
+        self._moved: dict[UUID, OrderLine] = {}
+
+    @classmethod
+    async def open(cls, unit: Unit, order: Order) -> "Packing":
+        lines = await OrderLine.filter(order_id=order.id).order_by("position")
+        fulfillments = await Fulfillment.filter(order_id=order.id).order_by("position")
+        contents: dict[UUID, dict[UUID, int]] = {fulfillment.id: {} for fulfillment in fulfillments}
+        if fulfillments:
+            for row in await FulfillmentLine.filter(fulfillment_id__in=list(contents)):
+                contents[row.fulfillment_id][row.order_line_id] = row.quantity
+        return cls(unit, order, lines, fulfillments, contents)
+
+    def in_state(self, *states: FulfillmentState) -> list[Fulfillment]:
+        return [fulfillment for fulfillment in self.fulfillments if fulfillment.state in states]
+
+    def find(self, fulfillment_id: UUID) -> Fulfillment:
+        """Raises `NotFound` for one that the order does not have."""
+        for fulfillment in self.fulfillments:
+            if fulfillment.id == fulfillment_id:
+                return fulfillment
+        raise NotFound("The order has no such fulfillment.", "fulfillment_id")
+
+    def free_units(self) -> dict[UUID, int]:
+        return {line.id: line.fulfillable_quantity for line in self._lines.values() if line.fulfillable_quantity}
+
+    def units_in(self, fulfillment: Fulfillment) -> tuple[Units, ...]:
+        return tuple(Units(line, count) for line, count in self._contents[fulfillment.id].items())
+
+    def read(self, lines: Sequence[LineQuantity]) -> dict[UUID, int]:
+        """What a caller has named, checked but for how much is left.
+
+        Raises `InvalidInput` for no lines at all, a line of another order, one named twice, or no sound quantity.
+        """
+        if not lines:
+            raise InvalidInput("Name at least one line, or leave the lines out for all that is left.", "lines")
+        wanted: dict[UUID, int] = {}
+        for index, line in enumerate(lines):
+            if line.line_id not in self._lines:
+                raise InvalidInput("The order has no such line.", "lines", index, "line_id")
+            if line.line_id in wanted:
+                raise InvalidInput("This line is named twice.", "lines", index, "line_id")
+            wanted[line.line_id] = quantity(line.quantity, "lines", index, "quantity")
+        return wanted
+
+    def fits(self, wanted: dict[UUID, int], within: Fulfillment | None = None) -> bool:
+        """Whether so many units are free, counting those of a fulfillment that would be repacked as free."""
+        return self._first_excess(wanted, within) is None
+
+    def require_fit(self, wanted: dict[UUID, int], within: Fulfillment | None = None) -> None:
+        """Raises `InvalidInput` for the first line of which fewer units are left."""
+        excess = self._first_excess(wanted, within)
+        if excess is not None:
+            index, left = excess
+            raise InvalidInput(f"Only {left} of this line are left.", "lines", index, "quantity")
+
+    def _first_excess(self, wanted: dict[UUID, int], within: Fulfillment | None) -> tuple[int, int] | None:
+        packed = self._contents[within.id] if within else {}
+        for index, (line_id, count) in enumerate(wanted.items()):
+            left = self._lines[line_id].fulfillable_quantity + packed.get(line_id, 0)
+            if count > left:
+                return index, left
+        return None
+
+    def holds(self, fulfillment: Fulfillment, wanted: dict[UUID, int]) -> bool:
+        """Whether these units, and no others, are in it."""
+        return self._contents[fulfillment.id] == wanted
+
+    def holding(self, wanted: dict[UUID, int], state: FulfillmentState) -> Fulfillment | None:
+        """The first fulfillment in that state that holds these units and no others."""
+        return next((each for each in self.in_state(state) if self.holds(each, wanted)), None)
+
+    def have_left(self, line_ids: Iterable[UUID]) -> bool:
+        """Whether all units of these lines have left that ever will."""
+        lines = [self._lines[line_id] for line_id in line_ids]
+        return all(line.shipped_quantity == line.quantity - line.removed_quantity for line in lines)
+
+    def pack(self, wanted: dict[UUID, int], into: Fulfillment | None = None) -> Fulfillment:
+        """Puts these units, which must fit, and no others into the fulfillment; into a new one where none is given."""
+        if into is not None and self.holds(into, wanted):
+            return into
+        if into is None:
+            into = Fulfillment(
+                id=new_key(),
+                order_id=self._order.id,
+                position=len(self.fulfillments) + 1,
+                state=FulfillmentState.OPEN,
+                created_at=self._unit.now,
+            )
+            self.fulfillments.append(into)
+            self._opened.append(into)
+            self._contents[into.id] = {}
+        else:
+            self._repacked.append(into)
+        for line_id, count in self._contents[into.id].items():
+            self._moving(line_id).fulfillable_quantity += count
+        for line_id, count in wanted.items():
+            self._moving(line_id).fulfillable_quantity -= count
+        self._contents[into.id] = dict(wanted)
+        return into
+
+    def _moving(self, line_id: UUID) -> OrderLine:
+        return self._moved.setdefault(line_id, self._lines[line_id])
+
+    def ship(self, fulfillment: Fulfillment) -> None:
+        """The fulfillment leaves; the order's statuses follow, and the event says so."""
+        fulfillment.state = FulfillmentState.SHIPPED
+        fulfillment.shipped_at = self._unit.now
+        self._shipped.append(fulfillment)
+        units = self.units_in(fulfillment)
+        for each in units:
+            self._moving(each.line_id).shipped_quantity += each.quantity
+        order = self._order
+        order.fulfillment_status = rules.fulfillment_status(self._lines.values())
+        if order.fulfillment_status is not FulfillmentStatus.FULFILLED:
+            self._unit.record(order, FulfillmentShipped(fulfillment_id=fulfillment.id, lines=units))
+            return
+        order.status = OrderStatus.SHIPPED
+        order.shipped_at = self._unit.now
+        self._unit.record(order, OrderShipped(fulfillment_id=fulfillment.id, lines=units))
+
+    async def write(self) -> None:
+        """Writes what was packed and shipped."""
+        if self._opened:
+            await Fulfillment.bulk_create(self._opened)
+        if sent := [each.id for each in self._shipped if each not in self._opened]:
+            await Fulfillment.filter(id__in=sent).update(state=FulfillmentState.SHIPPED, shipped_at=self._unit.now)
+        if self._repacked:
+            await FulfillmentLine.filter(fulfillment_id__in=[each.id for each in self._repacked]).delete()
+        if rows := [row for each in (*self._opened, *self._repacked) for row in self._rows(each)]:
+            await FulfillmentLine.bulk_create(rows)
+        if self._moved:
+            await OrderLine.bulk_update(
+                self._moved.values(), fields=["fulfillable_quantity", "shipped_quantity"], batch_size=100
+            )
+
+    def _rows(self, fulfillment: Fulfillment) -> list[FulfillmentLine]:
+        return [
+            FulfillmentLine(fulfillment_id=fulfillment.id, order_line_id=each.line_id, quantity=each.quantity)
+            for each in self.units_in(fulfillment)
+        ]

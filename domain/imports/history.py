@@ -1,0 +1,173 @@
+"""An order that lived elsewhere before, and living that life again through the commands."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+from domain.actors import Actor
+from domain.change import Target, Unit, change
+from domain.errors import InvalidInput
+from domain.fulfillments.commands import TrackingInfo, add_tracking, mark_ready_to_ship, mark_shipped
+from domain.fulfillments.packing import LineQuantity
+from domain.money import Money, to_decimal, to_minor
+from domain.orders import rules
+from domain.orders.commands import archive_order, cancel_order, confirm_order
+from domain.orders.placing import NewOrder, place_order
+from domain.payments.commands import Amount, refund_payment
+from domain.payments.ledger import Ledger
+from models import Fulfillment, Order, OrderLine
+from models.enums import CancelReason, FulfillmentStatus, OrderStatus, PaymentStatus, TransactionKind
+
+
+@dataclass(frozen=True, slots=True)
+class Confirm:
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """Units by the position of their line, from zero. One that has not `left` is packed and waits."""
+
+    at: datetime
+    units: Mapping[int, int]
+    tracking: Sequence[TrackingInfo]
+    left: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Refund:
+    """`amount` is `None` for all that was paid and not refunded yet."""
+
+    at: datetime
+    amount: Decimal | None
+    reference: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Void:
+    """What is left of the authorization of that reference, or of all of them, is given back."""
+
+    at: datetime
+    reference: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    at: datetime
+    reason: CancelReason
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    at: datetime
+
+
+Step = Confirm | Parcel | Refund | Void | Cancel | Archive
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """An order and what happened to it since, each step no earlier than the one before.
+
+    The two statuses are what the source says of it, `None` where it does not say or is known to say too little;
+    they are only compared with what the steps come to. `warnings` is what was lost in reading.
+    """
+
+    new: NewOrder
+    placed_at: datetime
+    steps: Sequence[Step]
+    payment_status: PaymentStatus | None = None
+    fulfillment_status: FulfillmentStatus | None = None
+    warnings: Sequence[str] = ()
+
+
+async def relive(*, actor: Actor, history: History) -> list[str]:
+    """Place the order and take its steps, all in one transaction, each event at the time when it happened.
+
+    Returns what could not be taken over. Raises `DomainError`, with nothing written, and `DuplicateReference` among
+    them where the channel has the order already.
+    """
+    if history.placed_at > datetime.now(UTC) + timedelta(days=1):
+        raise InvalidInput("An order cannot be placed in the future.", "placed_at")
+    warnings = list(history.warnings)
+    async with change(actor) as unit:
+        unit.now = history.placed_at
+        order = await place_order(actor=actor, new=history.new)
+        for step in history.steps:
+            unit.now = step.at
+            warning = await _take(unit, order, step)
+            if warning:
+                warnings.append(warning)
+    return warnings + _differences(order, history)
+
+
+async def _take(unit: Unit, order: Order, step: Step) -> str | None:
+    """Takes the step, as far as the rules allow it. Returns what they did not allow."""
+    actor, target = unit.actor, Target(order.id)
+    match step:
+        case Confirm():
+            await confirm_order(actor=actor, target=target)
+        case Parcel():
+            await _pack_or_ship(actor, target, step)
+        case Refund():
+            return await _refund(actor, order, step)
+        case Void():
+            await _void(unit, order, step)
+        case Cancel():
+            if order.status is OrderStatus.SHIPPED:
+                return "it was cancelled after everything had left; it stays SHIPPED"
+            await cancel_order(actor=actor, target=target, reason=step.reason)
+        case Archive():
+            if refusal := rules.archive_refusal(order.status, order.outstanding):
+                return f"it is closed, but was not archived: {refusal}"
+            await archive_order(actor=actor, target=target)
+    return None
+
+
+async def _pack_or_ship(actor: Actor, target: Target, parcel: Parcel) -> None:
+    rows = await OrderLine.filter(order_id=target.order_id).order_by("position").only("id")
+    units = [LineQuantity(rows[position].id, count) for position, count in parcel.units.items()]
+    if parcel.left:
+        await mark_shipped(actor=actor, target=target, lines=units, tracking=parcel.tracking)
+        return
+    await mark_ready_to_ship(actor=actor, target=target, lines=units)
+    packed = await Fulfillment.filter(order_id=target.order_id).order_by("-position").first()
+    assert packed is not None
+    for info in parcel.tracking:
+        await add_tracking(actor=actor, target=target, info=info, fulfillment_id=packed.id)
+
+
+async def _refund(actor: Actor, order: Order, refund: Refund) -> str | None:
+    left = order.paid_total - order.refunded_total
+    wanted = left if refund.amount is None else to_minor(refund.amount, order.currency)
+    possible = min(wanted, left)
+    if possible:
+        amount = Amount(to_decimal(possible, order.currency))
+        await refund_payment(actor=actor, target=Target(order.id), amount=amount, reference=refund.reference)
+    if possible == wanted:
+        return None
+    return (
+        f"{Money(wanted, order.currency)} were refunded, more than was paid and not refunded before;"
+        f" {Money(possible, order.currency)} were recorded"
+    )
+
+
+async def _void(unit: Unit, order: Order, void: Void) -> None:
+    ledger = await Ledger.open(unit, order)
+    for authorization in ledger.authorizations():
+        given = authorization.transaction
+        if void.reference in (None, given.reference):
+            await ledger.post(TransactionKind.VOID, authorization.amount, gateway=given.gateway, parent=given)
+
+
+def _differences(order: Order, history: History) -> list[str]:
+    compared = (
+        ("payment", history.payment_status, order.payment_status),
+        ("fulfillment", history.fulfillment_status, order.fulfillment_status),
+    )
+    return [
+        f"its {axis} status was {said}, but what the file tells of it comes to {derived}"
+        for axis, said, derived in compared
+        if said not in (None, derived)
+    ]

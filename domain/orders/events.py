@@ -1,0 +1,262 @@
+"""What can happen to an order: each says in a sentence what it was, and carries ids and values, never rows."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from enum import Enum
+from typing import Any, ClassVar
+from uuid import UUID
+
+from domain.money import Money
+from models.enums import OrderEventType
+
+
+@dataclass(frozen=True, slots=True)
+class Happening:
+    type: ClassVar[OrderEventType]
+
+    def message(self) -> str:
+        raise NotImplementedError
+
+    def data(self) -> dict[str, Any]:
+        """The fields as JSON has them, named as in GraphQL; ids are the rows' keys."""
+        return {_camel(field.name): _plain(getattr(self, field.name)) for field in fields(self)}
+
+
+def _camel(name: str) -> str:
+    head, *rest = name.split("_")
+    return head + "".join(word.capitalize() for word in rest)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Money):
+        return value.as_data()
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, UUID):
+        return str(value)
+    if isinstance(value, Units | PlacedLine):
+        return {_camel(field.name): _plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Units:
+    """Some units of one line."""
+
+    line_id: UUID
+    quantity: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedLine:
+    line_id: UUID
+    sku: str | None
+    title: str
+    quantity: int
+    removed_quantity: int
+    total: Money
+
+
+def _count(lines: Sequence[Units] | Sequence[PlacedLine]) -> str:
+    units = sum(line.quantity for line in lines)
+    return "1 unit" if units == 1 else f"{units} units"
+
+
+@dataclass(frozen=True, slots=True)
+class OrderPlaced(Happening):
+    type = OrderEventType.ORDER_PLACED
+    number: str
+    channel: str
+    source: str
+    external_reference: str | None
+    placed_at: datetime
+    lines: tuple[PlacedLine, ...]
+    subtotal: Money
+    discount_total: Money
+    shipping_total: Money
+    tax_total: Money
+    total: Money
+
+    def message(self) -> str:
+        return f"Order {self.number} was placed in {self.channel}: {_count(self.lines)}, {self.total}."
+
+
+@dataclass(frozen=True, slots=True)
+class OrderConfirmed(Happening):
+    type = OrderEventType.ORDER_CONFIRMED
+
+    def message(self) -> str:
+        return "The order was confirmed."
+
+
+@dataclass(frozen=True, slots=True)
+class OrderCancelled(Happening):
+    type = OrderEventType.ORDER_CANCELLED
+    reason: str
+
+    def message(self) -> str:
+        return f"The order was cancelled ({self.reason})."
+
+
+@dataclass(frozen=True, slots=True)
+class OrderReadyToShip(Happening):
+    type = OrderEventType.ORDER_READY_TO_SHIP
+    fulfillment_id: UUID | None
+    lines: tuple[Units, ...]
+
+    def message(self) -> str:
+        return f"The order is ready to ship: {_count(self.lines)}."
+
+
+@dataclass(frozen=True, slots=True)
+class FulfillmentOpened(Happening):
+    """A fulfillment was opened without a change of the order's status."""
+
+    type = OrderEventType.FULFILLMENT_OPENED
+    fulfillment_id: UUID
+    lines: tuple[Units, ...]
+
+    def message(self) -> str:
+        return f"A fulfillment of {_count(self.lines)} was opened."
+
+
+@dataclass(frozen=True, slots=True)
+class FulfillmentShipped(Happening):
+    """Some units have left, and others are still to come."""
+
+    type = OrderEventType.FULFILLMENT_SHIPPED
+    fulfillment_id: UUID
+    lines: tuple[Units, ...]
+
+    def message(self) -> str:
+        return f"{_count(self.lines)} were shipped."
+
+
+@dataclass(frozen=True, slots=True)
+class OrderShipped(Happening):
+    """The last units have left."""
+
+    type = OrderEventType.ORDER_SHIPPED
+    fulfillment_id: UUID
+    lines: tuple[Units, ...]
+
+    def message(self) -> str:
+        return f"The order was shipped: {_count(self.lines)} left."
+
+
+@dataclass(frozen=True, slots=True)
+class TrackingAdded(Happening):
+    type = OrderEventType.TRACKING_ADDED
+    tracking_id: UUID
+    fulfillment_id: UUID
+    number: str
+    carrier: str | None
+    url: str | None
+
+    def message(self) -> str:
+        return f"Tracking number {self.number} was added."
+
+
+@dataclass(frozen=True, slots=True)
+class TrackingUpdated(Happening):
+    type = OrderEventType.TRACKING_UPDATED
+    tracking_id: UUID
+    fulfillment_id: UUID
+    previous_number: str
+    number: str
+    carrier: str | None
+    url: str | None
+
+    def message(self) -> str:
+        if self.number == self.previous_number:
+            return f"Tracking number {self.number} was corrected."
+        return f"Tracking number {self.previous_number} was changed to {self.number}."
+
+
+@dataclass(frozen=True, slots=True)
+class TrackingRemoved(Happening):
+    type = OrderEventType.TRACKING_REMOVED
+    tracking_id: UUID
+    fulfillment_id: UUID
+    number: str
+
+    def message(self) -> str:
+        return f"Tracking number {self.number} was removed."
+
+
+@dataclass(frozen=True, slots=True)
+class OrderArchived(Happening):
+    type = OrderEventType.ORDER_ARCHIVED
+
+    def message(self) -> str:
+        return "The order was archived."
+
+
+@dataclass(frozen=True, slots=True)
+class OrderUnarchived(Happening):
+    type = OrderEventType.ORDER_UNARCHIVED
+
+    def message(self) -> str:
+        return "The order was taken out of the archive."
+
+
+@dataclass(frozen=True, slots=True)
+class NoteAdded(Happening):
+    type = OrderEventType.NOTE_ADDED
+    note: str
+
+    def message(self) -> str:
+        return "A note was added."
+
+
+@dataclass(frozen=True, slots=True)
+class _Payment(Happening):
+    transaction_id: UUID
+    amount: Money
+    gateway: str
+    reference: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentAuthorized(_Payment):
+    type = OrderEventType.PAYMENT_AUTHORIZED
+
+    def message(self) -> str:
+        return f"A payment of {self.amount} was authorized."
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentCaptured(_Payment):
+    type = OrderEventType.PAYMENT_CAPTURED
+
+    def message(self) -> str:
+        return f"A payment of {self.amount} was captured."
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentRecorded(_Payment):
+    type = OrderEventType.PAYMENT_RECORDED
+
+    def message(self) -> str:
+        return f"A payment of {self.amount} was recorded."
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentRefunded(_Payment):
+    type = OrderEventType.PAYMENT_REFUNDED
+
+    def message(self) -> str:
+        return f"{self.amount} were refunded."
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentVoided(_Payment):
+    type = OrderEventType.PAYMENT_VOIDED
+
+    def message(self) -> str:
+        return f"The authorization of {self.amount} was voided."

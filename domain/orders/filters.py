@@ -1,0 +1,158 @@
+"""Which orders a list or a count is about."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from tortoise.expressions import Q, Subquery
+
+from domain.actors import Actor
+from domain.errors import InvalidInput
+from domain.event_log import channel_ids
+from domain.money import currencies_by_exponent, require_currency
+from domain.orders.search import prefix_range
+from domain.validation import moment, storable
+from models import OrderTag, SearchTerm
+from models.enums import FulfillmentStatus, OrderSource, OrderStatus, PaymentStatus
+
+DEEPEST = 5
+MOST_CONDITIONS = 100
+LONGEST_SEARCH = 255
+LONGEST_TAG = 64
+
+
+@dataclass(frozen=True, slots=True)
+class OrderFilter:
+    """All that is given must hold. Times and totals include both ends; totals are decimals of each order's currency."""
+
+    status: Sequence[OrderStatus] | None = None
+    payment_status: Sequence[PaymentStatus] | None = None
+    fulfillment_status: Sequence[FulfillmentStatus] | None = None
+    source: Sequence[OrderSource] | None = None
+    channels: Sequence[str] | None = None
+    archived: bool | None = None
+    placed_from: datetime | None = None
+    placed_to: datetime | None = None
+    total_from: Decimal | None = None
+    total_to: Decimal | None = None
+    currency: str | None = None
+    tags: Sequence[str] | None = None
+    all_of: Sequence["OrderFilter"] | None = None
+    any_of: Sequence["OrderFilter"] | None = None
+    none_of: "OrderFilter | None" = None
+
+
+NOTHING = Q(id__in=[UUID(int=0)])
+"""Matches no order."""
+
+
+async def visible_query(actor: Actor, wanted: OrderFilter | None, search: str | None = None) -> Q:
+    """The orders that the caller sees and that the filter and the search text mean. Raises `InvalidInput`."""
+    conditions: list[Q] = []
+    if actor.channel_ids is not None:
+        conditions.append(Q(channel_id__in=list(actor.channel_ids)))
+    if wanted is not None:
+        _require_modest(wanted)
+        conditions += await _conditions(actor, wanted)
+    if search is not None and search.strip():
+        conditions.append(_search_query(search))
+    return Q(*conditions)
+
+
+def _require_modest(wanted: OrderFilter) -> None:
+    conditions = 0
+    level = [wanted]
+    for _ in range(DEEPEST):
+        conditions += sum(_size(each) for each in level)
+        level = [
+            inner
+            for each in level
+            for inner in (*(each.all_of or ()), *(each.any_of or ()), *((each.none_of,) if each.none_of else ()))
+        ]
+        if not level:
+            break
+    else:
+        raise InvalidInput(f"A filter may be nested {DEEPEST} deep.", "filter")
+    if conditions > MOST_CONDITIONS:
+        raise InvalidInput(f"A filter may have {MOST_CONDITIONS} conditions.", "filter")
+
+
+def _size(wanted: OrderFilter) -> int:
+    values = (getattr(wanted, each.name) for each in fields(wanted))
+    return sum(len(value) if isinstance(value, (list, tuple)) else value is not None for value in values)
+
+
+async def _conditions(actor: Actor, wanted: OrderFilter) -> list[Q]:
+    """What must hold, all of it: nothing for a filter that means every order."""
+    conditions = _column_conditions(wanted)
+    if wanted.channels is not None:
+        conditions.append(Q(channel_id__in=list(await channel_ids(actor, wanted.channels) or ())))
+    if wanted.tags is not None:
+        tags = [tag for tag in wanted.tags if storable(tag, LONGEST_TAG)]
+        tagged = OrderTag.filter(tag__in=tags).values("order_id")
+        conditions.append(Q(id__in=Subquery(tagged)) if tags else NOTHING)
+    for each in wanted.all_of or ():
+        conditions += await _conditions(actor, each)
+    if wanted.any_of is not None:
+        alternatives = [await _conditions(actor, each) for each in wanted.any_of]
+        if all(alternatives):
+            conditions.append(Q(*(Q(*each) for each in alternatives), join_type=Q.OR) if alternatives else NOTHING)
+    if wanted.none_of is not None:
+        excluded = await _conditions(actor, wanted.none_of)
+        conditions.append(~Q(*excluded) if excluded else NOTHING)
+    return conditions
+
+
+def _column_conditions(wanted: OrderFilter) -> list[Q]:
+    conditions = []
+    for column in ("status", "payment_status", "fulfillment_status", "source"):
+        values = getattr(wanted, column)
+        if values is not None:
+            condition: dict[str, Any] = {f"{column}__in": list(values)}
+            conditions.append(Q(**condition))
+    if wanted.archived is not None:
+        conditions.append(Q(archived_at__isnull=not wanted.archived))
+    if wanted.placed_from is not None:
+        conditions.append(Q(placed_at__gte=moment(wanted.placed_from, "filter", "placed_from")))
+    if wanted.placed_to is not None:
+        conditions.append(Q(placed_at__lte=moment(wanted.placed_to, "filter", "placed_to")))
+    if wanted.currency is not None:
+        conditions.append(Q(currency=require_currency(wanted.currency, "filter", "currency")))
+    if wanted.total_from is not None:
+        conditions.append(_total_query(wanted.total_from, "gte", "total_from"))
+    if wanted.total_to is not None:
+        conditions.append(_total_query(wanted.total_to, "lte", "total_to"))
+    return conditions
+
+
+def _total_query(bound: Decimal, comparison: str, field: str) -> Q:
+    """The total against a decimal, whatever the order's currency: it is kept in minor units, of which 1 may have 1,
+    100 or 1000."""
+    if not bound.is_finite() or bound.copy_abs() > 10**12:
+        raise InvalidInput("This is not an amount.", "filter", field)
+    groups = currencies_by_exponent()
+    alternatives = []
+    for exponent, codes in groups.items():
+        minor = bound.scaleb(exponent)
+        limit = int(minor.to_integral_value("ROUND_CEILING" if comparison == "gte" else "ROUND_FLOOR"))
+        within = Q(currency__in=codes)
+        if exponent == 2:
+            others = [code for other, rest in groups.items() if other != 2 for code in rest]
+            within = ~Q(currency__in=others)
+        condition: dict[str, Any] = {f"total__{comparison}": limit}
+        alternatives.append(within & Q(**condition))
+    return Q(*alternatives, join_type=Q.OR)
+
+
+def _search_query(text: str) -> Q:
+    if len(text) > LONGEST_SEARCH:
+        raise InvalidInput(f"A search text has at most {LONGEST_SEARCH} characters.", "search")
+    if "\x00" in text:
+        raise InvalidInput("This holds a character that cannot be stored.", "search")
+    first, end = prefix_range(text)
+    if not first:
+        return NOTHING
+    return Q(id__in=Subquery(SearchTerm.filter(term__gte=first, term__lt=end).values("order_id")))

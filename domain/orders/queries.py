@@ -1,0 +1,200 @@
+"""Reading orders: one, a page, or how many. Only what exists for the caller is ever read."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from tortoise.expressions import Q
+from tortoise.functions import Count
+
+from domain import cursors
+from domain.actors import Actor
+from domain.channels import find_channel
+from domain.errors import InvalidInput
+from domain.orders.filters import OrderFilter, visible_query
+from domain.validation import storable
+from models import Channel, Fulfillment, Order
+from models.enums import FulfillmentStatus, OrderStatus, PaymentStatus
+
+MOST_PER_PAGE = 100
+DEFAULT_PER_PAGE = 50
+LONGEST_REFERENCE = 255
+_CURSOR = "order"
+
+
+class OrderSortField(StrEnum):
+    PLACED_AT = "PLACED_AT"
+    UPDATED_AT = "UPDATED_AT"
+    NUMBER = "NUMBER"
+    TOTAL = "TOTAL"
+
+
+class SortDirection(StrEnum):
+    ASC = "ASC"
+    DESC = "DESC"
+
+
+@dataclass(frozen=True, slots=True)
+class OrderSort:
+    by: OrderSortField = OrderSortField.PLACED_AT
+    direction: SortDirection = SortDirection.DESC
+
+
+def _of(actor: Actor, **conditions: Any) -> Q:
+    query = Q(**conditions)
+    return query if actor.channel_ids is None else query & Q(channel_id__in=list(actor.channel_ids))
+
+
+async def get_order(actor: Actor, order_id: UUID) -> Order | None:
+    return await Order.get_or_none(_of(actor, id=order_id))
+
+
+async def get_order_by_number(actor: Actor, number: str) -> Order | None:
+    digits = number.strip().removeprefix("#")
+    if not (digits.isascii() and digits.isdigit() and len(digits) < 19):
+        return None
+    return await Order.get_or_none(_of(actor, number=int(digits)))
+
+
+async def get_order_by_reference(actor: Actor, channel: str, reference: str) -> Order | None:
+    found = await find_channel(actor, channel)
+    if found is None or not storable(reference, LONGEST_REFERENCE):
+        return None
+    return await Order.get_or_none(channel_id=found.id, external_reference=reference)
+
+
+async def get_fulfillment(actor: Actor, fulfillment_id: UUID) -> Fulfillment | None:
+    fulfillment = await Fulfillment.get_or_none(id=fulfillment_id)
+    if fulfillment is None or await get_order(actor, fulfillment.order_id) is None:
+        return None
+    return fulfillment
+
+
+async def get_channel(actor: Actor, channel_id: UUID) -> Channel | None:
+    return await Channel.get_or_none(id=channel_id) if actor.sees(channel_id) else None
+
+
+@dataclass(frozen=True, slots=True)
+class PageRequest:
+    """A window onto a list: `first` after a cursor, or `last` before one."""
+
+    first: int | None = None
+    after: str | None = None
+    last: int | None = None
+    before: str | None = None
+
+    @property
+    def size(self) -> int:
+        """How many are asked for. Raises `InvalidInput` for 0, for more than 100, and for both directions at once."""
+        if self.first is not None and self.last is not None:
+            raise InvalidInput("Ask for first or for last, not for both.", "last")
+        for name, value in (("first", self.first), ("last", self.last)):
+            if value is not None:
+                if not 1 <= value <= MOST_PER_PAGE:
+                    raise InvalidInput(f"{name} is a number from 1 to {MOST_PER_PAGE}.", name)
+                return value
+        return DEFAULT_PER_PAGE
+
+    @property
+    def backward(self) -> bool:
+        return self.last is not None
+
+
+@dataclass(frozen=True, slots=True)
+class OrderPage:
+    orders: list[Order]
+    has_next_page: bool
+    has_previous_page: bool
+    sort: OrderSort = field(default_factory=OrderSort)
+
+    def cursor(self, order: Order) -> str:
+        value = getattr(order, self.sort.by.lower())
+        if isinstance(value, datetime):
+            value = value.isoformat()
+        return cursors.encode(_CURSOR, self.sort.by, self.sort.direction, value, str(order.id))
+
+
+async def list_orders(
+    actor: Actor,
+    *,
+    wanted: OrderFilter | None = None,
+    search: str | None = None,
+    sort: OrderSort | None = None,
+    request: PageRequest | None = None,
+) -> OrderPage:
+    """A page by keyset: as quick at the end of the list as at its beginning. Raises `InvalidInput`."""
+    sort, request = sort or OrderSort(), request or PageRequest()
+    size = request.size
+    query = Order.filter(await visible_query(actor, wanted, search))
+    ascending = sort.direction is SortDirection.ASC
+    if request.after is not None:
+        query = query.filter(_beyond(sort, request.after, "after", ascending))
+    if request.before is not None:
+        query = query.filter(_beyond(sort, request.before, "before", not ascending))
+    sign = "" if ascending is not request.backward else "-"
+    column = sort.by.lower()
+    found: Sequence[Order] = await query.order_by(f"{sign}{column}", f"{sign}id").limit(size + 1)
+    orders = list(found[:size])
+    more = len(found) > size
+    if request.backward:
+        orders.reverse()
+        return OrderPage(orders, request.before is not None, more, sort)
+    return OrderPage(orders, more, request.after is not None, sort)
+
+
+def _beyond(sort: OrderSort, cursor: str, field: str, ascending: bool) -> Q:
+    """The orders on the far side of a cursor, in the direction of reading."""
+    by, direction, value, key = cursors.decode(cursor, _CURSOR, 4, field)
+    if (by, direction) != (sort.by, sort.direction):
+        raise InvalidInput("This cursor belongs to another sort order.", field)
+    column = sort.by.lower()
+    comparison = "gt" if ascending else "lt"
+    try:
+        value = _sort_value(sort.by, value)
+        order_id = UUID(key)
+    except (TypeError, ValueError, AttributeError, OverflowError):
+        raise InvalidInput("This is not a cursor of this list.", field) from None
+    # The first condition is implied by the second; it makes either database begin its walk of the index here.
+    return Q(**{f"{column}__{comparison}e": value}) & (
+        Q(**{f"{column}__{comparison}": value}) | Q(**{column: value, f"id__{comparison}": order_id})
+    )
+
+
+def _sort_value(by: OrderSortField, value: Any) -> Any:
+    if by in (OrderSortField.PLACED_AT, OrderSortField.UPDATED_AT):
+        return datetime.fromisoformat(value).astimezone(UTC)
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**63:
+        raise ValueError(value)
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class OrderCounts:
+    total: int
+    archived: int
+    by_status: Counter[OrderStatus]
+    by_payment_status: Counter[PaymentStatus]
+    by_fulfillment_status: Counter[FulfillmentStatus]
+
+
+async def count_orders(actor: Actor, wanted: OrderFilter | None = None) -> OrderCounts:
+    """How many orders there are, along each axis."""
+    axes = ("status", "payment_status", "fulfillment_status")
+    visible = await visible_query(actor, wanted)
+    rows = await Order.filter(visible).annotate(count=Count("id")).group_by(*axes).values(*axes, "count")
+    counts = OrderCounts(
+        total=sum(row["count"] for row in rows),
+        archived=await Order.filter(visible, archived_at__isnull=False).count(),
+        by_status=Counter(),
+        by_payment_status=Counter(),
+        by_fulfillment_status=Counter(),
+    )
+    for row in rows:
+        counts.by_status[OrderStatus(row["status"])] += row["count"]
+        counts.by_payment_status[PaymentStatus(row["payment_status"])] += row["count"]
+        counts.by_fulfillment_status[FulfillmentStatus(row["fulfillment_status"])] += row["count"]
+    return counts

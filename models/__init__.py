@@ -1,0 +1,28 @@
+"""The tables."""
+
+from models.channels import Channel
+from models.customers import Customer
+from models.events import OrderEvent
+from models.fulfillments import Fulfillment, FulfillmentLine, Tracking
+from models.idempotency import IdempotencyRecord
+from models.orders import Address, Order, OrderLine, OrderNumber, OrderTag, SearchTerm
+from models.payments import Transaction
+from models.tokens import ApiToken
+
+__all__ = [
+    "Address",
+    "ApiToken",
+    "Channel",
+    "Customer",
+    "Fulfillment",
+    "FulfillmentLine",
+    "IdempotencyRecord",
+    "Order",
+    "OrderEvent",
+    "OrderLine",
+    "OrderNumber",
+    "OrderTag",
+    "SearchTerm",
+    "Tracking",
+    "Transaction",
+]

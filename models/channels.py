@@ -1,0 +1,19 @@
+from datetime import datetime
+from uuid import UUID
+
+from tortoise import fields
+from tortoise.models import Model
+
+from models.fields import UtcField, key
+
+
+class Channel(Model):
+    """Where orders come from: a web shop, a marketplace, a till. Access is granted by channel."""
+
+    id: UUID = key()
+    code = fields.CharField(max_length=64, unique=True)
+    name = fields.CharField(max_length=255)
+    created_at: datetime = UtcField()
+
+    class Meta:
+        table = "channels"

@@ -1,0 +1,55 @@
+"""Column types that several tables share."""
+
+from datetime import UTC, datetime
+from enum import Enum
+from typing import Any
+from uuid import UUID
+
+from tortoise import fields
+from tortoise.models import Model
+from uuid_utils.compat import uuid7
+
+
+def key() -> Any:
+    """A primary key made by the application: a UUIDv7 (RFC 9562), so that new rows lie together in the index."""
+    return fields.UUIDField(primary_key=True, default=uuid7)
+
+
+def new_key() -> UUID:
+    """The next primary key, for rows whose key must be known before they are written."""
+    return uuid7()
+
+
+class BytewiseCharField(fields.CharField):  # type: ignore[type-arg]
+    """Text that both databases compare byte by byte, so that a prefix is a range of the index.
+
+    SQLite does so by itself; PostgreSQL would otherwise sort by the server's language.
+    """
+
+    class _db_postgres:  # noqa: N801 - the name that Tortoise looks for
+        def __init__(self, field: "BytewiseCharField") -> None:
+            self.field = field
+
+        @property
+        def SQL_TYPE(self) -> str:  # noqa: N802
+            return f'VARCHAR({self.field.max_length}) COLLATE "C"'
+
+
+class UtcField(fields.DatetimeField[datetime]):
+    """A moment, always written in UTC.
+
+    SQLite keeps it as text, and text of one zone sorts as the moments do.
+    """
+
+    def to_db_value(self, value: Any, instance: type[Model] | Model) -> Any:
+        if isinstance(value, datetime):
+            value = value.astimezone(UTC)
+        return super().to_db_value(value, instance)
+
+
+def choice(vocabulary: type[Enum], length: int, **options: Any) -> Any:
+    """A column that holds one word of a vocabulary.
+
+    It carries no comment that lists the words, so that a new word needs no migration; `length` leaves room for one.
+    """
+    return fields.CharEnumField(vocabulary, description="", max_length=length, **options)

@@ -1,0 +1,63 @@
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from tortoise import fields
+from tortoise.indexes import Index
+from tortoise.migrations.constraints import CheckConstraint
+from tortoise.models import Model
+
+from models.enums import FulfillmentState
+from models.fields import UtcField, choice, key
+
+
+class Fulfillment(Model):
+    """Units of an order that leave together, in one parcel or several."""
+
+    id: UUID = key()
+    order: Any = fields.ForeignKeyField("models.Order", related_name="fulfillments", on_delete=fields.RESTRICT)
+    order_id: UUID
+    position = fields.IntField()
+    state: FulfillmentState = choice(FulfillmentState, 16, default=FulfillmentState.OPEN)
+    created_at: datetime = UtcField()
+    shipped_at: datetime | None = UtcField(null=True)
+
+    class Meta:
+        table = "fulfillments"
+        unique_together = (("order", "position"),)
+
+
+class FulfillmentLine(Model):
+    id: UUID = key()
+    fulfillment: Any = fields.ForeignKeyField("models.Fulfillment", related_name="lines", on_delete=fields.RESTRICT)
+    fulfillment_id: UUID
+    order_line: Any = fields.ForeignKeyField(
+        "models.OrderLine", related_name="fulfillment_lines", on_delete=fields.RESTRICT
+    )
+    order_line_id: UUID
+    quantity = fields.IntField()
+
+    class Meta:
+        table = "fulfillment_lines"
+        unique_together = (("fulfillment", "order_line"),)
+        constraints = (CheckConstraint(check="quantity > 0", name="fulfillment_lines_quantity_positive"),)
+
+
+class Tracking(Model):
+    """A carrier's number by which a parcel of a fulfillment can be followed."""
+
+    id: UUID = key()
+    order: Any = fields.ForeignKeyField("models.Order", related_name="tracking", on_delete=fields.RESTRICT)
+    order_id: UUID
+    fulfillment: Any = fields.ForeignKeyField("models.Fulfillment", related_name="tracking", on_delete=fields.RESTRICT)
+    fulfillment_id: UUID
+    number = fields.CharField(max_length=128)
+    carrier = fields.CharField(max_length=64, null=True)
+    url = fields.CharField(max_length=2048, null=True)
+    created_at: datetime = UtcField()
+    updated_at: datetime = UtcField()
+
+    class Meta:
+        table = "tracking"
+        unique_together = (("fulfillment", "number"),)
+        indexes = (Index(fields=("order_id", "created_at")),)

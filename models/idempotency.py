@@ -1,0 +1,24 @@
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from tortoise import fields
+from tortoise.models import Model
+
+from models.fields import UtcField, key
+
+
+class IdempotencyRecord(Model):
+    """That a caller's key has acted already, with what input, and on which order."""
+
+    id: UUID = key()
+    actor_id = fields.CharField(max_length=64)
+    key = fields.CharField(max_length=255)
+    fingerprint = fields.CharField(max_length=64)
+    order: Any = fields.ForeignKeyField("models.Order", related_name=False, on_delete=fields.RESTRICT)
+    order_id: UUID
+    created_at: datetime = UtcField()
+
+    class Meta:
+        table = "idempotency_records"
+        unique_together = (("actor_id", "key"),)

@@ -1,0 +1,35 @@
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from tortoise import fields
+from tortoise.indexes import Index
+from tortoise.migrations.constraints import CheckConstraint
+from tortoise.models import Model
+
+from models.enums import TransactionKind, TransactionStatus
+from models.fields import UtcField, choice, key
+
+
+class Transaction(Model):
+    """A movement of money for an order, or a promise of one.
+
+    `amount` is in minor units of the order's currency.
+    """
+
+    id: UUID = key()
+    order: Any = fields.ForeignKeyField("models.Order", related_name="transactions", on_delete=fields.RESTRICT)
+    order_id: UUID
+    kind: TransactionKind = choice(TransactionKind, 16)
+    status: TransactionStatus = choice(TransactionStatus, 16)
+    gateway = fields.CharField(max_length=64)
+    reference = fields.CharField(max_length=255, null=True)
+    amount = fields.BigIntField()
+    parent: Any = fields.ForeignKeyField("models.Transaction", related_name=False, null=True, on_delete=fields.RESTRICT)
+    parent_id: UUID | None
+    processed_at: datetime = UtcField()
+
+    class Meta:
+        table = "transactions"
+        indexes = (Index(fields=("order_id", "processed_at")),)
+        constraints = (CheckConstraint(check="amount >= 0", name="transactions_amount_not_negative"),)

@@ -1,0 +1,28 @@
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from tortoise import fields
+from tortoise.models import Model
+
+from models.fields import UtcField, key
+
+
+class ApiToken(Model):
+    """A caller's key, of which only the SHA-256 is kept.
+
+    `scopes` is a list of scope names. `channel_ids` is a list of channel keys as text, or null for every channel.
+    """
+
+    id: UUID = key()
+    name = fields.CharField(max_length=255)
+    prefix = fields.CharField(max_length=16)
+    hash = fields.CharField(max_length=64, unique=True)
+    scopes: Any = fields.JSONField()
+    channel_ids: Any = fields.JSONField(null=True)
+    created_at: datetime = UtcField()
+    expires_at: datetime | None = UtcField(null=True)
+    revoked_at: datetime | None = UtcField(null=True)
+
+    class Meta:
+        table = "api_tokens"

@@ -1,0 +1,137 @@
+"""Make the project's .venv, or bring it up to a lock file. Called by .environment.sh where the two differ.
+
+Runs on the bare Python that was found on the machine, so it imports the standard library alone. All it prints goes to
+stderr: the output of the script that needs the environment stays clean.
+"""
+
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+SCRIPTS = Path(__file__).resolve().parent
+VENV = SCRIPTS.parent / ".venv"
+PYTHON = VENV / "bin" / "python"
+LOCK_FILES = {
+    "requirements.lock": ["requirements.lock"],
+    "requirements-dev.lock": ["requirements.lock", "requirements-dev.lock"],  # holds the other's pins as well
+}
+TURN = VENV / ".turn"
+UNFINISHED = VENV / ".unfinished"
+
+# A caller's settings for installing elsewhere would leave .venv empty.
+PIP_ENVIRONMENT = {
+    name: value for name, value in os.environ.items() if name not in {"PIP_TARGET", "PIP_PREFIX", "PIP_ROOT"}
+} | {"PIP_USER": "0", "PIP_REQUIRE_VIRTUALENV": "0"}
+
+
+class SetupError(Exception):
+    """The environment could not be made; the text says why, for a person."""
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def turn() -> Iterator[int]:
+    """Hold the right to change .venv, waiting while another process has it. Yields the lock's file descriptor."""
+    VENV.mkdir(exist_ok=True)
+    with TURN.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("Waiting for another script that is setting up .venv ...")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield file.fileno()
+
+
+def run(command: list[str], descriptor: int, failure: str) -> None:
+    """Run a command silently; if it fails, show what it printed and raise SetupError with the text `failure`."""
+    # The child keeps the lock's descriptor open, so that killing this process alone does not let another one
+    # write into .venv beside a pip that is still at work.
+    result = subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        env=PIP_ENVIRONMENT,
+        pass_fds=[descriptor],
+        check=False,
+    )
+    if result.returncode != 0:
+        say(result.stdout.rstrip())
+        raise SetupError(failure)
+
+
+def is_current(lock_name: str) -> bool:
+    stamp = VENV / lock_name
+    return PYTHON.exists() and stamp.exists() and stamp.read_bytes() == (SCRIPTS / lock_name).read_bytes()
+
+
+def is_usable() -> bool:
+    """Whether .venv can be installed into: complete, of a Python that still exists and is new enough."""
+    if UNFINISHED.exists() or not PYTHON.exists():
+        return False
+    check = "import sys, pip; sys.exit(sys.version_info < (3, 11) or sys.prefix == sys.base_prefix)"
+    return subprocess.run([PYTHON, "-I", "-c", check], capture_output=True, check=False).returncode == 0
+
+
+def empty() -> None:
+    for entry in VENV.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        elif entry != TURN:
+            entry.unlink()
+
+
+def install(lock_name: str, descriptor: int) -> None:
+    lock_files = {name: (SCRIPTS / name).read_bytes() for name in LOCK_FILES[lock_name]}
+    usable = is_usable()
+    if usable:
+        say("Updating the packages in .venv ...")
+    else:
+        version = f"{sys.version_info.major}.{sys.version_info.minor}"
+        say(f"Setting up .venv with Python {version}; this takes up to a minute, the first time only ...")
+        empty()
+
+    # Whoever finds this marker later knows that a process died in here and trusts nothing that it left.
+    UNFINISHED.touch()
+    for name in LOCK_FILES:
+        (VENV / name).unlink(missing_ok=True)
+    if not usable:
+        run([sys.executable, "-I", "-m", "venv", str(VENV)], descriptor, "Could not make .venv (the reason is above).")
+    pip = [str(PYTHON), "-I", "-m", "pip", "--disable-pip-version-check", "--no-input", "install", "--quiet"]
+    # The lock file is complete: --no-deps spares pip working that out again.
+    arguments = ["--no-deps", "--require-hashes", "--requirement", str(SCRIPTS / lock_name)]
+    try:
+        run(pip + arguments, descriptor, "Could not install the packages that the project needs (the reason is above).")
+    except SetupError:
+        UNFINISHED.unlink()  # pip says no before it changes anything, and takes back what it changed
+        raise
+    for name, content in lock_files.items():
+        (VENV / name).write_bytes(content)
+    UNFINISHED.unlink()
+
+
+def main(lock_name: str) -> None:
+    try:
+        with turn() as descriptor:
+            if not is_current(lock_name):
+                install(lock_name, descriptor)
+    except SetupError as error:
+        sys.exit(str(error))
+    except OSError as error:
+        sys.exit(f"Could not set up .venv: {error}.")
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

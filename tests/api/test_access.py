@@ -1,0 +1,216 @@
+"""Who may do what: each root field without a token, with every scope but its own, and with its own alone."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+import pytest
+from graphql import GraphQLObjectType
+
+from api.schema import schema
+from domain.actors import Scope
+from tests.clients import ALL_SCOPES, Server, an_order, live, open_socket
+from tests.database import all_rows
+
+READ, WRITE, PLACE = Scope.ORDERS_READ, Scope.ORDERS_WRITE, Scope.ORDERS_PLACE
+FULFILL, PAY = Scope.FULFILLMENT_WRITE, Scope.PAYMENTS_WRITE
+
+QUERIES: dict[str, tuple[Scope | None, str]] = {
+    "node": (READ, "($id: ID!) { node(id: $id) { id } }"),
+    "order": (READ, "($id: ID!) { order(id: $id) { id } }"),
+    "orderByNumber": (READ, "($number: String!) { orderByNumber(number: $number) { id } }"),
+    "orderByReference": (READ, '{ orderByReference(channel: "web", externalReference: "R-1") { id } }'),
+    "orders": (READ, "{ orders { nodes { id } } }"),
+    "orderCounts": (READ, "{ orderCounts { total } }"),
+    "orderEvents": (READ, "{ orderEvents { nodes { id } } }"),
+    "channels": (READ, "{ channels { code } }"),
+    "viewer": (None, "{ viewer { name } }"),
+}
+
+
+@dataclass
+class Case:
+    """A mutation: what it needs, what must have been done with the order before, its input besides the order, and how
+    many events it records."""
+
+    scope: Scope
+    before: dict[str, dict[str, Any]] = field(default_factory=dict)
+    given: dict[str, Any] = field(default_factory=dict)
+    events: int = 1
+
+
+TRACKED: dict[str, dict[str, Any]] = {"confirmOrder": {}, "addTracking": {"number": "T-1"}}
+
+MUTATIONS: dict[str, Case] = {
+    "placeOrder": Case(PLACE, given=an_order(externalReference="R-2")),
+    "confirmOrder": Case(WRITE),
+    "cancelOrder": Case(WRITE, given={"reason": "STAFF"}),
+    "markReadyToShip": Case(FULFILL, {"confirmOrder": {}}),
+    "markShipped": Case(FULFILL, {"confirmOrder": {}}),
+    "addTracking": Case(FULFILL, {"confirmOrder": {}}, {"number": "T-1"}, events=2),  # opens a fulfillment
+    "updateTracking": Case(FULFILL, TRACKED, {"number": "T-2"}),
+    "removeTracking": Case(FULFILL, TRACKED),
+    "archiveOrder": Case(WRITE, {"cancelOrder": {"reason": "STAFF"}}),
+    "unarchiveOrder": Case(WRITE, {"cancelOrder": {"reason": "STAFF"}, "archiveOrder": {}}),
+    "addOrderNote": Case(WRITE, given={"note": "Ring twice."}),
+    "capturePayment": Case(PAY),
+    "recordPayment": Case(PAY),
+    "refundPayment": Case(PAY, {"recordPayment": {}}),
+}
+
+SUBSCRIPTIONS: dict[str, str] = {
+    "orderStatusChanged": "{ orderStatusChanged(after: $after) { type } }",
+    "orderEvents": "{ orderEvents(after: $after) { type } }",
+    "orderCountsChanged": "{ orderCountsChanged { total } }",
+}
+
+
+@pytest.mark.parametrize(
+    ("root", "rows"),
+    [
+        (schema._schema.query_type, QUERIES),
+        (schema._schema.mutation_type, MUTATIONS),
+        (schema._schema.subscription_type, SUBSCRIPTIONS),
+    ],
+    ids=["queries", "mutations", "subscriptions"],
+)
+def test_every_root_field_has_a_row(root: GraphQLObjectType, rows: dict[str, Any]) -> None:
+    assert list(root.fields) == list(rows)
+
+
+def refused(answer: dict[str, Any], code: str) -> None:
+    """The operation was refused as a whole, and nothing of its data came along."""
+    assert [error["extensions"]["code"] for error in answer["errors"]] == [code]
+    assert not any((answer.get("data") or {}).values())
+
+
+def all_but(scope: Scope) -> list[Scope]:
+    return [each for each in ALL_SCOPES if each is not scope]
+
+
+@pytest.mark.parametrize("name", QUERIES)
+async def test_a_query_needs_its_scope(server: Server, name: str) -> None:
+    scope, query = QUERIES[name]
+    query = f"query {query}"
+    order = await server.place(externalReference="R-1")
+    variables = {"id": order["id"], "number": order["number"]}
+
+    refused(await server.send(query, variables, token=None), "UNAUTHENTICATED")
+    if scope is not None:
+        refused(await server.send(query, variables, await server.new_token(*all_but(scope))), "FORBIDDEN")
+    just_enough = await server.new_token(scope or Scope.SETTINGS_WRITE)
+    data = await server.ask(query, variables, just_enough)
+    assert data[name] not in (None, [], {"nodes": []}, {"total": 0})
+
+
+async def prepared(server: Server, name: str) -> dict[str, Any]:
+    """The input of a mutation that can be carried out now."""
+    case = MUTATIONS[name]
+    if name == "placeOrder":
+        return case.given
+    order = await server.place(externalReference="R-1")
+    given = {**case.given, "orderId": order["id"]}
+    for step, step_input in case.before.items():
+        order = await server.do(step, {"orderId": order["id"], **step_input}, "id tracking { id }")
+    if name in ("updateTracking", "removeTracking"):
+        given["trackingId"] = order["tracking"][0]["id"]
+    return given
+
+
+def document(name: str) -> str:
+    input_type = name[0].upper() + name[1:] + "Input!"
+    return f"mutation ($input: {input_type}) {{ {name}(input: $input) {{ order {{ id }} userErrors {{ code }} }} }}"
+
+
+@pytest.mark.parametrize("name", MUTATIONS)
+async def test_a_mutation_needs_its_scope(server: Server, name: str) -> None:
+    given = {"input": await prepared(server, name)}
+    scope = MUTATIONS[name].scope
+    everything_else = await server.new_token(*all_but(scope))
+    just_enough = await server.new_token(scope)
+
+    before = await all_rows()
+    refused(await server.send(document(name), given, token=None), "UNAUTHENTICATED")
+    refused(await server.send(document(name), given, everything_else), "FORBIDDEN")
+    assert await all_rows() == before
+
+    payload = (await server.ask(document(name), given, just_enough))[name]
+    assert payload["userErrors"] == []
+    assert payload["order"]["id"]
+    after = await all_rows()
+    assert len(after["order_events"]) == len(before["order_events"]) + MUTATIONS[name].events
+
+
+@pytest.mark.parametrize("name", MUTATIONS)
+async def test_a_mutation_with_a_malformed_input_needs_its_scope(server: Server, name: str) -> None:
+    """Nobody learns from a refusal of the input what they may not ask for."""
+    given = {"input": {**await prepared(server, name)}}
+    given["input"]["channel" if name == "placeOrder" else "orderId"] = "?"
+    refused(await server.send(document(name), given, token=None), "UNAUTHENTICATED")
+    everything_else = await server.new_token(*all_but(MUTATIONS[name].scope))
+    refused(await server.send(document(name), given, everything_else), "FORBIDDEN")
+
+
+async def first_of_stream(server: Server, query: str, variables: dict[str, Any], token: str | None) -> dict[str, Any]:
+    """The first answer of a subscription over server-sent events."""
+    headers = {"Accept": "text/event-stream"} | ({"Authorization": f"Bearer {token}"} if token else {})
+    body = {"query": query, "variables": variables}
+    async with server.http.stream("POST", server.url, json=body, headers=headers) as response:
+        async for line in response.aiter_lines():
+            if line.startswith("data: "):
+                answer: dict[str, Any] = orjson.loads(line.removeprefix("data: "))
+                return answer
+    raise AssertionError("the stream ended without an answer")
+
+
+def subscription_of(name: str) -> str:
+    arguments = "($after: String)" if "$after" in SUBSCRIPTIONS[name] else ""
+    return f"subscription {arguments} {SUBSCRIPTIONS[name]}"
+
+
+@pytest.mark.parametrize("name", SUBSCRIPTIONS)
+async def test_a_subscription_needs_its_scope(server: Server, name: str) -> None:
+    query = subscription_of(name)
+    order = await server.place()
+    cursor = (await server.ask("{ orderEvents { pageInfo { endCursor } } }"))["orderEvents"]["pageInfo"]["endCursor"]
+    variables = {"after": cursor} if "$after" in query else {}
+    await server.do("confirmOrder", {"orderId": order["id"]})
+    everything_else = await server.new_token(*all_but(READ))
+    just_enough = await server.new_token(READ)
+
+    refused(await first_of_stream(server, query, variables, None), "UNAUTHENTICATED")
+    refused(await first_of_stream(server, query, variables, everything_else), "FORBIDDEN")
+    async with live(server, everything_else) as client:
+        await client.subscribe(query, variables)
+        message = await client.receive()
+        payload = message["payload"]
+        errors = payload if isinstance(payload, list) else payload["errors"]
+        assert [error["extensions"]["code"] for error in errors] == ["FORBIDDEN"]
+
+    expected = {"total": 1} if name == "orderCountsChanged" else {"type": "ORDER_CONFIRMED"}
+    assert await first_of_stream(server, query, variables, just_enough) == {"data": {name: expected}}
+    async with live(server, just_enough) as client:
+        await client.subscribe(query, variables)
+        assert (await client.next())[name] == expected
+
+
+async def test_a_socket_without_a_token_is_closed(server: Server) -> None:
+    async with open_socket(server) as client:
+        await client.send({"type": "connection_init"})
+        code, reason = await client.closed()
+    assert (code, reason) == (4403, "Forbidden: send a token as Authorization in the connection_init payload")
+
+
+@pytest.mark.parametrize("given", ["Bearer", "Bearer ost_nobody", "Bearer nonsense", "Basic YTpi", "ost_x"])
+async def test_a_token_that_is_none_is_refused(server: Server, given: str) -> None:
+    response = await server.http.post(
+        server.url, json={"query": "{ viewer { name } }"}, headers={"Authorization": given}
+    )
+    assert response.status_code == 401
+    assert response.json()["errors"][0]["extensions"] == {"code": "UNAUTHENTICATED"}
+
+
+async def test_introspection_of_names_alone_needs_no_token(server: Server) -> None:
+    """GraphiQL reads the schema before anybody has typed a token; no data is in it."""
+    answer = await server.send("{ __typename __schema { queryType { name } } }", token=None)
+    assert answer == {"data": {"__typename": "Query", "__schema": {"queryType": {"name": "Query"}}}}

@@ -1,0 +1,212 @@
+"""How many statements a list takes, and that those which run often are answered from an index."""
+
+import re
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from domain import live
+from tests.clients import Server
+from tests.database import Statement, run_sql, statements
+
+EVERYTHING = """query ($first: Int) { orders(first: $first) { nodes {
+    number total { amount } outstanding { amount currencyCode }
+    channel { code } customer { name } shippingAddress { city } billingAddress { city } tags
+    lines { sku total { amount } } transactions { kind amount { amount } } tracking { number }
+    fulfillments { state tracking { number } lines { quantity line { sku total { currencyCode } } } }
+    availableActions { action available }
+} pageInfo { hasNextPage endCursor } } }"""
+
+
+async def fill(server: Server, count: int) -> None:
+    """Orders of two channels, half of them half shipped and half paid."""
+    for index in range(count):
+        address = {"name": f"Buyer {index}", "city": "Bern"}
+        order = await server.place(
+            channel=f"shop-{index % 2}",
+            customer={"name": f"Buyer {index}", "email": f"buyer{index}@example.com"},
+            shippingAddress=address,
+            billingAddress=address,
+            tags=["one", f"t{index}"],
+            payments=[{"kind": "SALE", "amount": "1.00"}],
+        )
+        if index % 2:
+            on = {"orderId": order["id"]}
+            line = {"lineId": order["lines"][0]["id"], "quantity": 1}
+            await server.do("confirmOrder", on)
+            await server.do("markShipped", {**on, "lines": [line], "tracking": [{"number": f"T-{index}"}]})
+            await server.do("markReadyToShip", on)
+
+
+def _is_the_feeds(statement: Statement) -> bool:
+    """The feed's own look at the log, which goes on beside every request."""
+    return 'FROM "order_events" WHERE' in statement.sql and statement.values[-1:] == [live.PAGE]
+
+
+async def counted(server: Server, query: str, **variables: Any) -> tuple[dict[str, Any], list[Statement]]:
+    """The answer, and the statements that the request took."""
+    with statements() as seen:
+        data = await server.ask(query, variables)
+    return data, [statement for statement in seen if not _is_the_feeds(statement)]
+
+
+@pytest.fixture
+async def filled(server: Server) -> Server:
+    await fill(server, 60)
+    return server
+
+
+@pytest.fixture
+async def few(server: Server) -> Server:
+    """Enough for a plan: SQLite chooses it by the indexes that there are, not by the rows."""
+    await fill(server, 6)
+    return server
+
+
+async def test_a_list_with_everything_takes_eleven_statements_however_long_it_is(filled: Server) -> None:
+    """The token, the orders, and one for each kind of part: 11."""
+    for size in (5, 50):
+        data, seen = await counted(filled, EVERYTHING, first=size)
+        nodes = data["orders"]["nodes"]
+        assert len(nodes) == size
+        assert {len(node["fulfillments"]) for node in nodes} == {0, 2}
+        assert {len(node["transactions"]) for node in nodes} == {1}
+        tables = [re.findall(r'FROM "(\w+)"', statement.sql)[0] for statement in seen]
+        assert sorted(tables) == [
+            "addresses",
+            "api_tokens",
+            "channels",
+            "customers",
+            "fulfillment_lines",
+            "fulfillments",
+            "order_lines",
+            "order_tags",
+            "orders",
+            "tracking",
+            "transactions",
+        ]
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("query ($first: Int) { orders(first: $first) { nodes { number status total { amount } } } }", 2),
+        ("query ($first: Int) { orders(first: $first) { nodes { lines { sku } } } }", 3),
+        ("query ($first: Int) { orders(first: $first) { nodes { events(first: 2) { nodes { type } } } } }", 3),
+        ("query ($first: Int) { orders(first: $first) { nodes { events { nodes { order { tags } } } } } }", 4),
+        ("query ($first: Int) { orderEvents(first: $first) { nodes { type data } } }", 2),
+        ("query ($first: Int) { orderEvents(first: $first) { nodes { order { channel { code } tags } } } }", 5),
+        ("query ($first: Int) { orders(first: $first) { nodes { availableActions { action } } } }", 5),
+    ],
+)
+async def test_lists_take_the_same_statements_however_long_they_are(filled: Server, query: str, expected: int) -> None:
+    for size in (5, 50):
+        data, seen = await counted(filled, query, first=size)
+        assert len(next(iter(data.values()))["nodes"]) == size
+        assert len(seen) == expected, seen
+
+
+async def plans(server: Server, query: str, **variables: Any) -> list[str]:
+    """How SQLite answers each statement of the request but for the token's, in its own words."""
+    _, seen = await counted(server, query, **variables)
+    found = []
+    for statement in seen:
+        steps = await run_sql(f"EXPLAIN QUERY PLAN {statement.sql}", *statement.values)
+        found.append("; ".join(step["detail"] for step in steps))
+    return found[1:]
+
+
+LIST = (
+    "query ($filter: OrderFilter, $sort: OrderSort, $search: String, $after: String, $before: String, $last: Int)"
+    + (
+        " { orders(filter: $filter, sort: $sort, search: $search, after: $after, before: $before, last: $last)"
+        " { nodes { id } pageInfo { endCursor startCursor } } }"
+    )
+)
+
+
+@pytest.mark.parametrize("direction", ["ASC", "DESC"])
+@pytest.mark.parametrize("by", ["PLACED_AT", "UPDATED_AT", "NUMBER", "TOTAL"])
+async def test_a_sorted_list_walks_an_index(few: Server, by: str, direction: str) -> None:
+    """The first page, the next one and the one before: an index in the right order, and no sorting."""
+    sort = {"field": by, "direction": direction}
+    page = (await few.ask(LIST, {"sort": sort}))["orders"]["pageInfo"]
+    [first] = await plans(few, LIST, sort=sort)
+    [following] = await plans(few, LIST, sort=sort, after=page["endCursor"])
+    [preceding] = await plans(few, LIST, sort=sort, before=page["endCursor"], last=10)
+    for plan in (first, following, preceding):
+        assert "TEMP B-TREE FOR ORDER BY" not in plan.replace("LAST TERM OF ", ""), plan
+    assert re.fullmatch(r"SCAN orders USING INDEX \w+", first), first
+    for plan in (following, preceding):
+        assert re.fullmatch(r"SEARCH orders USING INDEX \w+ \(\w+[<>]\?\)", plan), plan
+
+
+ORDER_TERMS = re.compile(r"USE TEMP B-TREE FOR ORDER BY")
+
+
+@pytest.mark.parametrize(
+    ("filter", "index_on"),
+    [
+        ({"status": ["PENDING"]}, "status=?"),
+        ({"paymentStatus": ["PAID"]}, "payment_status=?"),
+        ({"fulfillmentStatus": ["PARTIALLY_FULFILLED"]}, "fulfillment_status=?"),
+        ({"channels": ["shop-0"]}, "channel_id=?"),
+        ({"placedFrom": "2026-01-01T00:00:00Z"}, "placed_at>?"),
+    ],
+)
+async def test_the_tabs_of_a_dashboard_walk_an_index(few: Server, filter: dict[str, Any], index_on: str) -> None:
+    """Newest first within one status or channel: found and sorted by one index, on every page."""
+    cursor = (await few.ask(LIST, {"filter": filter}))["orders"]["pageInfo"]["startCursor"]
+    for after in (None, cursor):
+        plan = (await plans(few, LIST, filter=filter, after=after))[-1]
+        assert plan.startswith("SEARCH orders USING INDEX"), plan
+        assert index_on in plan, plan
+        assert not ORDER_TERMS.search(plan), plan
+
+
+async def test_a_list_of_a_bound_tokens_channel_walks_an_index(few: Server) -> None:
+    bound = replace(few, token=await few.new_token(channels=("shop-1",)))
+    [plan] = await plans(bound, LIST)
+    assert re.fullmatch(r"SEARCH orders USING INDEX \w+ \(channel_id=\?\)", plan), plan
+
+
+async def test_a_search_begins_at_its_index(few: Server) -> None:
+    [plan] = await plans(few, LIST, search="buyer 1")
+    assert "SEARCH search_terms USING COVERING INDEX" in plan
+    assert "(term>? AND term<?)" in plan
+    assert "SEARCH orders USING" in plan
+    assert "SCAN" not in plan, plan
+
+
+async def test_an_order_is_looked_up_by_index(few: Server) -> None:
+    order = (await few.ask('{ orderByReference(channel: "x", externalReference: "x") { id } }'))["orderByReference"]
+    assert order is None
+    [plan] = await plans(few, '{ orderByNumber(number: "1001") { id } }')
+    assert re.fullmatch(r"SEARCH orders USING INDEX \w+ \(number=\?\)", plan), plan
+    query = '{ orderByReference(channel: "shop-0", externalReference: "x") { id } }'
+    plan = (await plans(few, query))[-1]
+    assert re.fullmatch(r"SEARCH orders USING INDEX \w+ \(channel_id=\? AND external_reference=\?\)", plan), plan
+
+
+@pytest.mark.parametrize(
+    ("filter", "expected"),
+    [
+        (None, "SEARCH order_events USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"),
+        ({"types": ["ORDER_CONFIRMED"]}, "(type=? AND id>? AND id<?)"),
+        ({"channels": ["shop-1"]}, "(channel_id=? AND id>? AND id<?)"),
+    ],
+)
+async def test_the_event_log_is_read_by_index(few: Server, filter: dict[str, Any] | None, expected: str) -> None:
+    query = "query ($filter: OrderEventFilter) { orderEvents(filter: $filter) { nodes { id } } }"
+    plan = (await plans(few, query, filter=filter))[-1]
+    assert expected in plan
+    assert "SCAN" not in plan
+    assert not ORDER_TERMS.search(plan), plan
+
+
+async def test_timelines_read_only_the_orders_that_they_are_of(few: Server) -> None:
+    query = "{ orders(first: 5) { nodes { events(first: 2) { nodes { id } } } } }"
+    plan = (await plans(few, query))[-1]
+    assert re.search(r"SEARCH order_events USING INDEX \w+ \(order_id=\?", plan), plan
+    assert "SCAN order_events" not in plan

@@ -1,0 +1,65 @@
+"""What tests start for themselves: a migrated database, and a server on it."""
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+import uvicorn
+
+from api.app import create_app
+from api.commands.serve import server_options
+from api.settings import Settings
+from domain.actors import Scope, system
+from domain.tokens import create_token
+from models.database import connected, migrate
+from tests.clients import Server
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated database without a row, made once and copied for each test."""
+    path = tmp_path_factory.mktemp("template") / "empty.sqlite3"
+    asyncio.run(migrate(f"sqlite://{path}"))
+    return path
+
+
+@pytest.fixture
+def database_url(template: Path, tmp_path: Path) -> str:
+    """A migrated, empty database of the test's own, not opened yet."""
+    path = tmp_path / "test.sqlite3"
+    shutil.copyfile(template, path)
+    return f"sqlite://{path}"
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[str]:
+    """The same, open for as long as the test runs."""
+    async with connected(database_url):
+        yield database_url
+
+
+@pytest.fixture
+def settings(database_url: str) -> Settings:
+    """The server's settings. A test module may have a fixture of this name with others."""
+    return Settings(database_url=database_url, poll_seconds=1.0)
+
+
+@pytest.fixture
+async def server(settings: Settings) -> AsyncIterator[Server]:
+    """A server of the test's own in this process, on a port of its own, with its database open."""
+    app = create_app(settings)
+    config = uvicorn.Config(app, port=0, log_level="warning", **server_options(settings))
+    running = uvicorn.Server(config)
+    task = asyncio.create_task(running.serve())
+    while not running.started:
+        assert not task.done(), "the server did not start"
+        await asyncio.sleep(0.001)
+    port = running.servers[0].sockets[0].getsockname()[1]
+    _, token = await create_token(actor=system("tests"), name="everything", scopes=list(Scope))
+    async with httpx.AsyncClient(timeout=30) as client:
+        yield Server(port, client, token, app.state.service, running)
+    running.should_exit = True
+    await task

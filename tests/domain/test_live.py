@@ -1,0 +1,266 @@
+"""The live feed on its own: what subscribers are given when they lag, when bells are lost and when the log fails."""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
+
+import pytest
+
+from domain import bell
+from domain.bell import Bell
+from domain.errors import InvalidInput
+from domain.event_log import CursorExpired, EventFilter, cursor_at, last_position
+from domain.live import MAILBOX, PAGE, Feed
+from domain.orders.commands import add_order_note, confirm_order
+from models import Order, OrderEvent
+from models.enums import ActorKind, OrderEventType, OrderStatus
+from tests.database import run_sql
+from tests.domain.shop import ADA, on, place
+
+pytestmark = pytest.mark.usefixtures("database")
+
+ALL = EventFilter()
+NEVER = 3600.0  # seconds between polls: only the bell wakes the feed
+SOON = 0.05
+
+
+@asynccontextmanager
+async def feed_of(poll_seconds: float = NEVER) -> AsyncIterator[Feed]:
+    feed = Feed(Bell("memory://"), poll_seconds)
+    async with feed.running():
+        yield feed
+        assert feed._readers == set(), "a subscriber has left its mailbox behind"
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - nobody tells when it comes true
+            await asyncio.sleep(0.001)
+
+
+async def take(events: AsyncGenerator[OrderEvent, None], count: int) -> list[int]:
+    async with asyncio.timeout(10):
+        return [(await anext(events)).id for _ in range(count)]
+
+
+async def write_events(order: Order, count: int) -> list[int]:
+    """So many notes on the order, written into the log directly: nobody rings."""
+    first = await last_position() + 1
+    await OrderEvent.bulk_create(
+        OrderEvent(
+            order_id=order.id,
+            channel_id=order.channel_id,
+            order_version=order.version + number,
+            type=OrderEventType.NOTE_ADDED,
+            occurred_at=order.placed_at,
+            actor_kind=ActorKind.SYSTEM,
+            actor_name="another process",
+            message="A note.",
+            data={},
+        )
+        for number in range(1, count + 1)
+    )
+    order.version += count
+    return list(range(first, first + count))
+
+
+async def test_a_subscriber_gets_the_next_event_and_the_ones_after_it() -> None:
+    order = await place()
+    async with feed_of() as feed, aclosing(feed.follow(ALL)) as events:
+        first = asyncio.ensure_future(anext(events))
+        await until(lambda: bool(feed._readers))
+        async with asyncio.timeout(10):
+            while not first.done():  # the subscription begins at some moment from now on
+                await add_order_note(actor=ADA, target=on(order), note="hello")
+        begin = (await first).id
+        assert begin > 1
+        await confirm_order(actor=ADA, target=on(order))
+        end = await last_position()
+        assert await take(events, end - begin) == list(range(begin + 1, end + 1))
+
+
+async def test_a_subscriber_that_does_not_read_is_sent_back_to_the_log() -> None:
+    order = await place()
+    async with feed_of() as feed, aclosing(feed.follow(ALL, cursor_at(0))) as events:
+        assert await take(events, 1) == [1]
+        for _ in range(2):
+            written = await write_events(order, 2 * MAILBOX + PAGE + 7)
+            await bell.ring()
+            await until(lambda end=written[-1]: feed._position == end)  # type: ignore[misc]
+            [mailbox] = feed._readers
+            assert len(mailbox._events) <= MAILBOX  # type: ignore[attr-defined]
+            half = len(written) // 2
+            assert await take(events, half) == written[:half]
+            more = await write_events(order, 5)
+            await bell.ring()
+            assert await take(events, len(written) - half + 5) == written[half:] + more
+
+
+async def test_an_overflowing_subscriber_with_a_filter_gets_what_it_asked_for() -> None:
+    order, other = await place(), await place()
+    wanted = EventFilter(order_ids=frozenset({order.id}))
+    async with feed_of() as feed, aclosing(feed.follow(wanted, cursor_at(0))) as events:
+        assert await take(events, 1) == [1]
+        written: list[int] = []
+        for _ in range(3):
+            written += await write_events(order, MAILBOX // 2)
+            await write_events(other, MAILBOX // 2)
+        await bell.ring()
+        end = await last_position()
+        await until(lambda: feed._position == end)
+        assert await take(events, len(written)) == written
+
+
+async def test_a_cursor_that_is_ahead_of_the_feed_is_resumed_from() -> None:
+    order = await place()
+    async with feed_of() as feed, aclosing(feed.follow(ALL, cursor_at(4))) as events:
+        await write_events(order, 5)  # 2 to 6, which the feed has not read yet
+        first = asyncio.ensure_future(take(events, 1))
+        await until(lambda: bool(feed._readers))
+        await bell.ring()
+        assert await first == [5]
+        assert await take(events, 1) == [6]
+
+
+async def test_an_event_without_a_ring_arrives_with_the_next_poll() -> None:
+    order = await place()
+    async with feed_of(poll_seconds=SOON) as feed, aclosing(feed.follow(ALL, cursor_at(1))) as events:
+        for _ in range(3):
+            written = await write_events(order, 2)
+            assert await take(events, 2) == written
+
+
+async def test_a_ring_wakes_the_feed_long_before_the_poll() -> None:
+    order = await place()
+    async with feed_of() as feed, aclosing(feed.follow(ALL, cursor_at(1))) as events:
+        await confirm_order(actor=ADA, target=on(order))
+        [confirmed] = await take(events, 1)
+    assert confirmed == 2
+
+
+async def test_each_of_two_feeds_of_a_process_is_rung() -> None:
+    order = await place()
+    async with feed_of() as one:
+        async with feed_of() as two, aclosing(two.follow(ALL, cursor_at(1))) as events:
+            await confirm_order(actor=ADA, target=on(order))
+            assert await take(events, 1) == [2]
+        async with aclosing(one.follow(ALL, cursor_at(1))) as events:
+            await add_order_note(actor=ADA, target=on(order), note="hello")
+            assert await take(events, 2) == [2, 3]
+
+
+async def test_the_feed_outlives_a_log_that_cannot_be_read(caplog: pytest.LogCaptureFixture) -> None:
+    order = await place()
+    async with feed_of(poll_seconds=SOON) as feed, aclosing(feed.follow(ALL, cursor_at(0))) as events:
+        assert await take(events, 1) == [1]
+        await run_sql("ALTER TABLE order_events RENAME TO order_events_away")
+        await until(lambda: "the event log could not be read" in caplog.text)
+        await run_sql("ALTER TABLE order_events_away RENAME TO order_events")
+        await confirm_order(actor=ADA, target=on(order))
+        assert await take(events, 1) == [2]
+
+
+async def test_a_task_of_the_feed_that_ends_is_reported(caplog: pytest.LogCaptureFixture) -> None:
+    class Muted(Bell):
+        """A bell whose connection breaks as soon as it is listened to."""
+
+        @asynccontextmanager
+        async def connected(self) -> AsyncIterator[AsyncIterator[None]]:
+            async def rings() -> AsyncIterator[None]:
+                raise ConnectionError("gone")
+                yield
+
+            yield rings()
+
+    order = await place()
+    feed = Feed(Muted("memory://"), SOON)
+    async with feed.running(), aclosing(feed.follow(ALL, cursor_at(1))) as events:
+        await confirm_order(actor=ADA, target=on(order))
+        assert await take(events, 1) == [2]
+    [record] = [record for record in caplog.records if record.name == "domain.live"]
+    assert (record.levelno, record.getMessage()) == (logging.CRITICAL, "a task of the live feed has ended")
+
+
+@pytest.mark.parametrize(
+    ("cursor", "error"),
+    [
+        (cursor_at(2), CursorExpired),
+        (cursor_at(0), CursorExpired),
+        (cursor_at(11), InvalidInput),
+        (cursor_at(2**63 - 1), InvalidInput),
+        ("", InvalidInput),
+        ("bm9uc2Vuc2U", InvalidInput),
+    ],
+)
+async def test_a_cursor_that_cannot_be_resumed_from(cursor: str, error: type[InvalidInput]) -> None:
+    await write_events(await place(), 9)
+    await OrderEvent.filter(id__lte=3).delete()
+    async with feed_of() as feed, aclosing(feed.follow(ALL, cursor)) as events:
+        with pytest.raises(InvalidInput) as caught:
+            await take(events, 1)
+        assert type(caught.value) is error
+        assert caught.value.field == ("after",)
+
+
+async def test_the_oldest_and_the_newest_cursor_can_be_resumed_from() -> None:
+    order = await place()
+    await write_events(order, 9)
+    await OrderEvent.filter(id__lte=3).delete()
+    async with feed_of(poll_seconds=SOON) as feed:
+        async with aclosing(feed.follow(ALL, cursor_at(3))) as events:
+            assert await take(events, 7) == list(range(4, 11))
+        async with aclosing(feed.follow(ALL, cursor_at(10))) as events:
+            assert await take(events, 0) == []
+            written = await write_events(order, 1)
+            assert await take(events, 1) == written == [11]
+
+
+async def test_a_reader_that_the_beginning_of_the_log_overtakes_is_told() -> None:
+    await write_events(await place(), 3 * PAGE)
+    async with feed_of() as feed, aclosing(feed.follow(ALL, cursor_at(0))) as events:
+        assert await take(events, 10) == list(range(1, 11))
+        await OrderEvent.filter(id__lte=2 * PAGE).delete()
+        assert await take(events, PAGE - 10) == list(range(11, PAGE + 1))  # these had been read before
+        with pytest.raises(CursorExpired):
+            await take(events, 1)
+
+
+async def test_nothing_is_left_of_a_subscriber_that_goes() -> None:
+    order = await place()
+    async with feed_of() as feed:
+
+        async def fails_at_the_first_event() -> None:
+            async with aclosing(feed.follow(ALL, cursor_at(0))) as events:
+                async for _ in events:
+                    raise KeyError
+
+        with pytest.raises(KeyError):
+            await fails_at_the_first_event()
+        assert feed._readers == set()
+
+        for _ in range(20):
+            waiting = asyncio.ensure_future(take(feed.follow(ALL, cursor_at(1)), 1))
+            await until(lambda: len(feed._readers) == 1)
+            waiting.cancel()
+            await asyncio.gather(waiting, return_exceptions=True)
+            await until(lambda: feed._readers == set())
+
+        with feed.watching(ALL):
+            assert len(feed._readers) == 1
+        assert feed._readers == set()
+        await confirm_order(actor=ADA, target=on(order))
+
+
+async def test_watching_says_that_there_was_a_wanted_event() -> None:
+    order, other = await place(), await place()
+    confirmed = EventFilter(to_status=frozenset({OrderStatus.CONFIRMED}))
+    async with feed_of() as feed, asyncio.timeout(10):
+        await write_events(order, 1)  # committed, but not read by the feed before somebody watches
+        with feed.watching(confirmed) as confirmation, feed.watching(ALL) as anything:
+            assert not anything.is_set()
+            await bell.ring()
+            await anything.wait()
+            assert not confirmation.is_set()
+            await confirm_order(actor=ADA, target=on(other))
+            await confirmation.wait()

@@ -1,0 +1,313 @@
+"""Random lives of orders: every command, in any sequence, against a model and against the log."""
+
+import asyncio
+import pickle
+import shutil
+import sqlite3
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, note, settings
+from hypothesis import strategies as st
+
+from domain import bell
+from domain.errors import DomainError
+from domain.orders import rules
+from models import Order
+from models.database import connected
+from models.enums import OrderStatus
+from tests.domain.order_model import Authorization, Line, ModelOrder, Refused
+from tests.domain.order_replay import Replay
+from tests.domain.random_calls import COMMANDS, Call, Keys, perform, random_call
+
+Rows = dict[str, list[dict[str, Any]]]
+STEPS = 60  # in each life
+MOST_ORDERS = 3
+
+
+def copied(model: ModelOrder) -> ModelOrder:
+    copy: ModelOrder = pickle.loads(pickle.dumps(model))  # several times faster than copy.deepcopy
+    return copy
+
+
+@dataclass
+class Tally:
+    """What happened in all lives: how often the bell rang, and how often each command came to what."""
+
+    rings: int = 0
+    outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+
+class Lives:
+    """A few orders in a database of their own, each beside its model."""
+
+    def __init__(self, runner: asyncio.Runner, template: Path, path: Path, tally: Tally) -> None:
+        for old in path.parent.glob(f"{path.name}*"):
+            old.unlink()
+        shutil.copyfile(template, path)
+        self.runner = runner
+        self.tally = tally
+        self.stack = AsyncExitStack()
+        self.runner.run(self.stack.enter_async_context(connected(f"sqlite://{path}")))
+        self.reader = sqlite3.connect(path)
+        self.reader.row_factory = sqlite3.Row
+        names = self.reader.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")
+        self.tables = [row["name"] for row in names]
+        self.models: list[ModelOrder] = []
+        self.keys: dict[str, tuple[str, int]] = {}
+        self.calls: list[Call] = []
+        self.rows = self.read()
+
+    def close(self) -> None:
+        self.reader.close()
+        self.runner.run(self.stack.aclose())
+
+    def live(self, random: Random) -> None:
+        self.act(Call("place", -1, (((2, 0, 1000), (3, 0, 500)), ()), key="a"))
+        self.act(Call("confirm", 0))
+        while len(self.calls) < STEPS:
+            call = random_call(random, [model.version for model in self.models])
+            if random.random() < 0.1:
+                call = random.choice(self.calls[-10:])
+            if call.command != "place" or len(self.models) < MOST_ORDERS:
+                self.act(call)
+
+    def read(self) -> Rows:
+        return {name: [dict(row) for row in self.reader.execute(f"SELECT * FROM {name}")] for name in self.tables}
+
+    def act(self, call: Call) -> None:
+        """Sends the call, and holds what comes of it against the model, the log and the database's constraints."""
+        self.calls.append(call)
+        before, rung = self.rows, self.tally.rings
+        expected, new_key = self.predict(call)
+        try:
+            answer = self.runner.run(perform(call, self.keys_for(call)))
+            answered: Any = [row["type"] for row in self.events_after(before)]
+        except DomainError as refusal:
+            answered = refusal.code.value
+        assert answered == expected, call
+        self.tally.outcomes[
+            call.command, expected if isinstance(expected, str) else "done" if expected else "again"
+        ] += 1
+        self.rows = self.read()
+        recorded = not isinstance(expected, str) and bool(expected)
+        assert self.tally.rings - rung == (1 if recorded else 0)
+        if not recorded:
+            assert len(self.rows["idempotency_records"]) - len(before["idempotency_records"]) == (1 if new_key else 0)
+            assert self.without_keys(self.rows) == self.without_keys(before), call
+        if not isinstance(expected, str):
+            self.check_answer(call, answer)
+        for index in range(len(self.models)) if recorded else ():
+            self.check(index)
+        assert self.reader.execute("PRAGMA foreign_key_check").fetchall() == []
+        assert [row[0] for row in self.reader.execute("PRAGMA integrity_check")] == ["ok"]
+
+    def events_after(self, before: Rows) -> list[Mapping[str, Any]]:
+        last = max((row["id"] for row in before["order_events"]), default=0)
+        return list(self.reader.execute("SELECT * FROM order_events WHERE id > ? ORDER BY id", (last,)))
+
+    @staticmethod
+    def without_keys(rows: Rows) -> Rows:
+        return {name: table for name, table in rows.items() if name != "idempotency_records"}
+
+    def predict(self, call: Call) -> tuple[list[str] | str, bool]:
+        """The events that the call records or the code that it is refused with, and whether it uses a key up."""
+        try:
+            if "" in call.given and call.command != "update_tracking":
+                raise Refused("INVALID_INPUT")
+            if call.command == "ship" and "" in call.given[2]:
+                raise Refused("INVALID_INPUT")
+            if call.command != "place" and call.order < 0:
+                raise Refused("NOT_FOUND")
+            if call.idempotency is not None and call.key in self.keys:
+                if self.keys[call.key][0] != call.idempotency.fingerprint:
+                    raise Refused("IDEMPOTENCY_CONFLICT")
+                return [], False
+            index, model, events = self.take(call)
+        except Refused as refusal:
+            return refusal.code, False
+        model.version += len(events)
+        self.models[index : index + 1] = [model]
+        if call.idempotency is not None:
+            self.keys[call.idempotency.key] = (call.idempotency.fingerprint, index)
+        return events, call.key is not None
+
+    def take(self, call: Call) -> tuple[int, ModelOrder, list[str]]:
+        if call.command == "place":
+            return (len(self.models), *self.placed(*call.given))
+        model = copied(self.models[call.order])
+        if call.version not in (None, model.version):
+            raise Refused("VERSION_CONFLICT")
+        return call.order, model, getattr(model, call.command)(*call.given)
+
+    @staticmethod
+    def placed(lines: Any, payments: Any) -> tuple[ModelOrder, list[str]]:
+        if not lines or any(amount == 0 for _, amount, _ in payments):
+            raise Refused("INVALID_INPUT")
+        authorized = [payment for payment in payments if payment[0] == "AUTHORIZATION"]
+        model = ModelOrder(
+            lines=[Line(quantity, removed, quantity - removed) for quantity, removed, _ in lines],
+            total=sum(quantity * price for quantity, _, price in lines),
+            authorizations=[Authorization(gateway, amount) for _, amount, gateway in authorized],
+            paid=sum(amount for kind, amount, _ in payments if kind == "SALE"),
+        )
+        types = {"AUTHORIZATION": "PAYMENT_AUTHORIZED", "SALE": "PAYMENT_RECORDED"}
+        return model, ["ORDER_PLACED", *(types[kind] for kind, _, _ in payments)]
+
+    def order_row(self, index: int) -> dict[str, Any]:
+        return sorted(self.rows["orders"], key=lambda row: row["number"])[index]
+
+    def parts(self, table: str, index: int, by: str = "position") -> list[dict[str, Any]]:
+        key = self.order_row(index)["id"]
+        return sorted((row for row in self.rows[table] if row["order_id"] == key), key=lambda row: row[by])
+
+    def keys_for(self, call: Call) -> Keys:
+        if call.order < 0:
+            return Keys()
+
+        def keys(table: str) -> list[UUID]:
+            return [UUID(row["id"]) for row in self.parts(table, call.order)]
+
+        return Keys(
+            order=UUID(self.order_row(call.order)["id"]),
+            lines=keys("order_lines"),
+            parcels=keys("fulfillments"),
+            numbers=[UUID(key) for key in self.replayed(call.order).every_number],
+        )
+
+    def replayed(self, index: int) -> Replay:
+        replay = Replay()
+        for event in self.parts("order_events", index, by="id"):
+            replay.read(event)
+        return replay
+
+    def check_answer(self, call: Call, answer: Order) -> None:
+        """The order that a command returns is the one that is stored."""
+        index = self.keys[call.key][1] if call.key else call.order if call.order >= 0 else len(self.models) - 1
+        row = self.order_row(index)
+        self.check_actions(self.models[index])
+        assert (str(answer.id), answer.version, answer.status) == (row["id"], row["version"], row["status"])
+        assert (answer.payment_status, answer.fulfillment_status) == (row["payment_status"], row["fulfillment_status"])
+
+    def check(self, index: int) -> None:
+        """The order's rows are what the model says and what its log tells."""
+        row, model, replay = self.order_row(index), self.models[index], self.replayed(index)
+        assert {name: row[name] for name in replay.columns} == replay.columns
+        lines = self.parts("order_lines", index)
+        assert {line["id"]: line["fulfillable_quantity"] for line in lines} == replay.free
+        assert {line["id"]: line["shipped_quantity"] for line in lines} == replay.shipped
+        parcels = self.parts("fulfillments", index)
+        units: dict[str, dict[str, int]] = {parcel["id"]: {} for parcel in parcels}
+        for held in self.rows["fulfillment_lines"]:
+            units.get(held["fulfillment_id"], {})[held["order_line_id"]] = held["quantity"]
+        assert {parcel["id"]: (parcel["state"], units[parcel["id"]]) for parcel in parcels} == replay.parcels
+        numbers = self.parts("tracking", index, by="id")
+        found = {
+            each["id"]: tuple(each[name] for name in ("fulfillment_id", "number", "carrier", "url")) for each in numbers
+        }
+        assert found == replay.numbers
+        money: Counter[str] = Counter()
+        for moved in self.parts("transactions", index, by="id"):
+            money[moved["kind"]] += moved["amount"]
+        assert money == replay.money
+
+        assert [row[name] for name in ("status", "payment_status", "fulfillment_status", "version")] == [
+            model.status, model.payment_status, model.fulfillment_status, model.version
+        ]  # fmt: skip
+        assert (row["total"], row["paid_total"], row["refunded_total"]) == (model.total, model.paid, model.refunded)
+        assert (row["authorized_total"], row["note"]) == (model.authorized, model.note)
+        assert (row["archived_at"] is not None, row["cancel_reason"]) == (model.archived, model.reason)
+        assert [(line["fulfillable_quantity"], line["shipped_quantity"]) for line in lines] == [
+            (line.free, line.shipped) for line in model.lines
+        ]
+        places = [line["id"] for line in lines]
+        assert [parcel["state"] for parcel in parcels] == [parcel.state for parcel in model.parcels]
+        assert [{places.index(line): count for line, count in units[parcel["id"]].items()} for parcel in parcels] == [
+            parcel.units for parcel in model.parcels
+        ]
+
+    @staticmethod
+    def check_actions(model: ModelOrder) -> None:
+        """What is said to be available would be carried out, and the rest would be refused or a repetition."""
+        situation = rules.Situation(
+            status=OrderStatus(model.status),
+            archived=model.archived,
+            outstanding=model.outstanding,
+            refundable=model.paid - model.refunded,
+            fulfillable_units=sum(line.free for line in model.lines),
+            open_units=sum(sum(parcel.units.values()) for parcel in model.parcels if parcel.state == "OPEN"),
+            tracking_numbers=sum(not each.removed for each in model.numbers),
+            foreign_gateways=frozenset(each.gateway for each in model.authorizations if each.left) - {"manual"},
+        )
+        available = {each.action.value for each in rules.available_actions(situation) if each.available}
+        trials: dict[str, tuple[str, tuple[Any, ...]]] = {
+            "CONFIRM": ("confirm", ()),
+            "CANCEL": ("cancel", ("OTHER",)),
+            "MARK_READY_TO_SHIP": ("ready", (None,)),
+            "MARK_SHIPPED": ("ship", (None, None, ())),
+            "ARCHIVE": ("archive", ()),
+            "UNARCHIVE": ("unarchive", ()),
+            "CAPTURE_PAYMENT": ("capture", (None,)),
+            "RECORD_PAYMENT": ("record", (None,)),
+            "REFUND_PAYMENT": ("refund", (None,)),
+        }
+        possible = set()
+        for action, (command, arguments) in trials.items():
+            try:
+                if getattr(copied(model), command)(*arguments):
+                    possible.add(action)
+            except Refused:
+                pass
+        assert available & set(trials) == possible, model
+
+
+def test_random_lives(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tally = Tally()
+
+    async def ring() -> None:
+        tally.rings += 1
+
+    monkeypatch.setattr(bell, "ring", ring)
+
+    @settings(
+        max_examples=60,
+        derandomize=True,
+        phases=[Phase.generate],  # a life is short enough to be read as it is
+        database=None,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(seed=st.integers(0, 2**32))
+    def one_life(seed: int) -> None:
+        lives = Lives(runner, template, tmp_path / "lives.sqlite3", tally)
+        try:
+            lives.live(Random(seed))
+        finally:
+            note("\n".join(map(str, lives.calls)))
+            lives.close()
+
+    with asyncio.Runner() as runner:
+        one_life()
+    for command in COMMANDS:
+        assert tally.outcomes[command, "done"] >= 10, (command, tally.outcomes)
+        assert tally.outcomes[command, "again"] or command == "add_note", (command, tally.outcomes)
+    assert {outcome for _, outcome in tally.outcomes} == {
+        "done",
+        "again",
+        "NOT_FOUND",
+        "INVALID_TRANSITION",
+        "VERSION_CONFLICT",
+        "IDEMPOTENCY_CONFLICT",
+        "INVALID_INPUT",
+        "NOTHING_TO_SHIP",
+        "NOTHING_TO_REFUND",
+        "UNKNOWN_GATEWAY",
+    }
+    assert sum(tally.outcomes.values()) == 60 * STEPS
