@@ -15,7 +15,7 @@ from api.settings import Settings
 from domain.actors import Scope, system
 from domain.tokens import create_token
 from models.database import connected, migrate
-from tests.clients import Server
+from tests.clients import Server, until
 
 
 @pytest.fixture(scope="session")
@@ -52,14 +52,22 @@ async def server(settings: Settings) -> AsyncIterator[Server]:
     """A server of the test's own in this process, on a port of its own, with its database open."""
     app = create_app(settings)
     config = uvicorn.Config(app, port=0, log_level="warning", **server_options(settings))
+    config.load()
     running = uvicorn.Server(config)
-    task = asyncio.create_task(running.serve())
-    while not running.started:
-        assert not task.done(), "the server did not start"
-        await asyncio.sleep(0.001)
+    running.lifespan = config.lifespan_class(config)
+    await running.startup()
     port = running.servers[0].sockets[0].getsockname()[1]
     _, token = await create_token(actor=system("tests"), name="everything", scopes=list(Scope))
     async with httpx.AsyncClient(timeout=30) as client:
         yield Server(port, client, token, app.state.service, running)
-    running.should_exit = True
-    await task
+    await _stop(running)
+
+
+async def _stop(running: uvicorn.Server) -> None:
+    """As uvicorn does it, but for the tenths of a second that it sleeps between looks at what is still open."""
+    for listening in running.servers:
+        listening.close()
+    for connection in list(running.server_state.connections):
+        connection.shutdown()
+    await until(lambda: not (running.server_state.connections or running.server_state.tasks))
+    await running.lifespan.shutdown()

@@ -60,6 +60,10 @@ async def _run(settings: Settings, port: int, pause: float) -> None:
     traffic.cancel()
 
 
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+@app.command()
 def main(
     port: int = typer.Option(8000, help="The port to listen on."),
     pause: float = typer.Option(2.0, min=0.01, help="The seconds between one made-up change and the next."),
@@ -73,4 +77,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    app(prog_name="scripts/demo")

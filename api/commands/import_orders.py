@@ -98,4 +98,4 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 app.command()(command)
 
 if __name__ == "__main__":
-    app(prog_name="import-orders")
+    app(prog_name="scripts/import-orders")

@@ -20,8 +20,14 @@ async def missing_migrations() -> list[str]:
         return [writer.name for writer in await detector.changes()]
 
 
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+@app.command()
 def main(
-    check: bool = typer.Option(False, help="Touch no database; exit with 1 where the models lack a migration."),
+    check: bool = typer.Option(
+        False, "--check", help="Touch no database; exit with 1 where the models lack a migration."
+    ),
 ) -> None:
     """Apply the migrations that the database of DATABASE_URL lacks."""
     if not check:
@@ -31,4 +37,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    app(prog_name="scripts/migrate")

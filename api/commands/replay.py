@@ -248,4 +248,4 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 app.command()(command)
 
 if __name__ == "__main__":
-    app(prog_name="replay")
+    app(prog_name="scripts/replay")

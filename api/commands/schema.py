@@ -14,7 +14,13 @@ def text() -> str:
     return schema.as_str() + "\n"
 
 
-def main(check: bool = typer.Option(False, help="Change nothing; exit with 1 where the file is out of date.")) -> None:
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+@app.command()
+def main(
+    check: bool = typer.Option(False, "--check", help="Change nothing; exit with 1 where the file is out of date."),
+) -> None:
     """Write the GraphQL schema to schema.graphql."""
     if not check:
         PATH.write_text(text(), encoding="utf-8")
@@ -23,4 +29,4 @@ def main(check: bool = typer.Option(False, help="Change nothing; exit with 1 whe
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    app(prog_name="scripts/schema")

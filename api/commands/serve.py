@@ -7,7 +7,6 @@ import typer
 import uvicorn
 from pydantic import ValidationError
 
-from api.app import create_app
 from api.settings import Settings
 from api.transport.connections import HTTPConnection, WebSocketConnection
 from models.database import migrate
@@ -27,12 +26,6 @@ def server_options(settings: Settings) -> dict[str, Any]:
     }
 
 
-def run(settings: Settings, host: str, port: int) -> None:
-    """Migrates the database and serves until the process is told to stop."""
-    asyncio.run(migrate(settings.database_url))
-    uvicorn.run(create_app(settings), host=host, port=port, log_level="info", **server_options(settings))
-
-
 def _settings() -> Settings:
     try:
         return Settings()
@@ -48,17 +41,26 @@ def _environment() -> str:
     return "Settings are read from the environment:\n\n" + "\n\n".join(lines)
 
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command(epilog=_environment())
 def main(
     host: str = typer.Option("127.0.0.1", help="The address to listen on."),
     port: int = typer.Option(8000, help="The port to listen on."),
+    workers: int = typer.Option(
+        1,
+        min=1,
+        help="How many processes serve. With BROADCAST_URL=memory://, one hears of another's events by polling.",
+    ),
 ) -> None:
-    """Serve the API at /graphql."""
-    run(_settings(), host, port)
+    """Bring the database up to date, and serve the API at /graphql until told to stop."""
+    settings = _settings()
+    asyncio.run(migrate(settings.database_url))
+    options = server_options(settings)
+    # Each worker makes its own application, from the same environment.
+    uvicorn.run("api.app:create_app", factory=True, host=host, port=port, workers=workers, **options)
 
 
 if __name__ == "__main__":
-    app()
+    app(prog_name="scripts/serve")

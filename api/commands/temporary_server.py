@@ -32,7 +32,7 @@ async def temporary_server(name: str, scopes: Sequence[Scope]) -> AsyncIterator[
         await migrate(database_url)
         async with connected(database_url):
             _, token = await create_token(actor=system(f"scripts/{name}"), name=name, scopes=scopes)
-        port = _free_port()
+        port = free_port()
         with (Path(folder) / "server.log").open("w+b") as log:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "api.commands.serve", "--port", str(port)),
@@ -51,7 +51,8 @@ async def temporary_server(name: str, scopes: Sequence[Scope]) -> AsyncIterator[
                 await _stop(process)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port on which nothing listens now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

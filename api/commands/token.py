@@ -1,7 +1,8 @@
 """API tokens from the command line."""
 
 import asyncio
-from collections.abc import Awaitable
+import sys
+from collections.abc import Awaitable, Sequence
 from datetime import timedelta
 from typing import Annotated, TypeVar
 
@@ -13,7 +14,9 @@ from domain.errors import DomainError
 from domain.tokens import create_token, list_tokens, revoke_token
 from models.database import connected, migrate
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help="Create, list and revoke API tokens.")
+app = typer.Typer(
+    add_completion=False, rich_markup_mode=None, no_args_is_help=True, help="Create, list and revoke API tokens."
+)
 ACTOR = system("scripts/token")
 Result = TypeVar("Result")
 
@@ -65,5 +68,18 @@ def revoke(token: Annotated[str, typer.Argument(help="The token's id, or the beg
     typer.echo(f"revoked {_run(revoke_token(actor=ACTOR, prefix_or_id=token.rstrip('…'))).name}")
 
 
+def spread(arguments: Sequence[str]) -> list[str]:
+    """Lets one --scope or --channel be followed by several values, which typer knows only one at a time."""
+    spread: list[str] = []
+    option = None
+    for argument in arguments:
+        if argument.startswith("-"):
+            option = argument if argument in ("--scope", "--channel") else None
+        elif option is not None and spread[-1] != option:
+            spread.append(option)
+        spread.append(argument)
+    return spread
+
+
 if __name__ == "__main__":
-    app()
+    app(spread(sys.argv[1:]), prog_name="scripts/token")

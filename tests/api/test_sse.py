@@ -223,9 +223,9 @@ async def test_the_server_ends_with_a_stream_and_a_socket_open(server: Server) -
         for _ in range(2):
             await stream.event()
         started = time.monotonic()
-        server.running.should_exit = True
+        stopping = asyncio.create_task(server.running.shutdown())
         await stream.ended()  # without complete: the client is to come again
         assert (await client.closed())[0] == 1012
         await until(lambda: server.service.feed.readers == 0)
-        await until(lambda: not server.running.server_state.tasks)
+        await stopping
         assert time.monotonic() - started < 3

@@ -1,0 +1,141 @@
+"""The commands as people run them: processes of their own, with the environment as their only settings."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from api.commands.temporary_server import free_port
+from api.commands.token import spread
+from api.settings import ROOT
+from tests.clients import WAIT
+
+VIEWER = {"query": "{ viewer { name scopes channels { code } allChannels } }"}
+
+
+async def run(url: str, *arguments: str) -> tuple[int | None, str, str]:
+    """A command's exit code, stdout and stderr."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", *arguments),
+        cwd=ROOT,
+        env={**os.environ, "DATABASE_URL": url},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await process.communicate()
+    return process.returncode, out.decode(), err.decode()
+
+
+@asynccontextmanager
+async def serving(url: str, *arguments: str) -> AsyncIterator[tuple[httpx.AsyncClient, asyncio.subprocess.Process]]:
+    """A client of `scripts/serve`, which answers already."""
+    port = free_port()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "api.commands.serve", "--port", str(port), *arguments),
+        cwd=ROOT,
+        env={**os.environ, "DATABASE_URL": url},
+        stderr=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+            async with asyncio.timeout(30):
+                while True:
+                    try:
+                        await client.get("/graphql")
+                        break
+                    except httpx.TransportError:
+                        assert process.returncode is None, "the server has ended"
+                        await asyncio.sleep(0.05)
+            yield client, process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    """A database that does not exist yet, in a folder that does not either."""
+    return f"sqlite://{tmp_path}/new/shop.sqlite3"
+
+
+async def create_token(url: str, *arguments: str) -> str:
+    code, out, err = await run(url, "api.commands.token", "create", *arguments)
+    assert (code, err, out.count("\n")) == (0, "", 1)
+    return out.strip()
+
+
+async def test_a_token_is_created_used_listed_and_revoked(url: str) -> None:
+    shop = await create_token(url, "--name", "Shop", "--scope", "orders:read", "orders:place", "--channel", "web")
+    async with serving(url) as (client, _):
+        headers = {"Authorization": f"Bearer {shop}"}
+        answer = (await client.post("/graphql", json=VIEWER, headers=headers)).json()
+        assert answer["data"]["viewer"] == {
+            "name": "Shop",
+            "scopes": ["ORDERS_PLACE", "ORDERS_READ"],
+            "channels": [{"code": "web"}],
+            "allChannels": False,
+        }
+        code, listed, _ = await run(url, "api.commands.token", "list")
+        assert code == 0
+        token_id, prefix, name = listed.split("  ")[:3]
+        assert (name, shop.startswith(prefix.rstrip("…")), shop in listed) == ("Shop", True, False)
+        assert (await run(url, "api.commands.token", "revoke", token_id))[0] == 0
+        assert (await client.post("/graphql", json=VIEWER, headers=headers)).status_code == 401
+        assert "revoked" in (await run(url, "api.commands.token", "list"))[1]
+
+
+async def test_an_unknown_token_cannot_be_revoked(url: str) -> None:
+    code, out, err = await run(url, "api.commands.token", "revoke", "ost_nobody")
+    assert (code, out, err) == (1, "", "There is no such token.\n")
+
+
+async def test_a_scope_that_is_none_is_refused(url: str) -> None:
+    code, out, err = await run(url, "api.commands.token", "create", "--name", "x", "--scope", "orders:eat")
+    assert (code, out) == (2, "")
+    assert "orders:eat" in err
+
+
+def test_one_option_may_be_followed_by_several_values() -> None:
+    given = ["create", "--scope", "a", "b", "--name", "n", "--channel", "c", "d", "--scope", "e"]
+    assert spread(given) == [
+        *("create", "--scope", "a", "--scope", "b", "--name", "n"),
+        *("--channel", "c", "--channel", "d", "--scope", "e"),
+    ]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_the_server_ends_when_it_is_told_to(url: str, workers: int) -> None:
+    token = await create_token(url, "--name", "Shop", "--scope", "orders:read")
+    async with serving(url, "--workers", str(workers)) as (client, process):
+        headers = {"Authorization": f"Bearer {token}"}
+        for _ in range(5):
+            answer = (await client.post("/graphql", json=VIEWER, headers=headers)).json()
+            assert answer["data"]["viewer"]["name"] == "Shop"
+        process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(WAIT):
+            assert await process.wait() in (0, -signal.SIGTERM)
+
+
+async def test_the_server_says_what_is_wrong_with_its_settings() -> None:
+    code, _, err = await run("mysql://nowhere", "api.commands.serve")
+    assert (code, err.startswith("DATABASE_URL: ")) == (2, True)
+    assert "Traceback" not in err
+
+
+async def test_migrating_twice_is_no_error(url: str) -> None:
+    for _ in range(2):
+        code, _, err = await run(url, "api.commands.migrate")
+        assert (code, err) == (0, "")
+
+
+@pytest.mark.parametrize("command", ["schema", "migrate"])
+async def test_what_is_generated_is_up_to_date(url: str, command: str) -> None:
+    assert await run(url, f"api.commands.{command}", "--check") == (0, "", "")
