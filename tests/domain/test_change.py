@@ -6,10 +6,10 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable, Coroutine, Generator, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
 from itertools import count
-from types import coroutine
 from typing import Any
 
 import pytest
@@ -111,25 +111,33 @@ async def test_times_follow_the_order_of_the_log() -> None:
     assert (await stored(order)).updated_at == times[-1]
 
 
-@coroutine
-def cut_off(call: Coroutine[Any, Any, Order], *, at: int) -> Generator[Any, Any, Order]:
+@dataclass(frozen=True)
+class _CutOff:
+    call: Coroutine[Any, Any, Order]
+    at: int
+
+    def __await__(self) -> Generator[Any, Any, Order]:
+        resume = partial(self.call.send, None)
+        for step in count(1):
+            try:
+                waited_for = resume()
+            except StopIteration as stop:
+                return stop.value  # type: ignore[no-any-return]
+            if step >= self.at:
+                task = asyncio.current_task()
+                assert task is not None
+                task.cancel()
+            try:
+                yield waited_for
+                resume = partial(self.call.send, None)
+            except BaseException as error:
+                resume = partial(self.call.throw, error)
+        raise AssertionError("unreachable")
+
+
+async def cut_off(call: Coroutine[Any, Any, Order], *, at: int) -> Order:
     """Runs the call in its task, and cancels the task each time it waits, from the `at`-th time on."""
-    resume = partial(call.send, None)
-    for step in count(1):
-        try:
-            waited_for = resume()
-        except StopIteration as stop:
-            return stop.value  # type: ignore[no-any-return]
-        if step >= at:
-            task = asyncio.current_task()
-            assert task is not None
-            task.cancel()
-        try:
-            yield waited_for
-            resume = partial(call.send, None)
-        except BaseException as error:
-            resume = partial(call.throw, error)
-    raise AssertionError("unreachable")
+    return await _CutOff(call, at)
 
 
 @contextmanager
