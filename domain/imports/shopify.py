@@ -8,6 +8,7 @@ What has no counterpart here is decided as follows. Each of these says so in a w
   Later edits and returns show in removed units and refunds.
 - Without `line_items`, one line stands for all of them.
 - Without transactions, payments are what `financial_status` says. A refund of unknown amount is not recorded.
+- What is in a failed fulfillment was not sent. One with a tracking number waits to be; any other is left out.
 - An order that was cancelled after all of it had left stays `SHIPPED`.
 - A closed order is archived if it may be here, too.
 

@@ -156,17 +156,19 @@ def _never_sent(item: JsonObject, line: NewLine, unsent: int, unclear: int) -> i
 
 
 def _parcels(source: Source, positions: dict[str | None, int], placed_at: datetime) -> list[_Parcel]:
+    """Those that left come first, each by its time. One that failed but has a tracking number waits to be sent."""
     parcels = []
     for fulfillment in source.order.objects("fulfillments"):
         status = (fulfillment.text("status") or "success").lower()
         tracking = _tracking(source, fulfillment)
-        if status in ("success", "pending", "open"):
-            at = fulfillment.time("created_at") or fulfillment.time("updated_at") or placed_at
-            units = _units(source, fulfillment, positions) if positions else None
-            parcels.append(_Parcel(max(at, placed_at), status == "success", units, tracking))
-        elif status != "cancelled" and tracking:
-            numbers = ", ".join(info.number for info in tracking)
-            source.warn(f"left out with its tracking number {numbers}: its status is {status}", fulfillment.path)
+        failed = status not in ("success", "pending", "open")
+        if status == "cancelled" or (failed and not tracking):
+            continue
+        if failed:
+            source.warn(f"its status is {status}: what is in it was not sent", fulfillment.path)
+        at = fulfillment.time("created_at") or fulfillment.time("updated_at") or placed_at
+        units = _units(source, fulfillment, positions) if positions else None
+        parcels.append(_Parcel(max(at, placed_at), status == "success", units, tracking))
     return sorted(parcels, key=lambda parcel: (not parcel.left, parcel.at))
 
 
@@ -212,20 +214,20 @@ def _checked(
 
 
 def _filled(source: Source, lines: Sequence[NewLine], parcels: Sequence[_Parcel]) -> list[Parcel]:
-    """The parcels with no more in them than there is; tracking of one that would be empty goes with the one before."""
+    """The parcels with no more in them than there is; tracking of one that left empty goes with the one before."""
     free = {position: line.quantity - line.removed_quantity for position, line in enumerate(lines)}
     filled: list[Parcel] = []
     for parcel in parcels:
         wanted = free if parcel.units is None else parcel.units
         units = {position: min(count, free[position]) for position, count in wanted.items()}
         units = {position: count for position, count in units.items() if count}
-        if parcel.units is not None and sum(units.values()) < parcel.units.total():
+        if parcel.left and parcel.units is not None and sum(units.values()) < parcel.units.total():
             source.warn("more units were sent than were ordered and not taken off; the rest was left out")
         for position, count in units.items():
             free[position] -= count
         if units:
             filled.append(Parcel(parcel.at, units, tuple(parcel.tracking), parcel.left))
-        elif filled and parcel.tracking:
+        elif filled and parcel.left:
             known = {info.number for info in filled[-1].tracking}
             more = [info for info in parcel.tracking if info.number not in known]
             filled[-1] = replace(filled[-1], tracking=(*filled[-1].tracking, *more))

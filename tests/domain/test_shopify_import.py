@@ -561,14 +561,30 @@ async def test_tracking_numbers_with_their_links(database: str) -> None:
             ],
         ),
         "fulfillments[0].tracking_url: left out",
-        "fulfillments[2]: left out with its tracking number F1",
+        "fulfillments[2]: its status is failure: what is in it was not sent",
     )
     found = await Tracking.all().order_by("number")
     assert [(each.number, each.carrier, each.url) for each in found] == [
         ("A1", "DHL", "https://example.com/A1"),
         ("A2", "DHL", "https://example.com/A2"),
         ("A3", "DHL", None),
+        ("F1", None, None),
     ]
+
+
+async def test_what_failed_and_was_sent_again_keeps_the_number_that_it_left_with(database: str) -> None:
+    order = await imported(
+        shopify_order(
+            fulfillment_status="fulfilled",
+            fulfillments=[
+                parcel((71, 2), (72, 1), status="failure", tracking_number="F1"),
+                parcel((71, 2), (72, 1), tracking_number="A1"),
+            ],
+        ),
+        "fulfillments[0]: its status is failure: what is in it was not sent",
+    )
+    assert order.status is OrderStatus.SHIPPED
+    assert [each.number for each in await Tracking.all()] == ["A1"]
 
 
 async def test_part_of_an_order_has_left(database: str) -> None:
