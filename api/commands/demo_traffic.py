@@ -3,10 +3,9 @@
 import asyncio
 import logging
 import random
-from dataclasses import dataclass
 from typing import Any
 
-import httpx
+from api.commands.client import ApiError, Client
 
 log = logging.getLogger(__name__)
 
@@ -40,55 +39,43 @@ _WAITING = """query {
 }"""
 
 
-@dataclass
 class Traffic:
-    """`url` is the API's, `token` may do everything. What is made up follows from `chance`."""
+    """`client` may do everything. What is made up follows from `chance`."""
 
-    url: str
-    token: str
-    chance: random.Random
+    def __init__(self, client: Client, chance: random.Random) -> None:
+        self._client = client
+        self._chance = chance
 
     async def run(self, seconds_between_steps: float) -> None:
         """Fills an empty shop, and then takes one step after another for ever."""
-        async with httpx.AsyncClient(headers={"Authorization": f"Bearer {self.token}"}, timeout=30) as client:
-            self._client = client
-            if (await self._ask("query { orderCounts { total } }"))["orderCounts"]["total"] == 0:
-                for _ in range(SAMPLES):
-                    await self._place()
-                for _ in range(SAMPLES * 2):
-                    await self._step()
-            while True:
-                await asyncio.sleep(seconds_between_steps)
+        if (await self._client.ask("query { orderCounts { total } }"))["orderCounts"]["total"] == 0:
+            for _ in range(SAMPLES):
+                await self._place()
+            for _ in range(SAMPLES * 2):
                 await self._step()
-
-    async def _ask(self, query: str, variables: dict[str, Any] | None = None) -> dict[str, Any]:
-        response = await self._client.post(self.url, json={"query": query, "variables": variables})
-        answer: dict[str, Any] = response.json()
-        if "errors" in answer:
-            raise RuntimeError(answer["errors"])
-        data: dict[str, Any] = answer["data"]
-        return data
+        while True:
+            await asyncio.sleep(seconds_between_steps)
+            await self._step()
 
     async def _mutate(self, name: str, given: dict[str, Any]) -> None:
-        input_type = name[0].upper() + name[1:] + "Input!"
-        query = f"mutation ($input: {input_type}) {{ {name}(input: $input) {{ userErrors {{ message }} }} }}"
-        payload = (await self._ask(query, {"input": given}))[name]
-        for refusal in payload["userErrors"]:
-            log.warning("%s was refused: %s", name, refusal["message"])
+        try:
+            await self._client.mutate(name, given, "id")
+        except ApiError as refusal:  # somebody else may have been quicker
+            log.info("%s was refused: %s", name, refusal)
 
     async def _step(self) -> None:
-        waiting = (await self._ask(_WAITING))["orders"]["nodes"]
-        if len(waiting) < MOST_WAITING and self.chance.random() < 0.35:
+        waiting = (await self._client.ask(_WAITING))["orders"]["nodes"]
+        if len(waiting) < MOST_WAITING and self._chance.random() < 0.35:
             await self._place()
         elif waiting:
-            await self._carry_on(self.chance.choice(waiting))
+            await self._carry_on(self._chance.choice(waiting))
 
     async def _place(self) -> None:
-        channel, source = self.chance.choice(CHANNELS)
-        name, street, postal_code, city, locale = self.chance.choice(CUSTOMERS)
+        channel, source = self._chance.choice(CHANNELS)
+        name, street, postal_code, city, locale = self._chance.choice(CUSTOMERS)
         lines = [
-            {"title": title, "sku": sku, "unitPrice": price, "quantity": self.chance.randint(1, 3)}
-            for title, sku, price in self.chance.sample(CATALOGUE, self.chance.randint(1, 3))
+            {"title": title, "sku": sku, "unitPrice": price, "quantity": self._chance.randint(1, 3)}
+            for title, sku, price in self._chance.sample(CATALOGUE, self._chance.randint(1, 3))
         ]
         address = {"name": name, "address1": street, "postalCode": postal_code, "city": city, "countryCode": "CH"}
         new = {
@@ -100,22 +87,22 @@ class Traffic:
             "shippingAddress": None if source == "POS" else address,
             "shippingPrice": "0.00" if source == "POS" else "7.00",
             "locale": locale,
-            "externalReference": f"demo-{self.chance.getrandbits(64):016x}",
+            "externalReference": f"demo-{self._chance.getrandbits(64):016x}",
         }
         await self._mutate("placeOrder", new)
 
     async def _carry_on(self, order: dict[str, Any]) -> None:
         about = {"orderId": order["id"]}
-        if float(order["outstanding"]["amount"]) > 0 and self.chance.random() < 0.5:
+        if float(order["outstanding"]["amount"]) > 0 and self._chance.random() < 0.5:
             await self._mutate("capturePayment", about)
         elif order["status"] == "PENDING":
-            if self.chance.random() < 0.08:
+            if self._chance.random() < 0.08:
                 await self._mutate("cancelOrder", {**about, "reason": "CUSTOMER"})
             else:
                 await self._mutate("confirmOrder", about)
         elif order["status"] == "CONFIRMED" and order["source"] != "POS":
             await self._mutate("markReadyToShip", about)
         else:
-            number = f"99.{self.chance.randrange(10**8):08d}"
+            number = f"99.{self._chance.randrange(10**8):08d}"
             tracking = [{"number": number, "carrier": "Swiss Post"}]
             await self._mutate("markShipped", about if order["source"] == "POS" else {**about, "tracking": tracking})

@@ -134,7 +134,7 @@ class FulfillmentShipped(Happening):
     lines: tuple[Units, ...]
 
     def message(self) -> str:
-        return f"{_count(self.lines)} were shipped."
+        return f"A part of the order was shipped: {_count(self.lines)}."
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +146,7 @@ class OrderShipped(Happening):
     lines: tuple[Units, ...]
 
     def message(self) -> str:
-        return f"The order was shipped: {_count(self.lines)} left."
+        return f"The order was shipped: {_count(self.lines)}."
 
 
 @dataclass(frozen=True, slots=True)

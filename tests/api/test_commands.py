@@ -3,14 +3,16 @@
 import asyncio
 import os
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 
+from api.commands.client import client_of
 from api.commands.temporary_server import free_port
 from api.commands.token import spread
 from api.settings import ROOT
@@ -109,6 +111,46 @@ def test_one_option_may_be_followed_by_several_values() -> None:
         *("create", "--scope", "a", "--scope", "b", "--name", "n"),
         *("--channel", "c", "--channel", "d", "--scope", "e"),
     ]
+
+
+async def test_the_demo_has_orders_and_goes_on_where_it_was(tmp_path: Path) -> None:
+    tokens = []
+    for _ in range(2):
+        port = free_port()
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "api.commands.demo", "--port", str(port)),
+            *("--pause", "0.05", "--folder", str(tmp_path / "data")),
+            cwd=ROOT,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        assert process.stdout is not None
+        link = (await process.stdout.readline()).decode().split()[1]
+        url, _, token = link.partition("#token=")
+        tokens.append(token)
+        async with client_of(url, token) as client:
+            seen = 0
+            async with aclosing(client.follow("subscription { orderEvents { message } }")) as events:
+                async for _ in events:
+                    seen += 1
+                    if seen == 20:
+                        break
+        process.send_signal(signal.SIGINT)
+        _, said = await asyncio.wait_for(process.communicate(), WAIT)
+        assert (process.returncode, said.decode()) == (0, "")
+    assert tokens[0] == tokens[1]
+    assert (tmp_path / "data" / "demo-token").stat().st_mode & 0o077 == 0
+
+
+async def test_the_demo_says_when_its_port_is_taken(tmp_path: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        arguments = ("api.commands.demo", "--port", str(port), "--folder", str(tmp_path / "data"))
+        code, out, err = await run("sqlite://unused", *arguments)
+    assert (code, out) == (1, "")
+    assert err == f"Port {port} cannot be had (Address already in use): try scripts/demo --port {port + 1}.\n"
 
 
 @pytest.mark.parametrize("workers", [1, 2])
