@@ -7,9 +7,10 @@ from strawberry.extensions import ParserCache, ValidationCache
 
 from api.orders.events import OrderEvent
 from api.orders.mutations import OrderMutations
+from api.orders.parts import Channel, Fulfillment
 from api.orders.queries import OrderQueries
 from api.orders.subscriptions import OrderSubscriptions
-from api.orders.types import Channel, Fulfillment, Order
+from api.orders.types import Order
 
 CACHED_DOCUMENTS = 512
 

@@ -13,6 +13,7 @@ from api.execution import camel
 from api.loaders import Loaders
 from api.orders import inputs
 from api.orders.inputs import fulfillment_key, idempotency_of, line_quantities, or_keep, target_of, to_amount
+from api.orders.placing import PlaceOrderInput
 from api.orders.types import Order
 from domain.actors import Scope
 from domain.change import VersionConflict
@@ -75,7 +76,7 @@ _INPUT = strawberry.argument(description="What to do, and with which order.")
 @strawberry.type(description="Everything that can be done.")
 class OrderMutations:
     @strawberry.mutation(description="Take an order in. Needs orders:place.")
-    async def place_order(self, info: Info, input: Annotated[inputs.PlaceOrderInput, _INPUT]) -> OrderPayload:
+    async def place_order(self, info: Info, input: Annotated[PlaceOrderInput, _INPUT]) -> OrderPayload:
         return await answer(
             info,
             Scope.ORDERS_PLACE,

@@ -9,10 +9,9 @@ from api import enums, ids
 from api.context import Info
 from api.nodes import Node, PageInfo
 from api.orders.events import OrderEvent, OrderEventConnection
-from api.orders.inputs import OrderEventFilter, OrderFilter, OrderSort, event_filter
+from api.orders.filters import OrderEventFilter, OrderFilter, OrderSort, event_filter
+from api.orders.parts import Channel, Fulfillment
 from api.orders.types import (
-    Channel,
-    Fulfillment,
     FulfillmentStatusCount,
     Order,
     OrderConnection,

@@ -10,7 +10,7 @@ import strawberry
 from api.context import Info
 from api.loaders import Loaders
 from api.orders.events import OrderEvent
-from api.orders.inputs import OrderEventFilter, event_filter
+from api.orders.filters import OrderEventFilter, event_filter
 from api.orders.queries import EventFilterArgument, Filter, order_counts
 from api.orders.types import OrderCounts
 from domain.actors import Scope

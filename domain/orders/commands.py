@@ -4,12 +4,11 @@ from domain.actors import Actor, Scope
 from domain.change import Target, change
 from domain.orders import rules
 from domain.orders.events import NoteAdded, OrderArchived, OrderCancelled, OrderConfirmed, OrderUnarchived
+from domain.orders.placing import LONGEST_NOTE
 from domain.payments.ledger import void_authorizations
 from domain.validation import required_text
 from models import Fulfillment, Order, OrderLine
 from models.enums import CancelReason, FulfillmentState, OrderStatus
-
-LONGEST_NOTE = 5_000
 
 
 async def confirm_order(*, actor: Actor, target: Target) -> Order:
