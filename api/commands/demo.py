@@ -58,6 +58,8 @@ async def _run(settings: Settings, folder: Path, listening: socket.socket, pause
     serving = asyncio.create_task(server.serve([listening]))
     while not (server.started or serving.done()):  # noqa: ASYNC110 - uvicorn has no event for it
         await asyncio.sleep(0.01)
+    if not server.started:
+        sys.exit("The server did not start (the reason is above).")
     url = f"http://127.0.0.1:{listening.getsockname()[1]}/graphql"
     print(f"GraphiQL  {url}#token={token}\nAPI       {url}\nToken     {token}\nStop with Ctrl-C.", flush=True)
     async with client_of(url, token) as client:

@@ -70,15 +70,15 @@ def revoke(token: Annotated[str, typer.Argument(help="The token's id, or the beg
 
 def spread(arguments: Sequence[str]) -> list[str]:
     """Lets one --scope or --channel be followed by several values, which typer knows only one at a time."""
-    spread: list[str] = []
+    result: list[str] = []
     option = None
     for argument in arguments:
         if argument.startswith("-"):
             option = argument if argument in ("--scope", "--channel") else None
-        elif option is not None and spread[-1] != option:
-            spread.append(option)
-        spread.append(argument)
-    return spread
+        elif option is not None and result[-1] != option:
+            result.append(option)
+        result.append(argument)
+    return result
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Taking an order in."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -109,7 +109,7 @@ class NewOrder:
     placed_at: datetime | None = None
     locale: str | None = None
     note: str | None = None
-    tags: Sequence[str] = field(default_factory=tuple)
+    tags: Sequence[str] = ()
 
 
 async def place_order(*, actor: Actor, new: NewOrder, idempotency: Idempotency | None = None) -> Order:

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from api.commands.client import client_of
-from api.commands.temporary_server import free_port
+from api.commands.temporary_server import free_port, server_process
 from api.commands.token import spread
 from api.settings import ROOT
 from tests.clients import WAIT
@@ -37,29 +37,11 @@ async def run(url: str, *arguments: str) -> tuple[int | None, str, str]:
 @asynccontextmanager
 async def serving(url: str, *arguments: str) -> AsyncIterator[tuple[httpx.AsyncClient, asyncio.subprocess.Process]]:
     """A client of `scripts/serve`, which answers already."""
-    port = free_port()
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "api.commands.serve", "--port", str(port), *arguments),
-        cwd=ROOT,
-        env={**os.environ, "DATABASE_URL": url},
-        stderr=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.DEVNULL,
-    )
-    try:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
-            async with asyncio.timeout(30):
-                while True:
-                    try:
-                        await client.get("/graphql")
-                        break
-                    except httpx.TransportError:
-                        assert process.returncode is None, "the server has ended"
-                        await asyncio.sleep(0.05)
-            yield client, process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
+    async with (
+        server_process(url, *arguments) as (address, process),
+        httpx.AsyncClient(base_url=address.removesuffix("/graphql"), timeout=30) as client,
+    ):
+        yield client, process
 
 
 @pytest.fixture
