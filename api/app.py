@@ -7,13 +7,16 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from api import graphiql
+from api import graphiql, health
 from api.auth import TokenWatch
+from api.logs import RequestLog
+from api.metrics import CONTENT_TYPE, Metrics
 from api.schema import schema
 from api.service import Service
 from api.settings import Settings
@@ -26,23 +29,35 @@ from models.database import connected
 def create_app(settings: Settings | None = None) -> Starlette:
     """The application for these settings, by default those of the environment. The database must be migrated."""
     settings = settings or Settings()
-    feed = Feed(Bell(settings.broadcast_url), settings.poll_seconds)
-    service = Service(schema=schema, settings=settings, feed=feed, tokens=TokenWatch())
+    feed = Feed(Bell(settings.bell_url), settings.poll_seconds)
+    service = Service(
+        schema=schema, settings=settings, feed=feed, tokens=TokenWatch(), metrics=Metrics(settings.metrics)
+    )
+
+    readiness = health.Readiness(service)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Any]]:
         async with connected(settings.database_url), feed.running():
-            watching = asyncio.create_task(service.tokens.run())
+            tasks = [asyncio.create_task(service.tokens.run())]
+            if settings.metrics:
+                tasks.append(asyncio.create_task(service.metrics.run(feed)))
             try:
                 yield {"stopping": service.stopping}
             finally:
-                watching.cancel()
+                for task in tasks:
+                    task.cancel()
+                await readiness.close()
 
     async def graphql_http(request: Request) -> Response:
         return await http.handle(request, service)
 
     async def graphql_websocket(socket: WebSocket) -> None:
         await websocket.handle(socket, service)
+
+    async def figures(request: Request) -> Response:
+        service.metrics.observe(feed)
+        return Response(service.metrics.exposition(), media_type=CONTENT_TYPE)
 
     async def home(request: Request) -> Response:
         return RedirectResponse("graphql")  # relative: a proxy may have added a prefix
@@ -51,9 +66,18 @@ def create_app(settings: Settings | None = None) -> Starlette:
         Route("/", home),
         Route("/graphql", graphql_http, methods=["GET", "POST"]),
         WebSocketRoute("/graphql", graphql_websocket),
+        Route("/healthz", health.alive),
+        Route("/readyz", readiness.answer),
     ]
+    if settings.metrics:
+        routes.append(Route("/metrics", figures))
     if settings.graphiql:
         routes.append(Mount("/graphiql", graphiql.assets()))
-    app = Starlette(routes=routes, lifespan=lifespan, exception_handlers={HTTPException: http.refuse})
+    app = Starlette(
+        routes=routes,
+        lifespan=lifespan,
+        middleware=[Middleware(RequestLog, metrics=service.metrics)],
+        exception_handlers={HTTPException: http.refuse},
+    )
     app.state.service = service
     return app

@@ -1,10 +1,15 @@
 """What an operation knows of its caller."""
 
+from typing import Final
+
 from strawberry.types import Info as StrawberryInfo
 
 from api.loaders import Loaders
+from api.metrics import Metrics
 from domain.actors import Actor, Scope
 from domain.live import Feed
+
+OPERATION: Final = "orderstream.operation"  # where an HTTP request's scope has its `Context`
 
 
 class Unauthenticated(Exception):
@@ -15,11 +20,18 @@ class Unauthenticated(Exception):
 
 
 class Context:
-    """One operation's. A subscription renews `loaders` for each event."""
+    """One operation's. A subscription renews `loaders` for each event.
 
-    def __init__(self, actor: Actor | None, feed: Feed) -> None:
+    Once the document was understood, `operation_kind` is query, mutation or subscription, and `operation_name` the
+    operation's name if it has one.
+    """
+
+    def __init__(self, actor: Actor | None, feed: Feed, metrics: Metrics) -> None:
         self._actor = actor
         self.feed = feed
+        self.metrics = metrics
+        self.operation_kind = "unknown"
+        self.operation_name: str | None = None
         self.loaders = Loaders()
 
     @property

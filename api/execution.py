@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Final
@@ -10,6 +10,7 @@ from typing import Any, Final
 import orjson
 from graphql import GraphQLError, OperationDefinitionNode, parse
 from strawberry.exceptions import StrawberryGraphQLError
+from strawberry.extensions import SchemaExtension
 from strawberry.schema import Schema
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.types.execution import PreExecutionError
@@ -19,6 +20,7 @@ from uuid_utils.compat import uuid7
 from api.context import Context, Unauthenticated
 from domain.actors import Forbidden
 from domain.errors import DomainError
+from models.errors import DatabaseUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +28,18 @@ READING: Final = frozenset({OperationType.QUERY})
 FOLLOWING: Final = READING | {OperationType.SUBSCRIPTION}
 ONE_ANSWER: Final = READING | {OperationType.MUTATION}
 ANY: Final = frozenset(OperationType)
+
+SUCCESS: Final = "success"  # as an outcome; any other is a code
+UNAVAILABLE: Final = "UNAVAILABLE"
+INTERNAL: Final = "INTERNAL"
+RETRY_SECONDS: Final = 1  # after which a client may try again what was UNAVAILABLE
+
+_CODES: Final[tuple[tuple[type | tuple[type, ...], str], ...]] = (
+    (Unauthenticated, "UNAUTHENTICATED"),
+    (Forbidden, "FORBIDDEN"),
+    (DatabaseUnavailable, UNAVAILABLE),
+    ((DomainError, GraphQLError, StrawberryGraphQLError), "BAD_USER_INPUT"),
+)
 
 _OPERATION: Final = re.compile(r"\b(?:query|mutation|subscription)\b")
 
@@ -61,16 +75,37 @@ def parse_request(payload: Any) -> Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What is sent for one result. `executed` is false where the document or its variables were refused."""
+    """What is sent for one result.
+
+    `executed` is false where the document or its variables were refused; `unavailable` is true where the database could
+    not be used, and the same request may succeed in a moment.
+    """
 
     payload: dict[str, Any]
     executed: bool
+    unavailable: bool = False
+
+    @property
+    def outcome(self) -> str:
+        """`SUCCESS`, or the first error's code."""
+        errors = self.payload.get("errors")
+        return str(errors[0]["extensions"]["code"]) if errors else SUCCESS
 
     def as_json(self) -> bytes:
         try:
             return orjson.dumps(self.payload, default=str)
         except TypeError as error:  # nested more deeply than the encoder goes, or a text that is not Unicode
             return orjson.dumps({"errors": [fault(error)]})
+
+
+class NotesOperation(SchemaExtension):
+    """Tells the operation's `Context` what it is, once that is known."""
+
+    def on_validate(self) -> Iterator[None]:
+        context: Context = self.execution_context.context
+        context.operation_kind = self.execution_context.operation_type.value
+        context.operation_name = self.execution_context.operation_name
+        yield
 
 
 class OperationNotAllowed(Exception):
@@ -99,7 +134,9 @@ async def execute(
         raise OperationNotAllowed(error.operation_type) from error
     except CannotGetOperationTypeError:
         return refusal(_no_operation(request))
-    return _answer(result)
+    answer = _answer(result)
+    context.metrics.operation(context.operation_kind, answer.outcome)
+    return answer
 
 
 async def stream(
@@ -121,9 +158,18 @@ async def stream(
         operation_name=request.operation_name,
         context_value=context,
     )
-    async with aclosing(results):
-        async for result in results:
-            yield _answer(result)
+    outcome = SUCCESS
+    try:
+        with context.metrics.subscription():
+            async with aclosing(results):
+                async for result in results:
+                    answer = _answer(result)
+                    outcome = answer.outcome
+                    yield answer
+                    if answer.executed:
+                        context.metrics.delivered()
+    finally:
+        context.metrics.operation(OperationType.SUBSCRIPTION.value, outcome)
 
 
 def _has_several_operations(document: str) -> bool:
@@ -156,25 +202,30 @@ def _answer(result: Any) -> Answer:
     payload: dict[str, Any] = {"data": result.data} if executed else {}
     if errors:
         payload["errors"] = errors
-    return Answer(payload, executed)
+    return Answer(payload, executed, any(error["extensions"]["code"] == UNAVAILABLE for error in errors))
 
 
 def present(error: GraphQLError) -> dict[str, Any]:
     """The error as the client sees it: with a code, and without a word of what went wrong inside."""
     cause = error.original_error
     formatted: dict[str, Any] = dict(error.formatted)
-    if isinstance(cause, Unauthenticated):
-        extensions: dict[str, Any] = {"code": "UNAUTHENTICATED"}
-    elif isinstance(cause, Forbidden):
-        extensions = {"code": "FORBIDDEN"}
-    elif isinstance(cause, DomainError):
-        extensions = {"code": "BAD_USER_INPUT", "field": [camel(part) for part in cause.field]}
-    elif cause is None or isinstance(cause, (GraphQLError, StrawberryGraphQLError)):
-        extensions = {"code": "BAD_USER_INPUT"}
-    else:
+    if isinstance(cause, DatabaseUnavailable):
+        return {**formatted, **outage(cause)}
+    code = "BAD_USER_INPUT" if cause is None else code_of(cause)
+    if cause is not None and code == INTERNAL:
         return {**formatted, **fault(cause, error.path)}
-    formatted["extensions"] = extensions
+    formatted["extensions"] = {"code": code}
+    if isinstance(cause, DomainError):
+        formatted["extensions"]["field"] = [camel(part) for part in cause.field]
     return formatted
+
+
+def code_of(cause: BaseException) -> str:
+    """The code of the error that a client sees for this cause."""
+    for kinds, code in _CODES:
+        if isinstance(cause, kinds):
+            return code
+    return INTERNAL
 
 
 def fault(cause: BaseException, path: Any = None) -> dict[str, Any]:
@@ -183,7 +234,17 @@ def fault(cause: BaseException, path: Any = None) -> dict[str, Any]:
     log.error("fault %s at %s", fault_id, path, exc_info=cause)
     return {
         "message": "Something went wrong on our side. Give us the id, and we find it in the log.",
-        "extensions": {"code": "INTERNAL", "id": fault_id},
+        "extensions": {"code": INTERNAL, "id": fault_id},
+    }
+
+
+def outage(cause: DatabaseUnavailable) -> dict[str, Any]:
+    """The error that a client sees where the database could not be used."""
+    log.warning("the database could not be used: %s", cause)
+    return {
+        "message": "The database cannot be reached at the moment. Try again, with the same idempotencyKey if it is a"
+        " change: it may have been written.",
+        "extensions": {"code": UNAVAILABLE},
     }
 
 

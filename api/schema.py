@@ -5,6 +5,7 @@ from typing import Any
 import strawberry
 from strawberry.extensions import ParserCache, ValidationCache
 
+from api.execution import NotesOperation
 from api.orders.events import OrderEvent
 from api.orders.mutations import OrderMutations
 from api.orders.parts import Channel, Fulfillment
@@ -43,5 +44,5 @@ schema = Schema(
     mutation=Mutation,
     subscription=Subscription,
     types=[Order, OrderEvent, Fulfillment, Channel],
-    extensions=[lambda: ParserCache(CACHED_DOCUMENTS), lambda: ValidationCache(CACHED_DOCUMENTS)],
+    extensions=[lambda: ParserCache(CACHED_DOCUMENTS), lambda: ValidationCache(CACHED_DOCUMENTS), NotesOperation],
 )

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from strawberry.schema import Schema
 
 from api.auth import TokenWatch
+from api.metrics import Metrics
 from api.settings import Settings
 from domain.live import Feed
 
@@ -16,4 +17,5 @@ class Service:
     settings: Settings
     feed: Feed
     tokens: TokenWatch
+    metrics: Metrics
     stopping: asyncio.Event = field(default_factory=asyncio.Event)  # set once the server is to end

@@ -1,11 +1,13 @@
 """The settings, read from the environment here and nowhere else."""
 
 from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from models.database import config
+from models.database import config, is_postgres
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -19,11 +21,16 @@ class Settings(BaseSettings):
         default=f"sqlite://{ROOT / '.data' / 'orderstream.sqlite3'}",
         description="Where the orders are: sqlite://PATH or postgres://USER:PASSWORD@HOST/NAME.",
     )
-    broadcast_url: str = Field(
-        default="memory://",
-        description="Where the bell rings that announces events: memory:// reaches one process.",
+    broadcast_url: str | None = Field(
+        default=None,
+        description="Where the bell rings that announces events to other processes: redis://HOST:PORT (Valkey too),"
+        " postgres://…, or memory:// for one process. By default the database where it is PostgreSQL, else memory://.",
     )
     graphiql: bool = Field(default=True, description="Whether GET /graphql shows GraphiQL to a browser.")
+    metrics: bool = Field(default=False, description="Whether GET /metrics answers, in Prometheus's text format.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="What is logged: debug, info, warning or error, and what is graver."
+    )
     poll_seconds: float = Field(
         default=1.0,
         gt=0,
@@ -47,6 +54,17 @@ class Settings(BaseSettings):
     max_operations_per_socket: int = Field(
         default=100, gt=0, description="How many operations may run on one WebSocket at the same time."
     )
+
+    @property
+    def bell_url(self) -> str:
+        return self.broadcast_url or (self.database_url if is_postgres(self.database_url) else "memory://")
+
+    @field_validator("broadcast_url")
+    @classmethod
+    def _is_a_bell(cls, url: str | None) -> str | None:
+        if url and urlsplit(url).scheme not in ("memory", "redis", "rediss", "postgres", "postgresql"):
+            raise ValueError("a bell's URL starts with redis://, rediss://, postgres:// or memory://")
+        return url
 
     @field_validator("database_url")
     @classmethod

@@ -1,49 +1,170 @@
 """The bell: it says that the event log has grown, and nothing else. A lost ring costs a second, never an event."""
 
+import asyncio
 import logging
-from collections.abc import AsyncIterator
+import random
+import secrets
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
 
 from broadcaster import Broadcast
 
+from domain.brokers import broadcast_of
+
 log = logging.getLogger(__name__)
 
-_CHANNEL = "order-events"
+_CHANNEL = "order_events"
+_RING, _HEARTBEAT = "ring", "heartbeat"
+
+HEARTBEAT_SECONDS = 2.0  # of silence after which a heartbeat shows whether messages still come through
+ANSWER_SECONDS = 2.0  # for the broker to connect, to take a message, and to bring back our own
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0  # seconds between attempts to connect: doubled each time
+
+
+@dataclass(frozen=True, slots=True)
+class BellState:
+    """Whether rings reach other processes, since when, and what is wrong if not, in words that name no host."""
+
+    connected: bool
+    since: datetime
+    problem: str | None = None
+
+
+class _Silent(Exception):
+    """The broker took our message, but did not bring it back."""
 
 
 class Bell:
-    """Rings in every process that listens at the same URL. `memory://` reaches this process alone."""
+    """Rings in every process that runs a bell of the same URL: `memory://`, `redis://` or `postgres://`.
+
+    The process's own listener is called at once, whatever becomes of the broker. The connection to the broker is
+    watched by its echo, and made anew with growing pauses when it is broken or silent.
+    """
 
     def __init__(self, url: str) -> None:
-        self._broadcast = Broadcast(url)
+        self._url = url
+        self._name = secrets.token_hex(8)
+        self._hear: Callable[[], None] = _nobody
+        self._rung = asyncio.Event()
+        self._echo = asyncio.Event()
+        self.state = BellState(connected=False, since=datetime.now(UTC))
 
     @asynccontextmanager
-    async def connected(self) -> AsyncIterator[AsyncIterator[None]]:
-        """Connects, and gives one ring after another for as long as the block runs."""
-        async with self._broadcast, self._broadcast.subscribe(_CHANNEL) as subscriber:
-
-            async def rings() -> AsyncIterator[None]:
-                while True:
-                    await subscriber.get()
-                    yield
-
-            _connected.add(self)
-            try:
-                yield rings()
-            finally:
-                _connected.discard(self)
-
-    async def publish(self) -> None:
-        await self._broadcast.publish(_CHANNEL, "")
-
-
-_connected: set[Bell] = set()
-
-
-async def ring() -> None:
-    """Ring this process's bell, if it has one. Never raises: the change that it announces is committed already."""
-    for bell in list(_connected):
+    async def running(self, hear: Callable[[], None]) -> AsyncIterator[None]:
+        """Calls `hear` for each ring here or elsewhere, for as long as the block runs; several may be taken as one."""
+        self._hear = hear
+        supervising = asyncio.create_task(self._supervise())
+        _running.add(self)
         try:
-            await bell.publish()
-        except Exception:
-            log.exception("the bell could not be rung; the feed will notice within a second")
+            yield
+        finally:
+            _running.discard(self)
+            supervising.cancel()
+            await asyncio.wait((supervising,))
+            self._hear = _nobody
+
+    def ring(self) -> None:
+        """Returns at once: the broker is told by the supervisor, once for all rings that wait."""
+        self._hear()
+        self._rung.set()
+
+    async def _supervise(self) -> None:
+        pause = FIRST_PAUSE
+        while True:
+            connection = asyncio.create_task(self._connection())
+            try:
+                await asyncio.wait((connection,))
+            finally:
+                await _end(connection)
+            error = _cause(connection)
+            if self.state.connected:
+                pause = FIRST_PAUSE
+            log.warning("the bell is broken: %r; the event log is polled meanwhile", error)
+            since = datetime.now(UTC) if self.state.connected else self.state.since
+            self.state = BellState(connected=False, since=since, problem=_problem(error))
+            self._hear()  # what was rung since it broke was not heard
+            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - spreads attempts
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+    async def _connection(self) -> None:
+        """One connection to the broker, until it fails."""
+        broadcast = broadcast_of(self._url)
+        async with asyncio.timeout(ANSWER_SECONDS) as limit:  # for the beginning, and for the end
+            async with broadcast, broadcast.subscribe(_CHANNEL) as subscriber:
+                try:
+                    async with asyncio.TaskGroup() as tasks:
+                        tasks.create_task(self._listen(subscriber))
+                        await self._publish(broadcast, _HEARTBEAT)
+                        limit.reschedule(None)
+                        log.info("the bell is connected")
+                        self.state = BellState(connected=True, since=datetime.now(UTC))
+                        self._hear()
+                        await self._keep_ringing(broadcast)
+                finally:
+                    limit.reschedule(asyncio.get_running_loop().time() + ANSWER_SECONDS)
+
+    async def _listen(self, subscriber: Any) -> None:
+        while True:
+            event = await subscriber.get()
+            kind, _, name = event.message.partition(" ")
+            if name == self._name:
+                self._echo.set()
+            elif kind == _RING:
+                self._hear()
+
+    async def _keep_ringing(self, broadcast: Broadcast) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(HEARTBEAT_SECONDS):
+                    await self._rung.wait()
+            except TimeoutError:
+                await self._publish(broadcast, _HEARTBEAT)
+            else:
+                self._rung.clear()
+                await self._publish(broadcast, _RING)
+
+    async def _publish(self, broadcast: Broadcast, kind: str) -> None:
+        """Returns once the message has come back: so do those of others come through."""
+        self._echo.clear()
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await broadcast.publish(_CHANNEL, f"{kind} {self._name}")
+                await self._echo.wait()
+        except TimeoutError as error:
+            raise _Silent from error
+
+
+def _nobody() -> None:
+    pass
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    """Cancels the task, and waits for its end only so long: a client of a dead broker may not let go."""
+    task.cancel()
+    await asyncio.wait((task,), timeout=ANSWER_SECONDS)
+
+
+def _cause(ended: asyncio.Task[None]) -> BaseException | None:
+    error = None if ended.cancelled() else ended.exception()
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _problem(error: BaseException | None) -> str:
+    """In a few words, which name no host."""
+    if isinstance(error, (_Silent, TimeoutError)):
+        return "the broker does not answer"
+    return "the broker cannot be reached" if error is not None else "the connection has ended"
+
+
+_running: set[Bell] = set()
+
+
+def ring() -> None:
+    """Ring this process's bell, if it has one: never an error, never a wait. What it announces is committed."""
+    for bell in list(_running):
+        bell.ring()

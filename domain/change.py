@@ -1,22 +1,33 @@
 """The one way in which orders are changed: a transaction that locks, changes, records events, and rings the bell."""
 
-from collections.abc import AsyncIterator
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from functools import wraps
+from typing import Any, Final, ParamSpec, TypeVar
 from uuid import UUID
 
+from tortoise.exceptions import IntegrityError
 from tortoise.transactions import in_transaction
 
-from domain import bell
+from domain import bell, event_log
 from domain.actors import Actor
 from domain.errors import DomainError, ErrorCode, NotFound
 from domain.orders.events import Happening
 from models import IdempotencyRecord, Order, OrderEvent
+from models.errors import DatabaseUnavailable, TransactionConflict
+
+ATTEMPTS: Final = 4
+_LONGEST_PAUSE: Final = 0.02  # seconds before the second attempt; doubled for each after it
 
 _COLUMNS = sorted(Order._meta.db_fields)
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class VersionConflict(DomainError):
@@ -96,7 +107,7 @@ class Unit:
     async def _load(self, order_id: UUID) -> Order:
         order = self._orders.get(order_id)
         if order is None:
-            order = await Order.filter(id=order_id).select_for_update().get_or_none()
+            order = await Order.filter(id=order_id).select_for_update(no_key=True).get_or_none()
             self.now = datetime.now(UTC)  # whoever held the order until now acted before
         if order is None or not self.actor.sees(order.channel_id):
             raise NotFound("There is no such order.", "order_id")
@@ -145,8 +156,6 @@ class Unit:
             stored = self._stored[order.id]
             changed = [name for name, value in _columns(order).items() if value != stored[name]]
             await order.save(update_fields=changed)
-        if self._events:
-            await OrderEvent.bulk_create(self._events)
         if self._idempotency is not None:
             await IdempotencyRecord.create(
                 actor_id=self.actor.id or "",
@@ -155,6 +164,8 @@ class Unit:
                 order_id=self.order.id,
                 created_at=datetime.now(UTC),
             )
+        if self._events:
+            await event_log.append(self._events)
         return bool(self._events)
 
 
@@ -167,6 +178,33 @@ def _statuses(order: Order) -> tuple[Any, ...]:
 
 
 _current: ContextVar[Unit | None] = ContextVar("unit", default=None)
+
+
+def command(function: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
+    """A function that changes orders, and is run again where another change of the same moment was in its way.
+
+    That is a deadlock, a serialization failure, or a row with the same key, reference or code that was not there yet
+    when this one looked: the next attempt finds it. Nothing of an attempt that failed remains. Raises
+    `DatabaseUnavailable` where the others do not let it through.
+    """
+
+    @wraps(function)
+    async def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        if _current.get() is not None:
+            return await function(*args, **kwargs)  # the outermost is the one that can begin anew
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                return await function(*args, **kwargs)
+            except TransactionConflict as error:
+                if attempt == ATTEMPTS:
+                    raise DatabaseUnavailable("too many changes at the same time") from error
+            except IntegrityError:
+                if attempt == ATTEMPTS:
+                    raise
+            await asyncio.sleep(random.uniform(0, _LONGEST_PAUSE * 2 ** (attempt - 1)))  # noqa: S311
+        raise AssertionError
+
+    return run
 
 
 @asynccontextmanager
@@ -194,4 +232,4 @@ async def change(actor: Actor) -> AsyncIterator[Unit]:
         pass
     finally:
         if recorded:  # even if the task was cancelled meanwhile: what is being committed may be there
-            await bell.ring()
+            bell.ring()

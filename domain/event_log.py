@@ -1,21 +1,59 @@
-"""The event log: read in its one order, from a place in it."""
+"""The event log: written by many at the same time, read in its one order, from a place in it.
 
-from collections.abc import Collection
+An event's place is its id, a number that the database gives it when it is written. On SQLite writers come one after
+another. On PostgreSQL they do not wait for each other, and a lower number may become visible after a higher one. So
+each writer says beforehand, with an advisory lock that ends with its transaction, above which number its own will be;
+and nobody is shown an event while a lower one may still come (the horizon).
+
+Two other ways are known. A counter row in each transaction makes all writers wait for each other's commit.
+Transaction ids (`xid8` below `pg_snapshot_xmin`) wait for every transaction of the whole server that writes anything,
+and begin anew when a dump is restored elsewhere: events would then be sorted before those that are there.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
+from tortoise import connections
 from tortoise.expressions import Q, RawSQL
 
 from domain import cursors
 from domain.actors import Actor
 from domain.channels import find_channels
 from domain.errors import InvalidInput
-from models import OrderEvent
+from models import Order, OrderEvent
 from models.enums import OrderEventType, OrderStatus
+from models.errors import DatabaseUnavailable
 
 _CURSOR = "event"
 _LARGEST_POSITION = 2**63 - 1
+
+SETTLE_SECONDS: Final = 5.0  # for which a page waits for the writers of the events before its last
+_LOOK_SECONDS: Final = 0.002
+
+# The advisory locks of writers: this in the upper 16 bits, the last number given before they wrote in the lower 48.
+_WRITING: Final = 0x4F53
+
+_ANNOUNCE: Final = """
+    SELECT pg_advisory_xact_lock_shared(($1::bigint << 48) + last_value - CASE WHEN is_called THEN 0 ELSE 1 END)
+    FROM order_events_id_seq
+"""
+
+# The last number that was given must be read before the locks: who takes a lock later is given higher ones. That is
+# why it is materialized, and why the search for locks depends on it.
+_HORIZON: Final = """
+    WITH given AS MATERIALIZED (
+        SELECT last_value - CASE WHEN is_called THEN 0 ELSE 1 END AS id FROM order_events_id_seq
+    )
+    SELECT LEAST(given.id, (
+        SELECT MIN(((classid::bigint & 65535) << 32) | objid::bigint) FROM pg_locks
+        WHERE locktype = 'advisory' AND objsubid = 1 AND classid::bigint >> 16 = $1
+            AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+            AND given.id IS NOT NULL
+    )) AS id FROM given
+"""
 
 
 class CursorExpired(InvalidInput):
@@ -88,32 +126,67 @@ async def channel_ids(actor: Actor, codes: Collection[str] | None) -> frozenset[
     return frozenset(channel.id for channel in await find_channels(actor, codes))
 
 
+async def append(events: Sequence[OrderEvent]) -> None:
+    """Inside a `change`, as the last that it writes: from here to its commit, the log is not read beyond this place."""
+    if _is_postgres():
+        await connections.get("default").execute_query(_ANNOUNCE, [_WRITING])
+    await OrderEvent.bulk_create(events)
+
+
+def _is_postgres() -> bool:
+    dialect: str = connections.get("default").capabilities.dialect
+    return dialect == "postgres"
+
+
+async def _horizon() -> int:
+    """No event will be written at this place or before it any more."""
+    if not _is_postgres():
+        return _LARGEST_POSITION
+    _, [row] = await connections.get("default").execute_query(_HORIZON, [_WRITING])
+    return int(row["id"])
+
+
 async def last_position() -> int:
-    """The place of the newest event, 0 for an empty log."""
-    newest = await OrderEvent.all().order_by("-id").first().only("id")
+    """The place of the newest event that may be shown, 0 where there is none."""
+    newest = await OrderEvent.filter(id__lte=await _horizon()).order_by("-id").first().only("id")
     return newest.id if newest else 0
 
 
 async def require_kept(position: int) -> None:
     """Raises `CursorExpired` where the log no longer has all that came after this place."""
     oldest = await OrderEvent.all().order_by("id").first().only("id")
-    if oldest is not None and position < oldest.id - 1:
-        raise CursorExpired("The event log does not reach back to this cursor. Read the orders anew.", "after")
+    if oldest is None or position >= oldest.id - 1:
+        return
+    if position == 0 and await _reaches_back():
+        return
+    raise CursorExpired("The event log does not reach back to this cursor. Read the orders anew.", "after")
+
+
+async def _reaches_back() -> bool:
+    """Whether the log is whole. Its first number says nothing: a change that failed may have used lower ones up."""
+    first = await Order.all().order_by("number").first().only("id")
+    return first is None or await OrderEvent.exists(order_id=first.id, order_version=1)
 
 
 async def require_reachable(position: int) -> None:
     """Raises `CursorExpired` for a place before the log's beginning, `InvalidInput` for one beyond its end."""
     await require_kept(position)
-    if position > await last_position():
+    if position and not await OrderEvent.exists(id__gte=position):
         raise InvalidInput("This cursor is beyond the end of the event log.", "after")
 
 
-async def read(
-    wanted: EventFilter | None, *, after: int, limit: int, up_to: int = _LARGEST_POSITION
-) -> list[OrderEvent]:
-    """The next events in the log's order: those that are wanted, or those of all orders."""
-    query = Q() if wanted is None else wanted.query()
-    return await OrderEvent.filter(query, id__gt=after, id__lte=up_to).order_by("id").limit(limit)
+async def read_on(*, after: int, limit: int) -> list[OrderEvent]:
+    """The next events of all orders, as far as no other can come between them any more."""
+    horizon = await _horizon()
+    if horizon <= after:
+        return []
+    return await OrderEvent.filter(id__gt=after, id__lte=horizon).order_by("id").limit(limit)
+
+
+async def read(wanted: EventFilter, *, after: int, limit: int, up_to: int | None = None) -> list[OrderEvent]:
+    """The next events that are wanted, in the log's order. `up_to` is a place that `read_on` has passed."""
+    found = OrderEvent.filter(wanted.query(), id__gt=after).order_by("id").limit(limit)
+    return await _settled(found.all) if up_to is None else await found.filter(id__lte=up_to)
 
 
 async def timelines(order_ids: Collection[UUID], *, after: int, limit: int) -> dict[UUID, list[OrderEvent]]:
@@ -122,12 +195,28 @@ async def timelines(order_ids: Collection[UUID], *, after: int, limit: int) -> d
     numbered = OrderEvent.filter(order_id__in=list(order_ids), id__gt=after).annotate(place=place)
     sql = f'SELECT * FROM ({numbered.sql(params_inline=True)}) AS "n" WHERE "place" <= {int(limit)} ORDER BY "id"'  # noqa: S608 - keys and numbers only
     found: dict[UUID, list[OrderEvent]] = {each: [] for each in order_ids}
-    events: list[OrderEvent] = list(await OrderEvent.raw(sql))
-    for event in events:
+    for event in await _settled(lambda: OrderEvent.raw(sql)):
         found[event.order_id].append(event)
     return found
 
 
+async def _settled(read: Callable[[], Awaitable[Any]]) -> list[OrderEvent]:
+    """What is read, once no event can come before the last of it any more: its cursors must be good for the whole log.
+
+    Who writes such an event is about to commit. Raises `DatabaseUnavailable` where one of them does not come to an end.
+    """
+    try:
+        async with asyncio.timeout(SETTLE_SECONDS):
+            while True:
+                horizon = await _horizon()
+                events: list[OrderEvent] = list(await read())
+                if not events or events[-1].id <= horizon:
+                    return events
+                await asyncio.sleep(_LOOK_SECONDS)
+    except TimeoutError as error:
+        raise DatabaseUnavailable("a change of an order does not come to its end") from error
+
+
 async def find(actor: Actor, event_id: int) -> OrderEvent | None:
-    event = await OrderEvent.get_or_none(id=event_id)
-    return event if event is not None and actor.sees(event.channel_id) else None
+    events = await _settled(lambda: OrderEvent.filter(id=event_id))
+    return events[0] if events and actor.sees(events[0].channel_id) else None

@@ -3,19 +3,23 @@
 import asyncio
 import contextlib
 import logging
+import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from datetime import UTC, datetime
 from typing import Protocol
 
 from domain import event_log
 from domain.bell import Bell
 from domain.event_log import EventFilter
 from models import OrderEvent
+from models.errors import DatabaseUnavailable
 
 log = logging.getLogger(__name__)
 
 PAGE = 500  # events read from the log at a time
 MAILBOX = 1_000  # events that wait for one subscriber before it is sent back to the log
+FIRST_READ_SECONDS = 5.0  # for which the start waits for the database; the feed goes on trying
 
 
 class _Reader(Protocol):
@@ -67,68 +71,96 @@ class _Flag:
 
 
 class Feed:
-    """Follows the log for as long as `running` lasts: woken by the bell, and once every `poll_seconds` anyway."""
+    """Follows the log for as long as `running` lasts: woken by the bell, and once every `poll_seconds` anyway.
+
+    `position` is the place that it has reached, `last_read` when it read the log last (`time.monotonic`); both are
+    `None` until the database could be reached. `delivered` counts the events that were handed on.
+    """
 
     def __init__(self, bell: Bell, poll_seconds: float) -> None:
-        self._bell = bell
-        self._poll_seconds = poll_seconds
-        self._position = 0
+        self.bell = bell
+        self.poll_seconds = poll_seconds
+        self.position: int | None = None
+        self.last_read: float | None = None
+        self.delivered = 0
+        self._delay = 0.0
         self._readers: set[_Reader] = set()
         self._rung = asyncio.Event()
+        self._started = asyncio.Event()
 
     @property
     def readers(self) -> int:
         """How many follow or watch the feed now."""
         return len(self._readers)
 
+    @property
+    def lag_seconds(self) -> float:
+        """How late it is: the age of the newest event when it was handed on last, 0 where there was none to hand on.
+
+        While the log cannot be read: the time since it was.
+        """
+        if self.last_read is None:
+            return 0.0
+        since = time.monotonic() - self.last_read
+        return since if since > 2 * self.poll_seconds else self._delay
+
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        self._position = await event_log.last_position()
-        async with self._bell.connected() as rings:
-            tasks = [asyncio.create_task(self._listen(rings)), asyncio.create_task(self._follow_log())]
-            for task in tasks:
-                task.add_done_callback(_report_end)
+        async with self.bell.running(self._rung.set):
+            following = asyncio.create_task(self._follow_log())
             try:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(FIRST_READ_SECONDS):
+                        await self._started.wait()
                 yield
             finally:
-                for task in tasks:
-                    task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
-
-    async def _listen(self, rings: AsyncIterator[None]) -> None:
-        async for _ in rings:
-            self._rung.set()
+                following.cancel()
+                await asyncio.wait((following,))
 
     async def _follow_log(self) -> None:
         while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._poll_seconds):
-                    await self._rung.wait()
             self._rung.clear()
             try:
                 while await self._deliver_page() == PAGE:
                     pass
-            except Exception:
-                log.exception("the event log could not be read; trying again in a moment")
-                await asyncio.sleep(self._poll_seconds)
-                self._rung.set()
+            except Exception as error:
+                self._report_failure(error)
+                await asyncio.sleep(self.poll_seconds)
+                continue
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self.poll_seconds):
+                    await self._rung.wait()
 
     async def _deliver_page(self) -> int:
-        events = await event_log.read(None, after=self._position, limit=PAGE)
+        if self.position is None:
+            self.position = await event_log.last_position()
+            self._started.set()
+        events = await event_log.read_on(after=self.position, limit=PAGE)
+        self.last_read = time.monotonic()
         for event in events:
             for reader in self._readers:
                 reader.put(event)
-            self._position = event.id
+            self.position = event.id
+        self.delivered += len(events)
+        self._delay = max(0.0, (datetime.now(UTC) - events[-1].occurred_at).total_seconds()) if events else 0.0
         return len(events)
+
+    def _report_failure(self, error: Exception) -> None:
+        if isinstance(error, DatabaseUnavailable):
+            log.warning("the event log cannot be read, trying again: %s", error)
+        else:
+            log.error("the event log could not be read, trying again", exc_info=error)
 
     async def follow(self, wanted: EventFilter, after: str | None = None) -> AsyncGenerator[OrderEvent, None]:
         """The wanted events after the cursor, each once and in the log's order, and then those to come.
 
         Without a cursor: those after this moment. Raises `InvalidInput` for a cursor that is none, and
         `CursorExpired` for one that the log does not reach back to: as a rule before the first event, later where
-        the log's beginning overtakes a reader that is far behind.
+        the log's beginning overtakes a reader that is far behind. `DatabaseUnavailable` ends it at any time.
         """
-        mailbox = _Mailbox(wanted, since=self._position)
+        if self.position is None:
+            raise DatabaseUnavailable("the event log has not been read yet")
+        mailbox = _Mailbox(wanted, since=self.position)
         self._readers.add(mailbox)
         try:
             if after is None:
@@ -168,9 +200,3 @@ class Feed:
             yield flag.raised
         finally:
             self._readers.discard(flag)
-
-
-def _report_end(task: asyncio.Task[None]) -> None:
-    """The feed's tasks run until they are cancelled: any other end would leave subscribers waiting without a word."""
-    if not task.cancelled():
-        log.critical("a task of the live feed has ended", exc_info=task.exception())

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from domain.actors import Actor, Scope
+from domain.change import command
 from domain.channels import ensure_channel
 from domain.errors import InvalidInput, NotFound
 from domain.validation import required_text
@@ -21,6 +22,7 @@ def _hash(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
+@command
 async def create_token(
     *,
     actor: Actor,

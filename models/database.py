@@ -1,14 +1,23 @@
 """Opening the database that a URL names, and bringing its tables up to date."""
 
+import asyncio
+import fcntl
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
-from tortoise import Tortoise
+import asyncpg
+from tortoise import Tortoise, connections
 from tortoise.backends.base.config_generator import expand_db_url
 from tortoise.migrations.api import migrate as run_migrations
+
+from models.postgres import translated
+
+_MIGRATING: Final = 0x6D69_6772_6174_6500  # the key of an advisory lock
 
 
 def config(url: str) -> dict[str, Any]:
@@ -19,8 +28,8 @@ def config(url: str) -> dict[str, Any]:
     scheme = urlsplit(url).scheme
     if scheme == "sqlite":
         connection: Any = _sqlite(url)
-    elif scheme in ("postgres", "postgresql"):
-        connection = expand_db_url(url.replace("postgresql://", "postgres://", 1))
+    elif is_postgres(url):
+        connection = _postgres(url)
     else:
         raise ValueError(f"a database URL starts with sqlite:// or postgres://, not with {scheme!r}")
     return {
@@ -29,6 +38,42 @@ def config(url: str) -> dict[str, Any]:
         "use_tz": True,
         "timezone": "UTC",
     }
+
+
+def is_postgres(url: str) -> bool:
+    return urlsplit(url).scheme in ("postgres", "postgresql")
+
+
+def _postgres(url: str) -> dict[str, Any]:
+    given = expand_db_url(url)["credentials"]
+    credentials = {
+        "maxsize": 10,  # connections of one process
+        "timeout": 5,  # seconds for a connection to be made
+        "command_timeout": 12,  # seconds after which even a server that is silently dead has failed
+        "server_settings": {
+            "statement_timeout": "10s",
+            "lock_timeout": "5s",  # for which a command waits for another on the same order
+            "idle_in_transaction_session_timeout": "15s",  # a transaction left open would hold up the feed
+            "timezone": "UTC",
+        },
+        "application_name": "orderstream",
+        **given,
+    }
+    return {"engine": "models.postgres", "credentials": credentials}
+
+
+async def connect(url: str) -> asyncpg.Connection:
+    """A connection to PostgreSQL outside the pool, for what lasts as long as its session. The caller closes it.
+
+    Raises `DatabaseUnavailable`.
+    """
+    with translated():
+        arguments = _postgres(url)["credentials"]
+        names = ("host", "port", "user", "password", "database", "ssl", "timeout")
+        return await asyncpg.connect(
+            **{name: arguments[name] for name in names if name in arguments},
+            server_settings={"application_name": arguments["application_name"]},
+        )
 
 
 def _sqlite(url: str) -> dict[str, Any]:
@@ -45,15 +90,44 @@ def _sqlite(url: str) -> dict[str, Any]:
 
 
 async def migrate(url: str) -> None:
-    """Apply the migrations that the database lacks; a SQLite file is created where there is none."""
-    if urlsplit(url).scheme == "sqlite":
-        Path(config(url)["connections"]["default"]["credentials"]["file_path"]).parent.mkdir(
-            parents=True, exist_ok=True
-        )
-    try:
-        await run_migrations(config=config(url))
-    finally:
-        await Tortoise.close_connections()
+    """Apply the migrations that the database lacks; a SQLite file is created where there is none.
+
+    Who comes while another process does so waits for it. Raises `DatabaseUnavailable`.
+    """
+    async with _alone(url):
+        try:
+            await run_migrations(config=_without_time_limits(config(url)))
+        finally:
+            await Tortoise.close_connections()
+
+
+@asynccontextmanager
+async def _alone(url: str) -> AsyncIterator[None]:
+    if is_postgres(url):
+        connection = await connect(url)
+        try:
+            with translated():
+                await connection.execute("SELECT pg_advisory_lock($1)", _MIGRATING)  # held until the connection ends
+            yield
+        finally:
+            await connection.close(timeout=5)
+    else:
+        folder = Path(config(url)["connections"]["default"]["credentials"]["file_path"]).parent
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = os.open(folder, os.O_RDONLY)
+        try:
+            await asyncio.to_thread(fcntl.flock, lock, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(lock)
+
+
+def _without_time_limits(configuration: dict[str, Any]) -> dict[str, Any]:
+    """A migration takes as long as it takes."""
+    credentials = configuration["connections"]["default"]["credentials"]
+    credentials.pop("command_timeout", None)
+    credentials.pop("server_settings", None)
+    return configuration
 
 
 @asynccontextmanager
@@ -64,6 +138,31 @@ async def connected(url: str) -> AsyncIterator[None]:
         yield
     finally:
         await Tortoise.close_connections()
+
+
+async def ping() -> None:
+    """Ask the database for an answer, whatever it is. Raises what a query raises, `DatabaseUnavailable` as a rule."""
+    await connections.get("default").execute_query("SELECT 1")
+
+
+@dataclass(frozen=True, slots=True)
+class PoolUse:
+    """The process's connections to PostgreSQL: those in use, those open, how many there may be, and who waits."""
+
+    in_use: int
+    open: int
+    limit: int
+    waiting: int
+
+
+def pool_use() -> PoolUse | None:
+    """How the pool is used now; `None` where there is none: on SQLite, and before the first query."""
+    pool = getattr(connections.get("default"), "_pool", None)
+    if pool is None:
+        return None
+    size = pool.get_size()
+    waiting = sum(not waiter.done() for waiter in pool._queue._getters)
+    return PoolUse(in_use=size - pool.get_idle_size(), open=size, limit=pool.get_max_size(), waiting=waiting)
 
 
 # What Tortoise's own command line reads (`python -m tortoise makemigrations`): it needs the tables, no data.

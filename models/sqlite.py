@@ -18,13 +18,15 @@ from tortoise.backends.sqlite.client import (
 from tortoise.connection import get_connections
 from tortoise.exceptions import OperationalError
 
+from models.errors import DatabaseUnavailable
+
 
 class _ImmediateTransaction(SqliteTransactionWrapper):
     async def begin(self) -> None:
         try:
             await self._connection.execute("BEGIN IMMEDIATE")
         except sqlite3.OperationalError as error:
-            raise OperationalError(error) from error
+            raise _translated(error) from error
         except asyncio.CancelledError:
             # The connection's thread carries out what it was handed, and so this too, even if nobody waits for it.
             await self._connection.rollback()
@@ -36,6 +38,12 @@ class _ImmediateTransaction(SqliteTransactionWrapper):
         except BaseException:
             await self._connection.rollback()  # a transaction left open would take in all that comes after it
             raise
+
+
+def _translated(error: sqlite3.OperationalError) -> Exception:
+    """Another process that writes for longer than busy_timeout is an outage; everything else is a mistake."""
+    busy = error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+    return DatabaseUnavailable(str(error)) if busy else OperationalError(error)
 
 
 class _ImmediateContext(SqliteTransactionContext):

@@ -9,9 +9,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
 import orjson
 from websockets.asyncio.client import ClientConnection, connect
+
+from tests.clients import new_client
 
 WAIT = 60  # seconds until a test gives up: a busy machine may take many to start a browser
 PROGRAM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -104,7 +105,7 @@ async def opened(url: str, profile: Path) -> AsyncIterator[Page]:
 async def _address(profile: Path, process: asyncio.subprocess.Process) -> str:
     """Where the DevTools of the first page listen, once they do."""
     port_file = profile / "DevToolsActivePort"
-    async with asyncio.timeout(WAIT), httpx.AsyncClient() as client:
+    async with asyncio.timeout(WAIT), new_client() as client:
         while not (port_file.exists() and port_file.read_text().count("\n")):
             assert process.returncode is None, "the browser did not start"
             await asyncio.sleep(0.02)

@@ -1,6 +1,10 @@
-"""A client of the API, for the commands that are users of it: GraphQL over HTTP, subscriptions over WebSocket."""
+"""A client of the API, for the commands that are users of it.
 
-from collections.abc import AsyncGenerator, AsyncIterator
+GraphQL over HTTP, subscriptions over WebSocket or as server-sent events.
+"""
+
+import socket
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -12,8 +16,22 @@ from websockets.typing import Subprotocol
 SECONDS = 60  # for which one answer is waited for
 
 
+Cut = Callable[[], None]
+
+
 class ApiError(Exception):
-    """The API answered with errors, or with what is no GraphQL."""
+    """The API answered with errors, or with what is no GraphQL.
+
+    `code` is the first error's `extensions.code`, or `None` where there is none.
+    """
+
+    def __init__(self, message: str, code: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Refused(ApiError):
+    """The API would not carry out a mutation. `code` is that of the first user error."""
 
 
 class Client:
@@ -26,19 +44,11 @@ class Client:
 
     async def ask(self, query: str, variables: dict[str, Any] | None = None) -> dict[str, Any]:
         """The data of a query or mutation. Raises `ApiError`, and `httpx.HTTPError` where there was no answer."""
-        response = await self._http.post(
-            self._url,
-            content=orjson.dumps({"query": query, "variables": variables}),
-            headers={"Authorization": self._authorization, "Content-Type": "application/json"},
-        )
-        try:
-            answer = response.json()
-        except ValueError as error:
-            raise ApiError(f"HTTP {response.status_code}, and no GraphQL") from error
-        return _data(answer)
+        response = await self._http.post(self._url, **self._request(query, variables))
+        return _data(_graphql(response))
 
     async def mutate(self, name: str, given: dict[str, Any], fields: str) -> dict[str, Any]:
-        """The order after a mutation. Raises `ApiError` for a refusal, too."""
+        """The order after a mutation. Raises `Refused`, and otherwise as `ask` does."""
         input_type = f"{name[0].upper()}{name[1:]}Input!"
         payload = (
             await self.ask(
@@ -47,15 +57,24 @@ class Client:
                 {"input": given},
             )
         )[name]
-        if payload["userErrors"]:
-            raise ApiError("; ".join(f"{error['code']}: {error['message']}" for error in payload["userErrors"]))
+        if errors := payload["userErrors"]:
+            raise Refused("; ".join(f"{error['code']}: {error['message']}" for error in errors), errors[0]["code"])
         order: dict[str, Any] = payload["order"]
         return order
 
-    async def follow(self, query: str, variables: dict[str, Any] | None = None) -> AsyncGenerator[dict[str, Any], None]:
+    def _request(self, query: str, variables: dict[str, Any] | None) -> dict[str, Any]:
+        return {
+            "content": orjson.dumps({"query": query, "variables": variables}),
+            "headers": {"Authorization": self._authorization, "Content-Type": "application/json"},
+        }
+
+    async def follow(
+        self, query: str, variables: dict[str, Any] | None = None, opened: Callable[[Cut], None] = lambda _: None
+    ) -> AsyncGenerator[dict[str, Any], None]:
         """The data of a subscription's answers, until the server ends it.
 
-        Raises `ApiError` for errors, and `websockets.ConnectionClosed` where the connection breaks.
+        `opened` is given what cuts the connection without a word to the server. Raises `ApiError` for errors, and
+        `websockets.WebSocketException` or `OSError` where the connection breaks.
         """
         async with connect(
             self._url.replace("http", "ws", 1),
@@ -63,13 +82,14 @@ class Client:
             compression=None,
             max_size=None,
             proxy=None,
-        ) as socket:
+        ) as connection:
+            opened(connection.transport.abort)
 
             async def send(message: dict[str, Any]) -> None:
-                await socket.send(orjson.dumps(message), text=True)
+                await connection.send(orjson.dumps(message), text=True)
 
             await send({"type": "connection_init", "payload": {"Authorization": self._authorization}})
-            async for text in socket:
+            async for text in connection:
                 message = orjson.loads(text)
                 match message["type"]:
                     case "connection_ack":
@@ -84,18 +104,54 @@ class Client:
                     case "complete":
                         return
 
+    async def stream(
+        self, query: str, variables: dict[str, Any] | None = None, opened: Callable[[Cut], None] = lambda _: None
+    ) -> AsyncGenerator[dict[str, Any], None]:
+        """As `follow`, by server-sent events. Raises `httpx.HTTPError` where the connection breaks."""
+        request = self._request(query, variables)
+        request["headers"]["Accept"] = "text/event-stream"
+        async with self._http.stream("POST", self._url, **request) as response:
+            if not response.headers["Content-Type"].startswith("text/event-stream"):
+                await response.aread()
+                _data(_graphql(response))
+                raise ApiError(f"HTTP {response.status_code}, and no event stream")
+            opened(lambda: _shut(response))
+            async for line in response.aiter_lines():
+                if line == "event: complete":
+                    return
+                if line.startswith("data: "):
+                    yield _data(orjson.loads(line.removeprefix("data: ")))
+
+
+def _shut(response: httpx.Response) -> None:
+    response.extensions["network_stream"].get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+
+
+def _graphql(response: httpx.Response) -> Any:
+    try:
+        return response.json()
+    except ValueError as error:
+        code = "UNAVAILABLE" if response.status_code == httpx.codes.SERVICE_UNAVAILABLE else None
+        raise ApiError(f"HTTP {response.status_code}, and no GraphQL", code) from error
+
 
 def _data(answer: Any) -> dict[str, Any]:
     if not isinstance(answer, dict) or "errors" in answer or not isinstance(answer.get("data"), dict):
         errors = answer.get("errors") if isinstance(answer, dict) else None
-        raise ApiError("; ".join(error["message"] for error in errors) if errors else "this is no GraphQL API")
+        if not errors:
+            raise ApiError("this is no GraphQL API")
+        code = errors[0].get("extensions", {}).get("code")
+        raise ApiError("; ".join(error["message"] for error in errors), code)
     data: dict[str, Any] = answer["data"]
     return data
 
 
 @asynccontextmanager
-async def client_of(url: str, token: str) -> AsyncIterator[Client]:
-    """A client whose connections are closed with the block. It goes to the server directly, past any proxy."""
+async def client_of(url: str, token: str, seconds: float = SECONDS) -> AsyncIterator[Client]:
+    """A client whose connections are closed with the block. It goes to the server directly, past any proxy.
+
+    It waits for one answer, or for the next part of a stream, for so many seconds.
+    """
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
-    async with httpx.AsyncClient(timeout=SECONDS, limits=limits, trust_env=False) as http:
+    async with httpx.AsyncClient(timeout=seconds, limits=limits, trust_env=False) as http:
         yield Client(http, url, token)

@@ -15,6 +15,7 @@ from api.app import create_app
 from api.commands.client import client_of
 from api.commands.demo_traffic import Traffic
 from api.commands.serve import server_options
+from api.commands.workers import Server
 from api.settings import ROOT, Settings
 from domain.actors import Scope, system
 from domain.tokens import authenticate, create_token
@@ -54,7 +55,7 @@ def _listen(port: int) -> socket.socket:
 async def _run(settings: Settings, folder: Path, listening: socket.socket, pause: float) -> None:
     await migrate(settings.database_url)
     token = await _token(settings.database_url, folder / "demo-token")
-    server = uvicorn.Server(uvicorn.Config(create_app(settings), log_level="warning", **server_options(settings)))
+    server = Server(uvicorn.Config(create_app(settings), log_level="warning", **server_options(settings)))
     serving = asyncio.create_task(server.serve([listening]))
     while not (server.started or serving.done()):  # noqa: ASYNC110 - uvicorn has no event for it
         await asyncio.sleep(0.01)

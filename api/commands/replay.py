@@ -1,8 +1,6 @@
 """Replays recorded lives of orders through the API, with live subscribers that must miss nothing."""
 
 import asyncio
-import math
-import statistics
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -16,7 +14,7 @@ import typer
 from api.commands.client import ApiError, Client, client_of
 from api.commands.lives import Act, Life, Step, new_order, read_lives, step_input, timeline
 from api.commands.temporary_server import temporary_server
-from api.commands.watching import EventKey, Watcher, end_of_log, events_after, problems_of
+from api.commands.watching import EventKey, Watcher, end_of_log, events_after, problems_of, quantile
 from domain.actors import Scope
 
 DEFAULT_URL = "http://127.0.0.1:8000/graphql"
@@ -75,15 +73,6 @@ class Report:
         return "\n".join([*lines, *(f"PROBLEM    {problem}" for problem in self.problems)])
 
 
-def quantile(values: Sequence[float], share: float) -> float:
-    """The value below or at which this share of the values lies; not a number where there are none."""
-    if not values:
-        return math.nan
-    if share == 0.5:
-        return statistics.median(values)
-    return sorted(values)[min(len(values) - 1, math.ceil(share * len(values)) - 1)]
-
-
 class Player:
     """Takes the steps, each order's one after the other. `answered` says when each mutation's answer came."""
 
@@ -124,13 +113,13 @@ class Player:
         else:
             return  # the step before it has failed
         try:
-            answer = await self._client.mutate(step.act, given, "id version")
+            answer = await self._client.mutate(step.act, given, "id number version")
         except (ApiError, httpx.HTTPError) as error:
             self._ids.pop(life.order_id, None)
             self.problems.append(f"{step.act} of {life.order_id}: {error or type(error).__name__}")
             return
         self._ids[life.order_id] = answer["id"]
-        self.answered[answer["id"], answer["version"]] = time.monotonic()
+        self.answered[answer["number"], answer["version"]] = time.monotonic()
 
 
 async def _counts(client: Client, channel: str) -> dict[str, int]:
@@ -174,10 +163,10 @@ async def replay(client: Client, lives: Sequence[Life], options: Options) -> Rep
         seconds=seconds,
         events=len(log),
         latencies=[
-            max(0.0, watcher.seen[key] - answered)
+            max(0.0, watcher.arrived[event.cursor] - player.answered[event.key])
             for watcher in watchers
-            for key, answered in player.answered.items()
-            if key in watcher.seen
+            for event in log
+            if event.key in player.answered and event.cursor in watcher.arrived
         ],
         reconnects=sum(watcher.reconnects for watcher in watchers),
         counts=changed,

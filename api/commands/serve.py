@@ -1,17 +1,25 @@
 """The server."""
 
 import asyncio
+import contextlib
+import itertools
+import resource
+import time
+from contextlib import nullcontext
+from logging.config import dictConfig
 from typing import Any
 
 import typer
 import uvicorn
 from pydantic import ValidationError
 
+from api.commands.workers import SHUTDOWN_SECONDS, Server, Supervisor
+from api.logs import is_for_people, log_config
+from api.metrics import shared_between_processes
 from api.settings import Settings
 from api.transport.connections import HTTPConnection, WebSocketConnection
 from models.database import migrate
-
-SHUTDOWN_SECONDS = 8  # what is still open then is closed: an event stream would hold the process for ever
+from models.errors import DatabaseUnavailable
 
 
 def server_options(settings: Settings) -> dict[str, Any]:
@@ -53,13 +61,61 @@ def main(
         min=1,
         help="How many processes serve. With BROADCAST_URL=memory://, one hears of another's events by polling.",
     ),
+    wait_for_database: float = typer.Option(
+        60.0, min=0, help="For how many seconds to wait at the start for a database that cannot be reached."
+    ),
 ) -> None:
     """Bring the database up to date, and serve the API at /graphql until told to stop."""
     settings = _settings()
-    asyncio.run(migrate(settings.database_url))
-    options = server_options(settings)
-    # Each worker makes its own application, from the same environment.
-    uvicorn.run("api.app:create_app", factory=True, host=host, port=port, workers=workers, **options)
+    logging = log_config(settings.log_level, as_json=not is_for_people())
+    dictConfig(logging)
+    _migrate(settings.database_url, wait_for_database)
+    _allow_many_sockets()
+    options = {
+        "app": "api.app:create_app",  # each worker makes its own application, from the same environment
+        "factory": True,
+        "host": host,
+        "port": port,
+        "log_config": logging,
+        "access_log": False,
+        **server_options(settings),
+    }
+    with shared_between_processes() if settings.metrics and workers > 1 else nullcontext():
+        served = _serve_alone(options) if workers == 1 else Supervisor(options, workers).run()
+    if not served:
+        raise typer.Exit(1)
+
+
+def _migrate(database_url: str, wait_seconds: float) -> None:
+    """Wait for the database, and bring it up to date. Ends the command where it cannot be reached."""
+    deadline = time.monotonic() + wait_seconds
+    for attempt in itertools.count():
+        pause = min(0.5 * 2**attempt, 5.0)
+        try:
+            asyncio.run(migrate(database_url))
+            return
+        except DatabaseUnavailable as error:
+            if time.monotonic() + pause > deadline:
+                typer.echo(f"The database cannot be reached: {error}", err=True)
+                raise typer.Exit(1) from error
+            if attempt == 0:
+                typer.echo(f"The database cannot be reached yet, waiting for it: {error}", err=True)
+        time.sleep(pause)
+
+
+def _allow_many_sockets() -> None:
+    """Each connection is an open file, of which a process may have 1,024 unless it asks for what it is granted."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):  # macOS says "no limit" and means another one
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _serve_alone(options: dict[str, Any]) -> bool:
+    """False where it could not serve."""
+    server = Server(uvicorn.Config(**options))
+    with contextlib.suppress(KeyboardInterrupt):  # by which uvicorn passes Ctrl-C on once it has stopped
+        server.run()
+    return server.started
 
 
 if __name__ == "__main__":

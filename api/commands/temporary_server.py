@@ -5,9 +5,10 @@ import os
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, nullcontext
 from tempfile import TemporaryDirectory, TemporaryFile
+from typing import IO
 
 import httpx
 
@@ -35,17 +36,20 @@ async def temporary_server(name: str, scopes: Sequence[Scope]) -> AsyncIterator[
 
 
 @asynccontextmanager
-async def server_process(database_url: str, *arguments: str) -> AsyncIterator[tuple[str, asyncio.subprocess.Process]]:
+async def server_process(
+    database_url: str, *arguments: str, environment: Mapping[str, str] | None = None, log: IO[bytes] | None = None
+) -> AsyncIterator[tuple[str, asyncio.subprocess.Process]]:
     """`scripts/serve` with these arguments, which answers already: its URL and its process.
 
-    Raises `RuntimeError` with what the server said where it does not start.
+    `environment` has more settings, `log` gets what the server says. Raises `RuntimeError` with what it said where it
+    does not start.
     """
     port = free_port()
-    with TemporaryFile() as log:
+    with TemporaryFile() if log is None else nullcontext(log) as log:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "api.commands.serve", "--port", str(port), *arguments),
             cwd=ROOT,
-            env={**os.environ, "DATABASE_URL": database_url, "BROADCAST_URL": "memory://"},
+            env={**os.environ, "BROADCAST_URL": "memory://", **(environment or {}), "DATABASE_URL": database_url},
             stdout=log,
             stderr=log,
         )

@@ -1,30 +1,37 @@
 """Live subscribers that keep account of what they see, and the log that they are compared with."""
 
 import asyncio
+import math
+import random
+import statistics
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from websockets.exceptions import WebSocketException
+import httpx
+from websockets.exceptions import ConnectionClosed, WebSocketException
 
-from api.commands.client import Client
+from api.commands.client import ApiError, Client, Cut
+from api.execution import UNAVAILABLE
 
 CATCH_UP_SECONDS = 30  # for the subscribers to see the last event, once everything has been sent
-RETRY_SECONDS = 0.2
+RETRY_SECONDS = 0.2  # before a connection is made anew, twice that after each attempt that brought nothing
+LONGEST_RETRY_SECONDS = 2.0
 
-EventKey = tuple[str, int]  # an order's id and its version after the event
+EventKey = tuple[str, int]  # an order's number and its version after the event
 
-_EVENT = "cursor orderVersion order { id }"
-_PAGE = f"""query ($after: String) {{
-    orderEvents(first: 100, after: $after) {{ nodes {{ {_EVENT} }} pageInfo {{ hasNextPage endCursor }} }}
-}}"""
+_PAGE = """query ($after: String) {
+    orderEvents(first: 100, after: $after) {
+        nodes { cursor orderVersion order { number } }
+        pageInfo { hasNextPage endCursor }
+    }
+}"""
 _NEWEST = """{
     orders(first: 1, sort: { field: UPDATED_AT }) { nodes { events(first: 100) { pageInfo { endCursor } } } }
 }"""
-_LIVE = f"subscription ($after: String!) {{ orderEvents(after: $after) {{ {_EVENT} }} }}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,56 +41,143 @@ class Event:
 
     @classmethod
     def of(cls, node: dict[str, Any]) -> "Event":
-        return cls(node["cursor"], (node["order"]["id"], node["orderVersion"]))
+        return cls(node["cursor"], (node["order"]["number"], node["orderVersion"]))
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """What a subscriber asks for: the field `name` of `document`, which tells a `cursor` and takes `$after`."""
+
+    name: str
+    document: str
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    by_sse: bool = False
+
+    def follow(self, client: Client, after: str, opened: Any) -> AsyncGenerator[dict[str, Any], None]:
+        follow = client.stream if self.by_sse else client.follow
+        return follow(self.document, {**self.variables, "after": after}, opened)
+
+
+EVERYTHING = Subscription(
+    "orderEvents", "subscription ($after: String!) { orderEvents(after: $after) { cursor orderVersion } }"
+)
 
 
 class Watcher:
-    """A live subscriber, which resumes after its last event where the connection breaks."""
+    """A live subscriber, which resumes after its last event where the connection breaks.
 
-    def __init__(self, client: Client, after: str) -> None:
+    `cursors` are those of all events in the order in which they came, `arrived` says when each first did;
+    `closings` counts the codes with which the server closed the socket.
+    """
+
+    def __init__(self, client: Client, after: str, subscription: Subscription = EVERYTHING) -> None:
+        self.subscription = subscription
         self._client = client
         self._after = after
         self._progress = asyncio.Event()
-        self._known: set[str] = set()
+        self._reading = asyncio.Event()
+        self._reading.set()
+        self._cut: Cut | None = None
         self.cursors: list[str] = []
-        self.seen: dict[EventKey, float] = {}
+        self.arrived: dict[str, float] = {}
         self.reconnects = 0
+        self.closings: Counter[int] = Counter()
 
     async def run(self) -> None:
         """Until cancelled. Raises `ApiError` where the server refuses."""
+        in_vain = 0
         while True:
+            seen = len(self.cursors)
             try:
-                async with aclosing(self._client.follow(_LIVE, {"after": self._after})) as answers:
-                    async for answer in answers:
-                        self._see(Event.of(answer["orderEvents"]))
-            except (WebSocketException, OSError):
-                await asyncio.sleep(RETRY_SECONDS)
+                await self._follow()
+            except (WebSocketException, httpx.HTTPError, OSError) as error:
+                if isinstance(error, ConnectionClosed) and error.rcvd is not None:
+                    self.closings[error.rcvd.code] += 1
+            except ApiError as error:
+                if error.code != UNAVAILABLE:
+                    raise
+            finally:
+                self._cut = None
+            in_vain = 0 if len(self.cursors) > seen else in_vain + 1
+            longest = min(LONGEST_RETRY_SECONDS, RETRY_SECONDS * 2**in_vain)
+            await asyncio.sleep(longest * random.uniform(0.5, 1))  # noqa: S311 - so that not all come at once
             self.reconnects += 1
 
-    def _see(self, event: Event) -> None:
-        self.seen.setdefault(event.key, time.monotonic())
-        self.cursors.append(event.cursor)
-        self._known.add(event.cursor)
-        self._after = event.cursor
+    async def _follow(self) -> None:
+        async with aclosing(self.subscription.follow(self._client, self._after, self._opened)) as answers:
+            async for answer in answers:
+                self._see(answer[self.subscription.name]["cursor"])
+                await self._reading.wait()
+
+    def _opened(self, cut: Cut) -> None:
+        self._cut = cut
+
+    def _see(self, cursor: str) -> None:
+        self.arrived.setdefault(cursor, time.monotonic())
+        self.cursors.append(cursor)
+        self._after = cursor
         self._progress.set()
 
     async def reach(self, cursor: str) -> None:
         """Returns once this event has been seen."""
-        while cursor not in self._known:
+        while cursor not in self.arrived:
             self._progress.clear()
             await self._progress.wait()
 
+    def cut(self) -> None:
+        """Breaks the connection, if there is one, without a word to the server."""
+        if self._cut is not None:
+            self._cut()
 
-def differences(seen: Sequence[str], log: Sequence[str]) -> str | None:
-    """How what a subscriber saw differs from the log up to the log's last event, or `None`."""
-    if list(seen[: len(log)]) == list(log):
-        return None
+    async def stall(self, seconds: float) -> None:
+        """Reads nothing for so long, while the connection stays open."""
+        self._reading.clear()
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            self._reading.set()
+
+
+@dataclass(frozen=True, slots=True)
+class Differences:
+    """How many of the events were never seen, more than once, later than one that follows them in the log, or are not
+    the log's."""
+
+    lost: int = 0
+    twice: int = 0
+    out_of_order: int = 0
+    foreign: int = 0
+
+    def __bool__(self) -> bool:
+        return any((self.lost, self.twice, self.out_of_order, self.foreign))
+
+    def __add__(self, other: "Differences") -> "Differences":
+        return Differences(
+            self.lost + other.lost,
+            self.twice + other.twice,
+            self.out_of_order + other.out_of_order,
+            self.foreign + other.foreign,
+        )
+
+    def __str__(self) -> str:
+        return f"{self.lost} lost, {self.twice} twice, {self.out_of_order} out of order, {self.foreign} of no such log"
+
+
+def differences(seen: Sequence[str], log: Sequence[str]) -> Differences:
+    """How what a subscriber saw differs from all that it should have seen."""
+    place = {cursor: number for number, cursor in enumerate(log)}
     counted = Counter(seen)
-    missing = sum(cursor not in counted for cursor in log)
-    twice = sum(count > 1 for count in counted.values())
-    if missing or twice:
-        return f"{missing} events missing, {twice} seen more than once"
-    return "events out of order, or of another log"
+    out_of_order, furthest = 0, -1
+    for cursor in counted:  # each as it was first seen
+        here = place.get(cursor, furthest)
+        out_of_order += here < furthest
+        furthest = max(furthest, here)
+    return Differences(
+        lost=sum(cursor not in counted for cursor in log),
+        twice=sum(count > 1 for count in counted.values()),
+        out_of_order=out_of_order,
+        foreign=sum(cursor not in place for cursor in counted),
+    )
 
 
 async def events_after(client: Client, after: str | None) -> tuple[list[Event], str]:
@@ -112,17 +206,27 @@ async def problems_of(
     cursors = [event.cursor for event in log]
     problems: list[str] = []
     if cursors:
-        reaching = asyncio.create_task(_reach(watchers, cursors[-1]))
+        reaching = asyncio.create_task(all_reach(watchers, cursors[-1]))
         await asyncio.wait((reaching, *tasks), timeout=CATCH_UP_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         reaching.cancel()
     for number, (watcher, task) in enumerate(zip(watchers, tasks, strict=True), 1):
         if task.done():
             problems.append(f"subscriber {number} has ended: {task.exception()}")
-        elif difference := differences(watcher.cursors, cursors):
+        elif difference := differences(watcher.cursors[: len(cursors)], cursors):  # what came later is others' doing
             problems.append(f"subscriber {number}: {difference}")
     return problems
 
 
-async def _reach(watchers: Sequence[Watcher], cursor: str) -> None:
+async def all_reach(watchers: Sequence[Watcher], cursor: str) -> None:
+    """Returns once all of them have seen this event."""
     for watcher in watchers:
         await watcher.reach(cursor)
+
+
+def quantile(values: Sequence[float], share: float) -> float:
+    """The value below or at which this share of the values lies; not a number where there are none."""
+    if not values:
+        return math.nan
+    if share == 0.5:
+        return statistics.median(values)
+    return sorted(values)[min(len(values) - 1, math.ceil(share * len(values)) - 1)]

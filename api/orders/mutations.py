@@ -1,15 +1,15 @@
 """Each mutation translates its input and calls one command."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Annotated, Any
+from collections.abc import Awaitable, Callable
+from typing import Annotated
 
 import strawberry
 
 import models
 from api import enums, ids
 from api.context import Info
-from api.execution import camel
+from api.execution import INTERNAL, SUCCESS, camel, code_of
 from api.loaders import Loaders
 from api.orders import inputs
 from api.orders.inputs import fulfillment_key, idempotency_of, line_quantities, or_keep, target_of, to_amount
@@ -56,18 +56,35 @@ class OrderPayload:
     user_errors: list[UserError] = field(description="Why the mutation was refused; empty where it was carried out.")
 
 
-async def answer(info: Info, needed: Scope, command: Callable[[], Coroutine[Any, Any, models.Order]]) -> OrderPayload:
-    """Runs a command to its end, even if the caller goes away: a cancelled transaction would leak its connection.
+async def answer(info: Info, needed: Scope, command: Callable[[], Awaitable[models.Order]]) -> OrderPayload:
+    """Runs a command to its end, even if the caller goes away: what was begun is done and counted.
 
     Raises `Unauthenticated` and `Forbidden`, both before the input is looked at.
     """
-    info.context.require(needed)
     try:
-        order = await asyncio.shield(command())
+        order = await asyncio.shield(_counted(info, needed, command))
     except DomainError as refusal:
         return OrderPayload(order=None, user_errors=[UserError.of(refusal)])
     info.context.loaders = Loaders()  # what was loaded for an earlier mutation of the operation may have changed
     return OrderPayload(order=Order.of(order), user_errors=[])
+
+
+async def _counted(info: Info, needed: Scope, command: Callable[[], Awaitable[models.Order]]) -> models.Order:
+    """The outcome is counted here, because the caller may be gone when it is known."""
+    outcome = INTERNAL
+    try:
+        info.context.require(needed)
+        order = await command()
+        outcome = SUCCESS
+        return order
+    except DomainError as refusal:
+        outcome = refusal.code.name
+        raise
+    except Exception as error:
+        outcome = code_of(error)
+        raise
+    finally:
+        info.context.metrics.mutation(info.field_name, outcome)
 
 
 _INPUT = strawberry.argument(description="What to do, and with which order.")

@@ -10,18 +10,20 @@ from starlette.responses import Response
 from strawberry.types.graphql import OperationType
 
 from api.auth import InvalidToken, actor_of
-from api.context import Context
+from api.context import OPERATION, Context
 from api.execution import (
     ANY,
     FOLLOWING,
     ONE_ANSWER,
     READING,
+    RETRY_SECONDS,
     Answer,
     MalformedRequest,
     OperationNotAllowed,
     Request,
     execute,
     fault,
+    outage,
     parse_request,
     refusal,
     stream,
@@ -31,10 +33,13 @@ from api.service import Service
 from api.transport.negotiation import best_match
 from api.transport.sse import EVENT_STREAM, EventStream
 from domain.actors import Actor
+from models.errors import DatabaseUnavailable
 
 JSON = "application/json"
 GRAPHQL_JSON = "application/graphql-response+json"
 HTML = "text/html"
+
+_RETRY = {"Retry-After": str(RETRY_SECONDS)}
 
 
 class _Refused(Exception):
@@ -64,16 +69,20 @@ async def handle(request: HTTPRequest, service: Service) -> Response:
             return _stream(request, operation, actor, service)
         try:
             allowed = READING if request.method == "GET" else ONE_ANSWER
-            answer = await execute(service.schema, operation, Context(actor, service.feed), allowed)
+            answer = await execute(service.schema, operation, _context(request, actor, service), allowed)
         except OperationNotAllowed as error:
             if error.kind is OperationType.SUBSCRIPTION and EVENT_STREAM in (accept or ""):
                 return _stream(request, operation, actor, service)
             raise _not_allowed(error) from error
     except _Refused as refused:
         return _response(refused.answer, refused.status, media_type, refused.headers)
+    except DatabaseUnavailable as error:
+        unavailable = Answer({"errors": [outage(error)]}, executed=False, unavailable=True)
+        return _response(unavailable, 503, media_type, _RETRY)
     except Exception as error:
         return _response(Answer({"errors": [fault(error, request.url.path)]}, executed=False), 500, media_type)
-    return _response(answer, _status(answer, media_type), media_type)
+    status = _status(answer, media_type)
+    return _response(answer, status, media_type, _RETRY if status == 503 else None)
 
 
 async def refuse(request: HTTPRequest, error: Exception) -> Response:
@@ -100,8 +109,15 @@ def _media_type(accept: str | None) -> str | None:
 
 def _stream(request: HTTPRequest, operation: Request, actor: Actor | None, service: Service) -> EventStream:
     allowed = FOLLOWING if request.method == "GET" else ANY
-    answers = stream(service.schema, operation, Context(actor, service.feed), allowed)
-    return EventStream(answers, actor, service)
+    context = _context(request, actor, service)
+    return EventStream(stream(service.schema, operation, context, allowed), context, actor, service)
+
+
+def _context(request: HTTPRequest, actor: Actor | None, service: Service) -> Context:
+    """It stays with the request, so that its line in the log can name the operation."""
+    context = Context(actor, service.feed, service.metrics)
+    request.scope[OPERATION] = context
+    return context
 
 
 def _not_allowed(error: OperationNotAllowed) -> _Refused:
@@ -111,7 +127,12 @@ def _not_allowed(error: OperationNotAllowed) -> _Refused:
 
 
 def _status(answer: Answer, media_type: str) -> int:
-    """With the newer media type, a document that was not executed is the client's error; the older one has 200."""
+    """With the newer media type, a document that was not executed is the client's error; the older one has 200.
+
+    With both, an outage that leaves no data is the server's: a client or a proxy may try again.
+    """
+    if answer.unavailable and answer.payload.get("data") is None:
+        return 503
     return 400 if media_type == GRAPHQL_JSON and not answer.executed else 200
 
 

@@ -12,9 +12,10 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from api.auth import InvalidToken
+from api.context import Context
 from api.execution import Answer, refusal
 from api.service import Service
-from api.transport.connections import abort
+from api.transport.connections import abort, answered
 from domain.actors import Actor
 
 EVENT_STREAM = "text/event-stream"
@@ -26,16 +27,19 @@ class EventStream(Response):
     """All answers of an operation, each as a `next` event, and then `complete`.
 
     The operation ends when the client goes, or does not read a message for `stall_seconds`. Where the caller's token
-    ends, the stream says so and is complete. Where the server ends, the stream does so without `complete`: a client
-    takes that for a lost connection, and resumes.
+    ends, the stream says so and is complete. Where the server ends, or the database cannot be used, a subscription's
+    stream ends without `complete`: a client takes that for a lost connection, and resumes.
     """
 
     media_type = EVENT_STREAM
 
-    def __init__(self, answers: AsyncGenerator[Answer, None], actor: Actor | None, service: Service) -> None:
+    def __init__(
+        self, answers: AsyncGenerator[Answer, None], context: Context, actor: Actor | None, service: Service
+    ) -> None:
         super().__init__(headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
         del self.headers["content-length"]
         self._answers = answers
+        self._context = context
         self._actor = actor
         self._service = service
 
@@ -51,29 +55,55 @@ class EventStream(Response):
             ]
             try:
                 await asyncio.wait((sending, gone, *ends), return_when=asyncio.FIRST_COMPLETED)
+                if self._service.stopping.is_set() and not gone.done():
+                    await answered(sending, self._context)
                 if sending.done():
                     sending.result()
                 else:
                     await _cancel(sending)
                     if token_ended.is_set():
+                        self._service.metrics.cut_off("token ended")
                         await self._send(send, _next(refusal(str(InvalidToken()), "UNAUTHENTICATED")) + _COMPLETE)
+                    elif self._service.stopping.is_set():
+                        self._service.metrics.cut_off("stopping")
                 await self._send(send, b"", more=False)
             except TimeoutError:
+                self._service.metrics.cut_off("stalled")
                 if abort(scope):
                     await gone
             finally:
                 await _cancel(sending, gone, *ends)
 
     async def _send_all(self, send: Send) -> None:
-        async with aclosing(_events(self._answers, self._service.settings.ping_seconds)) as events:
+        async with aclosing(self._events()) as events:
             async for event in events:
                 await self._send(send, event)
-            await self._send(send, _COMPLETE)
 
     async def _send(self, send: Send, body: bytes, *, more: bool = True) -> None:
         """Raises `TimeoutError` where the client does not read."""
         async with asyncio.timeout(self._service.settings.stall_seconds):
             await send({"type": "http.response.body", "body": body, "more_body": more})
+
+    async def _events(self) -> AsyncGenerator[bytes, None]:
+        """With comments between the events, so that nobody takes a quiet stream for a dead one."""
+        async with aclosing(self._answers) as answers:
+            following = asyncio.ensure_future(anext(answers, None))
+            try:
+                while True:
+                    done, _ = await asyncio.wait((following,), timeout=self._service.settings.ping_seconds)
+                    if not done:
+                        yield _PING
+                    elif (answer := following.result()) is None:
+                        yield _COMPLETE
+                        return
+                    elif answer.unavailable and self._context.operation_kind == "subscription":
+                        self._service.metrics.cut_off("unavailable")
+                        return
+                    else:
+                        yield _next(answer)
+                        following = asyncio.ensure_future(anext(answers, None))
+            finally:
+                await _cancel(following)
 
 
 async def _disconnected(receive: Receive) -> None:
@@ -85,24 +115,6 @@ async def _cancel(*tasks: asyncio.Future[Any]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _events(answers: AsyncGenerator[Answer, None], ping_seconds: float) -> AsyncGenerator[bytes, None]:
-    """With comments between the events, so that nobody takes a quiet stream for a dead one."""
-    async with aclosing(answers):
-        following = asyncio.ensure_future(anext(answers, None))
-        try:
-            while True:
-                done, _ = await asyncio.wait((following,), timeout=ping_seconds)
-                if not done:
-                    yield _PING
-                elif (answer := following.result()) is not None:
-                    yield _next(answer)
-                    following = asyncio.ensure_future(anext(answers, None))
-                else:
-                    return
-        finally:
-            await _cancel(following)
 
 
 def _next(answer: Answer) -> bytes:

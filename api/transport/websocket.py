@@ -20,11 +20,17 @@ from api.auth import InvalidToken, actor_of
 from api.context import Context
 from api.execution import Answer, MalformedRequest, Request, fault, parse_request, refusal, stream
 from api.service import Service
+from api.transport.connections import answered
 from domain.actors import Actor
+from models.errors import DatabaseUnavailable
 
 log = logging.getLogger(__name__)
 
 SUBPROTOCOL = "graphql-transport-ws"
+
+# WebSocket's own close codes (RFC 6455, section 7.4, and IANA's registry): clients take both for "connect again".
+SERVICE_RESTART = 1012
+TRY_AGAIN_LATER = 1013
 
 # The protocol's close codes.
 BAD_REQUEST = 4400
@@ -40,12 +46,18 @@ _LONGEST_REASON = 123  # bytes that a close frame has room for (RFC 6455, sectio
 
 
 class _Close(Exception):
-    """The socket is to be closed with this code and reason."""
+    """The socket is to be closed with this code and reason.
 
-    def __init__(self, code: int, reason: str) -> None:
+    `answer_first`: after the queries and mutations that run on it have been answered. `cut_off` is what the metrics
+    call it where it is nothing that the client has done.
+    """
+
+    def __init__(self, code: int, reason: str, *, cut_off: str | None = None, answer_first: bool = False) -> None:
         super().__init__(reason)
         self.code = code
         self.reason = reason.encode()[:_LONGEST_REASON].decode(errors="ignore")
+        self.cut_off = cut_off
+        self.answer_first = answer_first
 
 
 class _Senseless(Exception):
@@ -63,14 +75,15 @@ async def handle(websocket: WebSocket, service: Service) -> None:
         await websocket.close(SUBPROTOCOL_NOT_ACCEPTABLE, "Subprotocol not acceptable")
         return
     await websocket.accept(SUBPROTOCOL)
-    await _Connection(websocket, service).run()
+    with service.metrics.socket():
+        await _Connection(websocket, service).run()
 
 
 class _Connection:
     """The protocol's state for one socket.
 
-    `_operations` are those that run, by the client's ids. `_tasks` are these and those that are ending: an id is free
-    for another operation before the last one's task is over.
+    `_operations` are those that run, by the client's ids. `_tasks` are these and those that are ending, with their
+    contexts: an id is free for another operation before the last one's task is over.
     """
 
     def __init__(self, websocket: WebSocket, service: Service) -> None:
@@ -78,11 +91,12 @@ class _Connection:
         self._service = service
         self._settings = service.settings
         self._operations: dict[str, asyncio.Task[None]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], Context] = {}
         self._actor: Actor | None = None
         self._initialized = False
         self._sending = asyncio.Lock()
         self._closing: asyncio.Future[_Close] = asyncio.get_running_loop().create_future()
+        self._mute = False  # nothing more is sent but the close frame
         self._heard = True
 
     async def run(self) -> None:
@@ -91,6 +105,9 @@ class _Connection:
         keeping = asyncio.create_task(self._keep_alive())
         try:
             await asyncio.wait((receiving, self._closing), return_when=asyncio.FIRST_COMPLETED)
+            receiving.cancel()
+            if self._closing.done() and self._closing.result().answer_first:
+                await asyncio.gather(*(answered(task, context) for task, context in self._tasks.items()))
         finally:
             tasks = [receiving, keeping, *self._tasks]
             for task in tasks:
@@ -99,9 +116,14 @@ class _Connection:
         if self._closing.done():
             await self._send_close(self._closing.result())
 
-    def _close(self, code: int, reason: str) -> None:
-        if not self._closing.done():
-            self._closing.set_result(_Close(code, reason))
+    def _close(self, close: _Close) -> None:
+        """The first one counts."""
+        self._mute = self._mute or not close.answer_first
+        if self._closing.done():
+            return
+        self._closing.set_result(close)
+        if close.cut_off is not None:
+            self._service.metrics.cut_off(close.cut_off)
 
     async def _send_close(self, close: _Close) -> None:
         # A server whose close frames wait behind what a client does not read is not waited for.
@@ -116,12 +138,12 @@ class _Connection:
                 while (text := await self._next_text()) is not None:
                     await self._handle(text)
             except _Close as close:
-                self._close(close.code, close.reason)
+                self._close(close)
             except _Gone:
                 pass
             except Exception:
                 log.exception("a WebSocket's message could not be handled")
-                self._close(INTERNAL_ERROR, "Something went wrong on our side")
+                self._close(_Close(INTERNAL_ERROR, "Something went wrong on our side"))
 
     async def _expect_init(self, stack: contextlib.ExitStack) -> None:
         """Reads up to the connection_init and answers it; what is entered into `stack` is to last as the socket."""
@@ -131,11 +153,8 @@ class _Connection:
         except TimeoutError:
             raise _Close(TIMEOUT, "Connection initialisation timeout") from None
         self._actor = await self._authenticate(message)
-        stack.enter_context(
-            self._service.tokens.ends_with(
-                self._actor, lambda: self._close(FORBIDDEN, "Forbidden: the token has ended")
-            )
-        )
+        end = _Close(FORBIDDEN, "Forbidden: the token has ended", cut_off="token ended")
+        stack.enter_context(self._service.tokens.ends_with(self._actor, lambda: self._close(end)))
         self._initialized = True
         await self._send(b'{"type":"connection_ack"}')
 
@@ -154,8 +173,14 @@ class _Connection:
         raise _Gone
 
     async def _next_text(self) -> str | bytes | None:
-        """What the client sends next, `None` once it has gone. The server refuses what is too long."""
+        """What the client sends next, `None` once it has gone. The server refuses what is too long.
+
+        Raises `_Close` once the server is to end. What the client has just sent is not begun, and it is told nothing
+        about it: it sends that again elsewhere.
+        """
         received = await self._websocket.receive()
+        if self._service.stopping.is_set():
+            raise _Close(SERVICE_RESTART, "Service Restart", cut_off="stopping", answer_first=True)
         if received["type"] == "websocket.disconnect":
             return None
         self._heard = True
@@ -171,6 +196,8 @@ class _Connection:
             actor = await actor_of(self._websocket.headers.get("authorization") if given is None else given)
         except InvalidToken as error:
             raise _Close(FORBIDDEN, "Forbidden: the token is not valid") from error
+        except DatabaseUnavailable as error:
+            raise _Close(TRY_AGAIN_LATER, "Try again later", cut_off="unavailable") from error
         if actor is None:
             raise _Close(FORBIDDEN, "Forbidden: send a token as Authorization in the connection_init payload")
         return actor
@@ -214,26 +241,35 @@ class _Connection:
             answer = refusal(f"A socket runs at most {limit} operations at a time.", "RATE_LIMITED")
             await self._send_errors(operation_id, answer)
             return
-        task = asyncio.create_task(self._run(operation_id, request))
+        context = Context(self._actor, self._service.feed, self._service.metrics)
+        task = asyncio.create_task(self._run(operation_id, request, context))
         self._operations[operation_id] = task
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[task] = context
+        task.add_done_callback(self._tasks.pop)
 
-    async def _run(self, operation_id: str, request: Request) -> None:
+    async def _run(self, operation_id: str, request: Request, context: Context) -> None:
         """One operation. A cancelled one is complete for both sides and says nothing more."""
         try:
-            await self._send_answers(operation_id, request)
+            await self._send_answers(operation_id, request, context)
         except _Gone:
             pass
+        except _Close as close:
+            self._close(close)
         except Exception as error:
             self._forget(operation_id)
             with contextlib.suppress(_Gone):
                 await self._send_errors(operation_id, Answer({"errors": [fault(error)]}, executed=False))
 
-    async def _send_answers(self, operation_id: str, request: Request) -> None:
-        context = Context(self._actor, self._service.feed)
+    async def _send_answers(self, operation_id: str, request: Request, context: Context) -> None:
+        """Raises `_Close` where a subscription cannot go on for now.
+
+        What it has to say then must not be sent: the client would take it for the event, and resume after it.
+        """
         async with aclosing(stream(self._service.schema, request, context)) as answers:
             async for answer in answers:
+                if answer.unavailable and context.operation_kind == "subscription":
+                    reason = "Try again later: resume with after"
+                    raise _Close(TRY_AGAIN_LATER, reason, cut_off="unavailable", answer_first=True)
                 if not answer.executed:
                     self._forget(operation_id)
                     await self._send_errors(operation_id, answer)
@@ -257,13 +293,13 @@ class _Connection:
         One at a time, so that what waits for a slow client does not all reach its buffer at once.
         """
         async with self._sending:
-            if self._closing.done():
+            if self._mute:
                 raise _Gone
             try:
                 async with asyncio.timeout(self._settings.stall_seconds):
                     await self._websocket.send_text(message.decode())
             except TimeoutError:
-                self._close(TIMEOUT, "Too slow: resume with after")
+                self._close(_Close(TIMEOUT, "Too slow: resume with after", cut_off="stalled"))
                 raise _Gone from None
             except (WebSocketDisconnect, WebSocketDisconnected) as error:
                 raise _Gone from error
@@ -276,7 +312,7 @@ class _Connection:
                 if not self._initialized:
                     continue
                 if not self._heard:
-                    self._close(TIMEOUT, "No answer to a ping")
+                    self._close(_Close(TIMEOUT, "No answer to a ping: resume with after", cut_off="no pong"))
                     return
                 self._heard = False
                 await self._send(b'{"type":"ping"}')

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from domain.actors import Actor, Scope
-from domain.change import Target, Unit, change
+from domain.change import Target, Unit, change, command
 from domain.errors import InvalidInput, NotFound
 from domain.fulfillments.packing import LineQuantity, Packing
 from domain.orders import rules, search
@@ -41,6 +41,7 @@ class TrackingInfo:
         )
 
 
+@command
 async def mark_ready_to_ship(*, actor: Actor, target: Target, lines: Sequence[LineQuantity] | None = None) -> Order:
     """Open a fulfillment for all units that no other holds, or for those named; the order is then ready to ship.
 
@@ -75,6 +76,7 @@ def _unpacked(packing: Packing, wanted: dict[UUID, int]) -> dict[UUID, int]:
     return {} if packed else wanted
 
 
+@command
 async def mark_shipped(
     *,
     actor: Actor,
@@ -122,7 +124,7 @@ def _has_left(order: Order, packing: Packing, wanted: dict[UUID, int] | None, na
 async def _refuse_new_numbers(order: Order, tracking: Sequence[TrackingInfo]) -> None:
     """Raises `InvalidTransition` where the repetition of a shipment brings a tracking number that the order has not."""
     numbers = {each.number for each in tracking}
-    if numbers and await Tracking.filter(order_id=order.id, number__in=numbers).count() < len(numbers):
+    if numbers and numbers - set(await Tracking.filter(order_id=order.id).values_list("number", flat=True)):
         raise rules.InvalidTransition(
             "This has shipped already; add the tracking number with addTracking.", order.status, OrderStatus.SHIPPED
         )
@@ -162,6 +164,7 @@ def _pack_rest(packing: Packing) -> Fulfillment:
     return packing.pack(free)
 
 
+@command
 async def add_tracking(
     *, actor: Actor, target: Target, info: TrackingInfo, fulfillment_id: UUID | None = None
 ) -> Order:
@@ -244,6 +247,7 @@ class Keep:
 KEEP = Keep()
 
 
+@command
 async def update_tracking(
     *,
     actor: Actor,
@@ -292,6 +296,7 @@ async def update_tracking(
     return unit.order
 
 
+@command
 async def remove_tracking(*, actor: Actor, target: Target, tracking_id: UUID) -> Order:
     """Take a tracking number away."""
     actor.require(Scope.FULFILLMENT_WRITE)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from domain.actors import Actor
-from domain.change import Target, Unit, change
+from domain.change import Target, Unit, change, command
 from domain.errors import InvalidInput
 from domain.fulfillments.commands import TrackingInfo, add_tracking, mark_ready_to_ship, mark_shipped
 from domain.fulfillments.packing import LineQuantity
@@ -82,6 +82,7 @@ class History:
     warnings: Sequence[str] = ()
 
 
+@command
 async def relive(*, actor: Actor, history: History) -> list[str]:
     """Place the order and take its steps, all in one transaction, each event at the time when it happened.
 

@@ -1,7 +1,7 @@
 """The steps of an order's life that are neither a shipment nor a payment."""
 
 from domain.actors import Actor, Scope
-from domain.change import Target, change
+from domain.change import Target, change, command
 from domain.orders import rules
 from domain.orders.events import NoteAdded, OrderArchived, OrderCancelled, OrderConfirmed, OrderUnarchived
 from domain.orders.placing import LONGEST_NOTE
@@ -11,6 +11,7 @@ from models import Fulfillment, Order, OrderLine
 from models.enums import CancelReason, FulfillmentState, OrderStatus
 
 
+@command
 async def confirm_order(*, actor: Actor, target: Target) -> Order:
     """Accept an order that has come in."""
     actor.require(Scope.ORDERS_WRITE)
@@ -25,6 +26,7 @@ async def confirm_order(*, actor: Actor, target: Target) -> Order:
     return unit.order
 
 
+@command
 async def cancel_order(*, actor: Actor, target: Target, reason: CancelReason) -> Order:
     """Cancel an order that has not shipped. What was only authorized by hand is voided; what was paid stays paid."""
     actor.require(Scope.ORDERS_WRITE)
@@ -45,6 +47,7 @@ async def cancel_order(*, actor: Actor, target: Target, reason: CancelReason) ->
     return unit.order
 
 
+@command
 async def archive_order(*, actor: Actor, target: Target) -> Order:
     """Put away an order that is cancelled, or shipped and paid in full."""
     actor.require(Scope.ORDERS_WRITE)
@@ -59,6 +62,7 @@ async def archive_order(*, actor: Actor, target: Target) -> Order:
     return unit.order
 
 
+@command
 async def unarchive_order(*, actor: Actor, target: Target) -> Order:
     """Take an order out of the archive."""
     actor.require(Scope.ORDERS_WRITE)
@@ -71,6 +75,7 @@ async def unarchive_order(*, actor: Actor, target: Target) -> Order:
     return unit.order
 
 
+@command
 async def add_order_note(*, actor: Actor, target: Target, note: str) -> Order:
     """Write below the order's note, and onto its timeline."""
     actor.require(Scope.ORDERS_WRITE)

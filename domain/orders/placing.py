@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from domain.actors import Actor, Scope
-from domain.change import Idempotency, Unit, change
+from domain.change import Idempotency, Unit, change, command
 from domain.channels import ensure_channel
 from domain.errors import DomainError, ErrorCode, InvalidInput
 from domain.money import LARGEST, Money, require_currency, to_minor
@@ -112,6 +112,7 @@ class NewOrder:
     tags: Sequence[str] = ()
 
 
+@command
 async def place_order(*, actor: Actor, new: NewOrder, idempotency: Idempotency | None = None) -> Order:
     """Take an order in, together with the payments that its shop has taken for it.
 

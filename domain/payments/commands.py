@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from domain.actors import Actor, Scope
-from domain.change import Target, change
+from domain.change import Target, change, command
 from domain.errors import DomainError, ErrorCode, InvalidInput
 from domain.money import Money, to_minor
 from domain.orders import rules
@@ -45,6 +45,7 @@ def _minor(amount: Amount, order: Order, limit: int, limit_name: str) -> int:
     return minor
 
 
+@command
 async def capture_payment(*, actor: Actor, target: Target, amount: Amount | None = None) -> Order:
     """Take what is outstanding, or part of it: from what was authorized, or by hand where nothing was."""
     actor.require(Scope.PAYMENTS_WRITE)
@@ -71,6 +72,7 @@ async def capture_payment(*, actor: Actor, target: Target, amount: Amount | None
     return unit.order
 
 
+@command
 async def record_payment(
     *, actor: Actor, target: Target, amount: Amount | None = None, reference: str | None = None
 ) -> Order:
@@ -89,6 +91,7 @@ async def record_payment(
     return unit.order
 
 
+@command
 async def refund_payment(
     *, actor: Actor, target: Target, amount: Amount | None = None, reference: str | None = None
 ) -> Order:

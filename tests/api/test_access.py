@@ -12,6 +12,8 @@ from domain.actors import Scope
 from tests.clients import ALL_SCOPES, Server, an_order, live, open_socket
 from tests.database import all_rows
 
+pytestmark = pytest.mark.wire
+
 READ, WRITE, PLACE = Scope.ORDERS_READ, Scope.ORDERS_WRITE, Scope.ORDERS_PLACE
 FULFILL, PAY = Scope.FULFILLMENT_WRITE, Scope.PAYMENTS_WRITE
 

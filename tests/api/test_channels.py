@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from tortoise import connections
 
 from api import ids
 from domain.actors import Scope
+from models import ApiToken
 from tests.api.test_access import MUTATIONS
 from tests.clients import Server, an_order, key_of, live
 from tests.database import all_rows
@@ -248,9 +248,7 @@ async def test_a_key_that_acted_on_what_is_no_longer_visible_gives_nothing_away(
     both = await world.server.new_token(channels=("a", "b"))
     await world.server.do("placeOrder", given, token=both)
     token_id = (await world.server.actor(both)).id
-    keys = f'["{key_of(world.a["channel"]["id"])}"]'
-    statement = "UPDATE api_tokens SET channel_ids = ? WHERE id = ?"
-    await connections.get("default").execute_query(statement, [keys, token_id])
+    await ApiToken.filter(id=token_id).update(channel_ids=[str(key_of(world.a["channel"]["id"]))])
     payload = await world.server.mutate("placeOrder", given, token=both)
     assert payload["order"] is None
     assert [each["code"] for each in payload["userErrors"]] == ["NOT_FOUND"]

@@ -16,7 +16,9 @@ from api.commands.client import client_of
 from api.commands.temporary_server import free_port, server_process
 from api.commands.token import spread
 from api.settings import ROOT
-from tests.clients import WAIT
+from tests.clients import WAIT, new_client
+
+pytestmark = pytest.mark.wire
 
 VIEWER = {"query": "{ viewer { name scopes channels { code } allChannels } }"}
 
@@ -39,7 +41,7 @@ async def serving(url: str, *arguments: str) -> AsyncIterator[tuple[httpx.AsyncC
     """A client of `scripts/serve`, which answers already."""
     async with (
         server_process(url, *arguments) as (address, process),
-        httpx.AsyncClient(base_url=address.removesuffix("/graphql"), timeout=30) as client,
+        new_client(base_url=address.removesuffix("/graphql")) as client,
     ):
         yield client, process
 

@@ -15,6 +15,8 @@ from api.settings import Settings
 from tests import browser
 from tests.clients import Server, live
 
+pytestmark = pytest.mark.wire
+
 AS_A_BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
 NAMES = [
     "Orders",

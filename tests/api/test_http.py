@@ -15,6 +15,8 @@ from domain.tokens import create_token, revoke_token
 from models import OrderEvent
 from tests.clients import Server
 
+pytestmark = pytest.mark.wire
+
 JSON = "application/json"
 GRAPHQL = "application/graphql-response+json"
 LIMIT = 20_000  # bytes of a body

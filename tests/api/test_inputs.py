@@ -10,6 +10,8 @@ from models.fields import new_key
 from tests.clients import Server, an_order
 from tests.database import all_rows
 
+pytestmark = pytest.mark.wire
+
 
 async def refused(server: Server, name: str, given: dict[str, Any]) -> tuple[str, str]:
     """Code and dotted field of the one refusal; nothing was changed by it."""

@@ -8,6 +8,8 @@ import pytest
 
 from tests.clients import Server
 
+pytestmark = pytest.mark.wire
+
 
 def b64(text: str | bytes) -> str:
     return base64.b64encode(text.encode() if isinstance(text, str) else text).decode()

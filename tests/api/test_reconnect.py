@@ -11,14 +11,13 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import httpx
 import orjson
 
 from domain.event_log import EventFilter, cursor_at, cursor_of
 from domain.live import Feed
 from models import Channel, OrderEvent
 from models.enums import OrderEventType, OrderStatus
-from tests.clients import WAIT, Live, Server, key_of, live
+from tests.clients import WAIT, Live, Server, key_of, live, new_client
 
 QUERY = """subscription ($after: String!, $filter: OrderEventFilter) {
     orderEvents(after: $after, filter: $filter) { cursor type toStatus order { id channel { code } } }
@@ -100,7 +99,7 @@ class OverEventStream(Subscriber):
         request = {"query": QUERY, "variables": self.variables}
         headers = {"Authorization": f"Bearer {self.server.token}", "Accept": "text/event-stream"}
         async with (
-            httpx.AsyncClient(timeout=WAIT) as client,
+            new_client() as client,
             client.stream("POST", self.server.url, json=request, headers=headers) as response,
         ):
             assert response.headers["content-type"].startswith("text/event-stream")
@@ -168,8 +167,8 @@ async def test_subscribers_that_reconnect_hundreds_of_times_see_exactly_the_log(
     streams = [OverEventStream(server, random.Random(f"stream {number}")) for number in range(2)]
     async with writers(server, "reconnect"):
         await asyncio.gather(
-            *(subscriber.follow_with_breaks(50) for subscriber in sockets),
-            *(subscriber.follow_with_breaks(25) for subscriber in streams),
+            *(subscriber.follow_with_breaks(25) for subscriber in sockets),
+            *(subscriber.follow_with_breaks(12) for subscriber in streams),
         )
     subscribers = [*sockets, *streams]
     log = await settle(subscribers)
@@ -213,7 +212,7 @@ async def test_subscribers_with_filters_that_reconnect_see_exactly_what_they_ask
     stopping = asyncio.Event()
     async with writers(server, "filters"):
         noting = asyncio.create_task(note_own_orders(stopping))
-        await asyncio.gather(*(subscriber.follow_with_breaks(12) for subscriber in subscribers))
+        await asyncio.gather(*(subscriber.follow_with_breaks(6) for subscriber in subscribers))
         stopping.set()
         await noting
     whole = await the_log()

@@ -11,13 +11,15 @@ import pytest
 
 from api.commands.client import ApiError, Client, client_of
 from api.commands.lives import Act, Life, Step, new_order, read_lives, timeline
-from api.commands.replay import AlreadyReplayed, Options, quantile, replay
-from api.commands.watching import differences
+from api.commands.replay import AlreadyReplayed, Options, replay
+from api.commands.watching import Differences, differences, quantile
 from api.settings import ROOT
 from domain.actors import Scope
 from models import Customer, Order, OrderEvent, Tracking
 from models.enums import OrderStatus
 from tests.clients import Server
+
+pytestmark = pytest.mark.wire
 
 HEADER = (
     "order_id,customer_id,order_status,order_purchase_timestamp,order_approved_at,"
@@ -189,18 +191,31 @@ async def follow_one(client: Client, after: str) -> None:
 @pytest.mark.parametrize(
     ("seen", "difference"),
     [
-        ("abc", None),
-        ("abcde", None),
-        ("ab", "1 events missing, 0 seen more than once"),
-        ("", "3 events missing, 0 seen more than once"),
-        ("abbc", "0 events missing, 1 seen more than once"),
-        ("aac", "1 events missing, 1 seen more than once"),
-        ("acb", "events out of order, or of another log"),
-        ("xabc", "events out of order, or of another log"),
+        ("abc", Differences()),
+        ("ab", Differences(lost=1)),
+        ("", Differences(lost=3)),
+        ("abbc", Differences(twice=1)),
+        ("abca", Differences(twice=1)),
+        ("aac", Differences(lost=1, twice=1)),
+        ("acb", Differences(out_of_order=1)),
+        ("cab", Differences(out_of_order=2)),
+        ("abxc", Differences(foreign=1)),
+        ("abcd", Differences(foreign=1)),
+        ("xcxa", Differences(lost=1, twice=1, out_of_order=1, foreign=1)),
     ],
 )
-def test_what_a_subscriber_saw_is_compared_with_the_log(seen: Sequence[str], difference: str | None) -> None:
-    assert differences(seen, "abc") == difference
+def test_what_a_subscriber_saw_is_compared_with_the_log(seen: Sequence[str], difference: Differences) -> None:
+    found = differences(seen, "abc")
+    assert found == difference
+    assert bool(found) is (seen != "abc")
+
+
+def test_differences_add_up() -> None:
+    total = Differences(1, 2, 3, 4) + Differences(lost=10, foreign=20)
+    assert (total, str(total)) == (
+        Differences(11, 2, 3, 24),
+        "11 lost, 2 twice, 3 out of order, 24 of no such log",
+    )
 
 
 def test_quantiles() -> None:

@@ -15,6 +15,8 @@ from graphql import (
 from api.commands.schema import PATH, text
 from api.schema import schema
 
+pytestmark = pytest.mark.wire
+
 TYPES = {
     name: each
     for name, each in schema._schema.type_map.items()

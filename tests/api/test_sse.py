@@ -14,6 +14,8 @@ from api.settings import Settings
 from models import OrderEvent
 from tests.clients import WAIT, Server, follow, live, until
 
+pytestmark = pytest.mark.wire
+
 EVENTS = "subscription ($after: String) { orderEvents(after: $after) { type cursor } }"
 VIEWER = "{ viewer { name } }"
 COMPLETE = ("complete", "")

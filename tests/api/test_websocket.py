@@ -16,6 +16,8 @@ from models import Order, OrderEvent
 from models.enums import OrderStatus
 from tests.clients import WAIT, Live, Server, follow, key_of, live, open_socket, until
 
+pytestmark = pytest.mark.wire
+
 VIEWER = "{ viewer { name } }"
 MOST = 5  # operations of a socket
 LARGEST = 50_000  # bytes of a message
@@ -330,7 +332,7 @@ class TestPings:
             for _ in range(4):
                 assert orjson.loads(await client.connection.recv()) == {"type": "ping"}
                 await client.send({"type": "pong"})
-            assert await quiet.closed() == (4408, "No answer to a ping")
+            assert await quiet.closed() == (4408, "No answer to a ping: resume with after")
             await until(lambda: server.service.feed.readers == 0)
             await client.subscribe(VIEWER)
             await client.next()

@@ -1,6 +1,5 @@
 """An order as its events tell it: what somebody knows who has read nothing but the log, one event after another."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -12,7 +11,7 @@ AXES = ("status", "payment_status", "fulfillment_status")
 
 @dataclass
 class Replay:
-    """Rows come with the names that the columns have, events and all; amounts are cents."""
+    """Rows come with the names and types that JSON gives the columns, events and all; amounts are cents."""
 
     columns: dict[str, Any] = field(default_factory=dict)
     due: dict[str, int] = field(default_factory=dict)
@@ -25,7 +24,7 @@ class Replay:
     def read(self, event: Row) -> None:
         """Takes the event in, and checks what it says about the statuses before and after it."""
         before = [self.columns.get(axis) for axis in AXES]
-        getattr(self, "_" + event["type"].lower())(json.loads(event["data"]), event["occurred_at"])
+        getattr(self, "_" + event["type"].lower())(event["data"], event["occurred_at"])
         self.columns["version"] = self.columns.get("version", 0) + 1
         self.columns["updated_at"] = event["occurred_at"]
         self._derive()

@@ -23,7 +23,7 @@ from domain.orders.rules import TRANSITIONS
 from domain.payments.commands import Amount, record_payment, refund_payment
 from models import IdempotencyRecord, Order
 from models.enums import CancelReason, OrderStatus
-from tests.database import all_rows
+from tests.database import all_rows, sqlite_path
 from tests.domain.shop import (
     ADA,
     authorized,
@@ -145,7 +145,7 @@ def counted_rings(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[None]]:
     """One entry for each ring of the bell."""
     rings: list[None] = []
 
-    async def ring() -> None:
+    def ring() -> None:
         rings.append(None)
 
     with monkeypatch.context() as patch:
@@ -195,9 +195,10 @@ async def test_a_caller_who_is_cut_off_leaves_all_or_nothing(
     assert outcomes[-1]
 
 
+@pytest.mark.sqlite
 async def test_a_caller_who_is_cut_off_while_another_process_writes(database: str) -> None:
     order = await place()
-    other = sqlite3.connect(database.removeprefix("sqlite://"), isolation_level=None)
+    other = sqlite3.connect(sqlite_path(database), isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     task = asyncio.create_task(cut_off(confirm_order(actor=ADA, target=on(order)), at=1))
     while not task.cancelling():  # noqa: ASYNC110 - asyncio offers no event for it

@@ -1,6 +1,9 @@
 """The migrations make the tables that the models declare, on an empty database and for good."""
 
+import asyncio
+import os
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +12,7 @@ from tortoise.migrations.constraints import CheckConstraint
 from tortoise.models import Model
 
 from api.commands.migrate import missing_migrations
+from api.settings import ROOT
 from models.database import config, connected, migrate
 from tests.database import run_sql, tables
 
@@ -48,10 +52,56 @@ class Sqlite:
         return dict(re.findall(r'CONSTRAINT "?(\w+)"? CHECK \((.*?)\)(?=,|\s*\)|\s*\n)', row["sql"], re.DOTALL))
 
 
-@pytest.fixture(params=[Sqlite()], ids=["sqlite"])
-def catalogue(request: pytest.FixtureRequest, database: str) -> Sqlite:
-    reader: Sqlite = request.param
-    return reader
+class Postgres:
+    """What a PostgreSQL database says of itself, in the same shapes."""
+
+    async def tables(self) -> set[str]:
+        rows = await run_sql("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+        return {row["tablename"] for row in rows} - {"tortoise_migrations"}
+
+    async def columns(self, table: str) -> Columns:
+        rows = await run_sql(
+            "SELECT column_name, data_type, is_nullable FROM information_schema.columns"
+            " WHERE table_schema = 'public' AND table_name = $1",
+            table,
+        )
+        return {row["column_name"]: (row["data_type"], row["is_nullable"] == "YES") for row in rows}
+
+    async def indexes(self, table: str, *, unique: bool) -> set[tuple[str, ...]]:
+        rows = await run_sql(
+            "SELECT array(SELECT a.attname::text FROM unnest(i.indkey) WITH ORDINALITY AS k (number, place)"
+            " JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.number ORDER BY k.place) AS names"
+            " FROM pg_index i WHERE i.indrelid = $1::text::regclass AND NOT i.indisprimary AND i.indisunique = $2",
+            table,
+            unique,
+        )
+        return {tuple(row["names"]) for row in rows}
+
+    async def foreign_keys(self, table: str) -> set[tuple[str, str, str]]:
+        rows = await run_sql(
+            "SELECT a.attname::text AS name, c.confrelid::regclass::text AS target, c.confdeltype::text AS act"
+            " FROM pg_constraint c JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = c.conkey[1]"
+            " WHERE c.contype = 'f' AND c.conrelid = $1::text::regclass",
+            table,
+        )
+        return {(row["name"], row["target"].strip('"'), {"r": "RESTRICT"}.get(row["act"], row["act"])) for row in rows}
+
+    async def checks(self, table: str) -> dict[str, str]:
+        """As they were declared: PostgreSQL gives them back with parentheses of its own."""
+        rows = await run_sql(
+            "SELECT conname::text AS name, pg_get_constraintdef(oid) AS said FROM pg_constraint"
+            " WHERE contype = 'c' AND conrelid = $1::text::regclass",
+            table,
+        )
+        return {row["name"]: re.sub(r"[()]", "", row["said"]).removeprefix("CHECK ") for row in rows}
+
+
+Catalogue = Sqlite | Postgres
+
+
+@pytest.fixture
+def catalogue(engine: str, database: str) -> Catalogue:
+    return Sqlite() if engine == "sqlite" else Postgres()
 
 
 def columns_of(model: type[Model], names: Any) -> tuple[str, ...]:
@@ -59,12 +109,12 @@ def columns_of(model: type[Model], names: Any) -> tuple[str, ...]:
     return tuple(model._meta.fields_map[name].source_field or name for name in names)
 
 
-async def test_there_is_a_table_for_each_model_and_no_other(catalogue: Sqlite) -> None:
+async def test_there_is_a_table_for_each_model_and_no_other(catalogue: Catalogue) -> None:
     assert await catalogue.tables() == {model._meta.db_table for model in tables()}
     assert len(tables()) == 15
 
 
-async def test_each_column(catalogue: Sqlite) -> None:
+async def test_each_column(catalogue: Catalogue) -> None:
     for model in tables():
         found = await catalogue.columns(model._meta.db_table)
         assert set(found) == set(model._meta.db_fields)
@@ -74,14 +124,14 @@ async def test_each_column(catalogue: Sqlite) -> None:
                 assert found[column][1] is field.null, f"{model._meta.db_table}.{column}"
 
 
-async def test_each_index(catalogue: Sqlite) -> None:
+async def test_each_index(catalogue: Catalogue) -> None:
     for model in tables():
         declared = {columns_of(model, getattr(index, "fields", index)) for index in model._meta.indexes}
         found = await catalogue.indexes(model._meta.db_table, unique=False)
         assert found == declared, model._meta.db_table
 
 
-async def test_each_unique_constraint(catalogue: Sqlite) -> None:
+async def test_each_unique_constraint(catalogue: Catalogue) -> None:
     for model in tables():
         declared = {columns_of(model, names) for names in model._meta.unique_together}
         declared |= {
@@ -93,7 +143,7 @@ async def test_each_unique_constraint(catalogue: Sqlite) -> None:
         assert found == declared, model._meta.db_table
 
 
-async def test_each_foreign_key(catalogue: Sqlite) -> None:
+async def test_each_foreign_key(catalogue: Catalogue) -> None:
     """All of them refuse the removal of a row that another one needs."""
     for model in tables():
         declared = set()
@@ -104,7 +154,7 @@ async def test_each_foreign_key(catalogue: Sqlite) -> None:
         assert await catalogue.foreign_keys(model._meta.db_table) == declared, model._meta.db_table
 
 
-async def test_each_check_constraint(catalogue: Sqlite) -> None:
+async def test_each_check_constraint(catalogue: Catalogue) -> None:
     seen = 0
     for model in tables():
         declared = {
@@ -119,14 +169,43 @@ async def test_the_models_need_no_other_migration() -> None:
     assert await missing_migrations() == []
 
 
-async def test_migrating_again_changes_nothing(database_url: str) -> None:
+SCHEMA = {
+    "sqlite": "SELECT type, name, sql FROM sqlite_master ORDER BY name",
+    "postgres": "SELECT oid, relname, relnatts FROM pg_class WHERE relnamespace = 'public'::regnamespace ORDER BY oid",
+}
+
+
+async def test_migrating_again_changes_nothing(engine: str, database_url: str) -> None:
     async def everything() -> list[dict[str, Any]]:
         async with connected(database_url):
-            return await run_sql("SELECT type, name, sql FROM sqlite_master ORDER BY name")
+            return await run_sql(SCHEMA[engine])
 
     before = await everything()
     await migrate(database_url)
     assert await everything() == before
+
+
+def migration_names() -> list[str]:
+    return sorted(path.stem for path in (ROOT / "models" / "migrations").glob("[0-9]*.py"))
+
+
+async def test_many_processes_that_migrate_at_once_do_it_once(empty_url: str) -> None:
+    """All of them succeed, and each migration is noted once."""
+    url = empty_url
+    processes = [
+        await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "api.commands.migrate"),
+            cwd=ROOT,
+            env={**os.environ, "DATABASE_URL": url},
+            stderr=asyncio.subprocess.PIPE,
+        )
+        for _ in range(4)
+    ]
+    said = [(await process.communicate())[1].decode() for process in processes]
+    assert [(process.returncode, text) for process, text in zip(processes, said, strict=True)] == [(0, "")] * 4
+    async with connected(url):
+        rows = await run_sql("SELECT app, name FROM tortoise_migrations")
+        assert [(row["app"], row["name"]) for row in rows] == [("models", name) for name in migration_names()]
 
 
 async def test_a_new_database_is_made_where_there_is_none(tmp_path: Path) -> None:
@@ -145,7 +224,7 @@ def test_a_url_of_another_kind_is_refused(url: str) -> None:
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql"])
 def test_a_postgres_url(scheme: str) -> None:
     connection = config(f"{scheme}://me:secret@db.example:5433/orders")["connections"]["default"]
-    assert connection["engine"] == "tortoise.backends.asyncpg"
+    assert connection["engine"] == "models.postgres"
     credentials = {key: connection["credentials"][key] for key in ("host", "port", "user", "password", "database")}
     assert credentials == {
         "host": "db.example",

@@ -120,7 +120,7 @@ BAD_VALUES: list[tuple[type[Model], dict[str, Any]]] = [
 @pytest.mark.parametrize(("model", "values"), BAD_VALUES)
 async def test_a_value_that_no_row_may_have(rows: Rows, model: type[Model], values: dict[str, Any]) -> None:
     row = rows[model]
-    with pytest.raises(IntegrityError, match="CHECK constraint failed"):
+    with pytest.raises(IntegrityError, match=r"(?i)check constraint"):
         await model.filter(pk=row.pk).update(**values)
     kept = await model.get(pk=row.pk)
     assert {name: getattr(kept, name) for name in values} == {name: getattr(row, name) for name in values}
@@ -168,7 +168,7 @@ TWINS: list[tuple[type[Model], dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("model", "changes"), TWINS)
 async def test_what_there_may_be_only_once(rows: Rows, model: type[Model], changes: dict[str, Any]) -> None:
-    with pytest.raises(IntegrityError, match="UNIQUE constraint failed"):
+    with pytest.raises(IntegrityError, match=r"(?i)unique constraint"):
         await copy_of(rows[model], **changes).save(force_create=True)
     assert await model.all().count() == 1
 
@@ -183,7 +183,7 @@ async def test_what_there_may_be_more_than_once(rows: Rows) -> None:
 
 @pytest.mark.parametrize("model", [Channel, Customer, Order, OrderLine, Fulfillment])
 async def test_what_others_need_cannot_be_removed(rows: Rows, model: type[Model]) -> None:
-    with pytest.raises(IntegrityError, match="FOREIGN KEY constraint failed"):
+    with pytest.raises(IntegrityError, match=r"(?i)foreign key constraint"):
         await model.filter(pk=rows[model].pk).delete()
     assert await model.all().count() == 1
 
@@ -213,7 +213,7 @@ ORPHANS: list[tuple[type[Model], str, dict[str, Any]]] = [
 async def test_what_a_row_points_to_must_exist(
     rows: Rows, model: type[Model], column: str, changes: dict[str, Any]
 ) -> None:
-    with pytest.raises(IntegrityError, match="FOREIGN KEY constraint failed"):
+    with pytest.raises(IntegrityError, match=r"(?i)foreign key constraint"):
         await copy_of(rows[model], **{**changes, column: new_key()}).save(force_create=True)
     assert await model.all().count() == 1
 

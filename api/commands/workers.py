@@ -1,0 +1,217 @@
+"""Server processes: one that ends in time whatever happens, and several that are watched over.
+
+uvicorn has a supervisor for several processes. It waits for ever for a worker that does not end, hears nothing while
+it waits, and takes a worker for well whose event loop stands still. So we have our own.
+"""
+
+import contextlib
+import logging
+import multiprocessing
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.context import SpawnProcess
+from types import FrameType
+from typing import Any
+
+import uvicorn
+
+log = logging.getLogger("uvicorn.error")  # where uvicorn tells of its own processes
+
+# A server that is told to stop has this long: uvicorn waits until SHUTDOWN_SECONDS for what is open, the rest is for
+# the application to let go of its database. A process that is still there then is ended by force.
+SHUTDOWN_SECONDS = 7
+EXIT_SECONDS = 8.5
+KILL_SECONDS = 9.0
+
+START_SECONDS = 60.0  # for a new worker to serve
+AGAIN_SECONDS = 1.0  # at least between one start of a worker and the next
+HUNG_SECONDS = 10.0  # without a sign of life of a worker that serves
+_TICK_SECONDS = 0.1
+
+_multiprocessing = multiprocessing.get_context("spawn")
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server. `beat` is called some ten times a second while it serves."""
+
+    def __init__(self, config: uvicorn.Config, beat: Callable[[], None] = lambda: None) -> None:
+        super().__init__(config)
+        self._beat = beat
+        self._parent = multiprocessing.parent_process()
+
+    async def on_tick(self, counter: int) -> bool:
+        self._beat()
+        orphaned = self._parent is not None and not self._parent.is_alive()
+        return await super().on_tick(counter) or orphaned
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """The signal has come. The event loop may hear of it late, or never."""
+        if not self.should_exit:
+            _exit_in_any_case()
+        super().handle_exit(sig, frame)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self.lifespan.state["stopping"].set()
+        await super().shutdown(sockets)
+
+
+def _exit_in_any_case() -> None:
+    """End this process after `EXIT_SECONDS`: what it waits for, such as a database that does not answer, may never be.
+
+    Nothing that was answered is lost by it: that is committed.
+    """
+
+    def leave() -> None:
+        log.error("The server did not end in %s seconds: exiting.", EXIT_SECONDS)
+        os._exit(1)
+
+    timer = threading.Timer(EXIT_SECONDS, leave)
+    timer.daemon = True
+    timer.start()
+
+
+@dataclass(eq=False)
+class _Worker:
+    process: SpawnProcess
+    last_beat: Any  # a double that both processes see: `time.monotonic()` of the last sign of life, 0 before the first
+    since: float  # when it was started or, once it has been told so, was to end
+
+    @property
+    def runs(self) -> bool:
+        return self.process.is_alive()
+
+    @property
+    def serves(self) -> bool:
+        return self.runs and self.last_beat.value > 0
+
+    @property
+    def hangs(self) -> bool:
+        limit, last = (HUNG_SECONDS, self.last_beat.value) if self.last_beat.value else (START_SECONDS, self.since)
+        return self.runs and time.monotonic() - last > limit
+
+    def stop(self) -> None:
+        self.since = time.monotonic()
+        self.process.terminate()
+
+    @property
+    def is_overdue(self) -> bool:
+        """It was told to stop, and should long have ended."""
+        return self.runs and time.monotonic() - self.since > KILL_SECONDS
+
+
+def _serve(options: dict[str, Any], listening: socket.socket, last_beat: Any) -> None:
+    """What a worker does."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # which a terminal that is closed sends to all of its processes
+
+    def beat() -> None:
+        last_beat.value = time.monotonic()
+
+    with contextlib.suppress(KeyboardInterrupt):  # by which uvicorn passes Ctrl-C on once it has stopped
+        Server(uvicorn.Config(**options), beat).run(sockets=[listening])
+
+
+class Supervisor:
+    """Keeps `count` workers serving on one listening socket.
+
+    A worker that dies, or gives no sign of life, is replaced. On SIGHUP all of them are, one after the other, each
+    once its successor serves: as the socket is never closed, no connection is refused. On SIGTERM and SIGINT all end,
+    and so does `run`. `options` are those of `uvicorn.Config`.
+    """
+
+    def __init__(self, options: dict[str, Any], count: int) -> None:
+        self._options = options
+        self._count = count
+        self._config = uvicorn.Config(**options)
+        self._workers: list[_Worker] = []
+        self._leaving: list[_Worker] = []
+        self._have_served = False
+        self._told: set[int] = set()  # signals that have come
+
+    def run(self) -> bool:
+        """Until a signal ends it; false where no worker could ever serve."""
+        self._listening = self._config.bind_socket()
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, lambda number, _: self._told.add(number))
+        self._workers = [self._start() for _ in range(self._count)]
+        while not self._is_to_end() and not self._cannot_start():
+            self._look_after()
+            if signal.SIGHUP in self._told:
+                self._told.discard(signal.SIGHUP)
+                self._replace_all()
+        good = self._is_to_end()
+        if not good:
+            log.error("A worker has ended before it could serve: the server ends.")
+        self._stop()
+        return good
+
+    def _is_to_end(self) -> bool:
+        return not self._told.isdisjoint((signal.SIGTERM, signal.SIGINT))
+
+    def _look_after(self) -> None:
+        """For a moment: what takes longer calls this again and again."""
+        time.sleep(_TICK_SECONDS)
+        self._replace_dead()
+        self._reap()
+
+    def _cannot_start(self) -> bool:
+        """Where the first workers end at once, the next ones would, too."""
+        self._have_served = self._have_served or any(worker.last_beat.value for worker in self._workers)
+        return not self._have_served and not all(worker.runs for worker in self._workers)
+
+    def _start(self) -> _Worker:
+        last_beat = _multiprocessing.RawValue("d", 0.0)
+        process = _multiprocessing.Process(target=_serve, args=(self._options, self._listening, last_beat))
+        process.start()
+        return _Worker(process, last_beat, time.monotonic())
+
+    def _replace_dead(self) -> None:
+        for index, worker in enumerate(self._workers):
+            if worker.hangs:
+                log.error("Worker [%d] gives no sign of life and is killed.", worker.process.pid)
+                worker.process.kill()
+            if worker.runs or self._cannot_start() or time.monotonic() - worker.since < AGAIN_SECONDS:
+                continue
+            log.error("Worker [%d] has died (%s) and is replaced.", worker.process.pid, worker.process.exitcode)
+            self._workers[index] = self._start()
+
+    def _replace_all(self) -> None:
+        """Where a new worker does not serve, the old ones stay."""
+        log.info("Received SIGHUP, replacing the workers.")
+        for index in range(self._count):
+            new = self._start()
+            while new.runs and not new.serves and not new.hangs and not self._is_to_end():
+                self._look_after()
+            if not new.serves:
+                self._dismiss(new)
+                if not self._is_to_end():
+                    log.error("The new worker [%d] does not serve: the old ones stay.", new.process.pid)
+                return
+            old, self._workers[index] = self._workers[index], new
+            self._dismiss(old)
+            while old in self._leaving and not self._is_to_end():
+                self._look_after()
+
+    def _dismiss(self, worker: _Worker) -> None:
+        worker.stop()
+        self._leaving.append(worker)
+
+    def _reap(self) -> None:
+        """Let go of the workers that have ended as they were told, and kill those that do not end."""
+        for worker in self._leaving:
+            if worker.is_overdue:
+                log.error("Worker [%d] did not end and is killed.", worker.process.pid)
+                worker.process.kill()
+        self._leaving = [worker for worker in self._leaving if worker.runs]
+
+    def _stop(self) -> None:
+        self._listening.close()
+        for worker in self._workers:
+            self._dismiss(worker)
+        while self._leaving:
+            self._reap()
+            time.sleep(_TICK_SECONDS)

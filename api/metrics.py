@@ -1,0 +1,207 @@
+"""Prometheus metrics: what the service counts, and how several worker processes count as one.
+
+With one process the figures are in memory. With several, a scrape reaches any of them and is to tell of all: each
+writes its figures into files of one folder (prometheus_client's multiprocess mode), which whoever is asked adds up.
+"""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+
+from domain.live import Feed
+from models.database import PoolUse, pool_use
+
+CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
+
+# prometheus_client's own variable, which it reads once, when it is imported.
+_FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
+
+OBSERVE_SECONDS: Final = 1.0
+
+_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+@contextmanager
+def shared_between_processes() -> Iterator[None]:
+    """While the block runs, the processes that are started in it have their metrics in common.
+
+    They must import this module themselves (started by `spawn`, not by `fork`). A folder that the environment names
+    already is used as it is.
+    """
+    if os.environ.get(_FOLDER):
+        yield
+        return
+    with TemporaryDirectory(prefix="orderstream-metrics-") as folder:
+        os.environ[_FOLDER] = folder
+        try:
+            yield
+        finally:
+            del os.environ[_FOLDER]
+
+
+class Metrics:
+    """What the service tells Prometheus. Where metrics are not wanted, nothing is counted."""
+
+    def __init__(self, enabled: bool) -> None:
+        self._instruments = _Instruments() if enabled else None
+
+    @property
+    def enabled(self) -> bool:
+        return self._instruments is not None
+
+    def request(self, method: str, path: str, status: int, seconds: float) -> None:
+        """An HTTP request whose answer began after so many seconds. `path` is the route's, such as `/graphql`."""
+        if self._instruments:
+            self._instruments.requests.labels(method, path, str(status)).observe(seconds)
+
+    def operation(self, kind: str, outcome: str) -> None:
+        """A GraphQL operation: query, mutation, subscription or unknown; `success` or the first error's code."""
+        if self._instruments:
+            self._instruments.operations.labels(kind, outcome).inc()
+
+    def mutation(self, name: str, outcome: str) -> None:
+        """A mutation that was asked for: `success`, or the code of what stood in its way."""
+        if self._instruments:
+            self._instruments.mutations.labels(name, outcome).inc()
+
+    def delivered(self) -> None:
+        """An answer of a subscription has been sent."""
+        if self._instruments:
+            self._instruments.delivered.inc()
+
+    def cut_off(self, reason: str) -> None:
+        """The server has ended a connection or a stream that the client had not ended."""
+        if self._instruments:
+            self._instruments.cut_offs.labels(reason).inc()
+
+    def socket(self) -> AbstractContextManager[object]:
+        """A WebSocket is open while the block runs."""
+        return self._instruments.sockets.track_inprogress() if self._instruments else nullcontext()
+
+    def subscription(self) -> AbstractContextManager[object]:
+        """A subscription is followed while the block runs."""
+        return self._instruments.subscriptions.track_inprogress() if self._instruments else nullcontext()
+
+    def observe(self, feed: Feed) -> None:
+        """Note how the feed and the pool of connections are now."""
+        if self._instruments:
+            self._instruments.observe(feed, pool_use())
+
+    async def run(self, feed: Feed) -> None:
+        """Observes every second, because whoever is asked for all processes knows only what the others have noted."""
+        while True:
+            self.observe(feed)
+            await asyncio.sleep(OBSERVE_SECONDS)
+
+    def exposition(self) -> bytes:
+        """All metrics, of all worker processes, in the format of `CONTENT_TYPE`. Metrics must be enabled."""
+        assert self._instruments
+        return self._instruments.exposition()
+
+
+class _Instruments:
+    """The modes say how a scrape puts the gauges of several processes together."""
+
+    def __init__(self) -> None:
+        self._shared = bool(os.environ.get(_FOLDER))
+        if self._shared:
+            _mark_dead(os.getpid(), Path(os.environ[_FOLDER]))  # its namesake of the past, whose gauges are no start
+        self._registry = registry = CollectorRegistry()
+        self.requests = Histogram(
+            "orderstream_http_request_duration_seconds",
+            "Seconds until the answer to an HTTP request began, by route.",
+            ("method", "path", "status"),
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.operations = Counter(
+            "orderstream_graphql_operations_total",
+            "GraphQL operations by kind and outcome: success, or the first error's code.",
+            ("kind", "outcome"),
+            registry=registry,
+        )
+        self.mutations = Counter(
+            "orderstream_mutations_total",
+            "Mutations by name and outcome: success, or the code of the refusal or the error.",
+            ("mutation", "outcome"),
+            registry=registry,
+        )
+        self.delivered = Counter(
+            "orderstream_events_delivered_total", "Answers of subscriptions that were sent.", registry=registry
+        )
+        self.cut_offs = Counter(
+            "orderstream_cut_offs_total",
+            "Connections and streams that the server ended, by reason.",
+            ("reason",),
+            registry=registry,
+        )
+        self.sockets = self._gauge("orderstream_websockets", "WebSockets that are open.", "livesum")
+        self.subscriptions = self._gauge("orderstream_subscriptions", "Subscriptions that are followed.", "livesum")
+        self._lag = self._gauge("orderstream_feed_lag_seconds", "How late the feed hands events on.", "livemax")
+        self._position = self._gauge("orderstream_feed_position", "The place in the log that is read.", "livemin")
+        self._bell = self._gauge("orderstream_bell_connected", "1 while the bell is heard, else 0.", "livemin")
+        self._pool_in_use = self._gauge(
+            "orderstream_database_connections_in_use", "PostgreSQL connections in use.", "livesum"
+        )
+        self._pool_open = self._gauge("orderstream_database_connections_open", "PostgreSQL connections.", "livesum")
+        self._pool_size = self._gauge(
+            "orderstream_database_connections_limit", "How many PostgreSQL connections there may be.", "livesum"
+        )
+        self._pool_waiting = self._gauge(
+            "orderstream_database_connections_waiting", "Who waits for a PostgreSQL connection.", "livesum"
+        )
+
+    def _gauge(self, name: str, meaning: str, mode: str) -> Gauge:
+        return Gauge(name, meaning, registry=self._registry, multiprocess_mode=mode)  # type: ignore[arg-type]
+
+    def observe(self, feed: Feed, pool: PoolUse | None) -> None:
+        self._lag.set(feed.lag_seconds)
+        if feed.position is not None:
+            self._position.set(feed.position)
+        self._bell.set(feed.bell.state.connected)
+        if pool is not None:
+            self._pool_in_use.set(pool.in_use)
+            self._pool_open.set(pool.open)
+            self._pool_size.set(pool.limit)
+            self._pool_waiting.set(pool.waiting)
+
+    def exposition(self) -> bytes:
+        if not self._shared:
+            return generate_latest(self._registry)
+        folder = Path(os.environ[_FOLDER])
+        _forget_the_dead(folder)
+        everyone = CollectorRegistry()
+        MultiProcessCollector(everyone, path=str(folder))  # type: ignore[no-untyped-call]
+        return generate_latest(everyone)
+
+
+def _forget_the_dead(folder: Path) -> None:
+    """Drop the gauges of processes that have ended without a word. What they counted stays counted."""
+    for file in folder.glob("gauge_live*_*.db"):
+        process = int(file.stem.rpartition("_")[2])
+        if not _runs(process):
+            _mark_dead(process, folder)
+
+
+def _mark_dead(process: int, folder: Path) -> None:
+    with contextlib.suppress(FileNotFoundError):  # another worker was quicker
+        mark_process_dead(process, path=str(folder))  # type: ignore[no-untyped-call]
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,140 @@
+"""The PostgreSQL engine for Tortoise: no wait without an end, no connection lost to a cancelled task.
+
+Tortoise's own engine waits for ever for a free connection, keeps the connection of a task that is cancelled while its
+transaction begins, and lets asyncpg's errors through, of which nobody above should know.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import asyncpg
+from tortoise.backends.asyncpg.client import AsyncpgDBClient, TransactionWrapper
+from tortoise.backends.base.client import (
+    PoolConnectionWrapper,
+    TransactionalDBClient,
+    TransactionContext,
+    TransactionContextPooled,
+)
+from tortoise.connection import get_connections
+
+from models.errors import DatabaseUnavailable, TransactionConflict
+
+log = logging.getLogger(__name__)
+
+ACQUIRE_SECONDS: Final = 5.0  # for a connection to be free, or to be made
+
+_CONFLICTS: Final = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+_OUTAGES: Final = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,  # shut down, starting up, or the statement took too long
+    asyncpg.InsufficientResourcesError,
+    asyncpg.LockNotAvailableError,  # somebody else holds the order for longer than lock_timeout
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.ReadOnlySQLTransactionError,  # a standby that has not taken over yet
+    asyncpg.InternalClientError,  # the server's last words reached a connection just as it was to be used
+    OSError,  # among these: no answer in time
+)
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Within the block, asyncpg's errors that are nobody's mistake become those of `models.errors`."""
+    try:
+        yield
+    except _CONFLICTS as error:
+        raise TransactionConflict(str(error)) from error
+    except _OUTAGES as error:
+        raise DatabaseUnavailable(f"{type(error).__name__}: {error}") from error
+    except asyncpg.InterfaceError as error:
+        if "clos" in str(error):  # the connection, or the pool, is closed or closing: it has no class of its own
+            raise DatabaseUnavailable(str(error)) from error
+        raise
+
+
+def _translating(function: Callable[..., Any]) -> Callable[..., Any]:
+    async def run(*args: Any, **kwargs: Any) -> Any:
+        with translated():
+            return await function(*args, **kwargs)
+
+    return run
+
+
+class _Pooled(PoolConnectionWrapper[Any]):
+    async def __aenter__(self) -> Any:
+        await self.ensure_connection()
+        self.connection = await self.client._pool.acquire(timeout=ACQUIRE_SECONDS)
+        return self.connection
+
+    async def __aexit__(self, *_: Any) -> None:
+        await _give_back(self.client._pool, self.connection)
+
+
+async def _give_back(pool: Any, connection: Any) -> None:
+    """What was done on the connection stays done, also where it breaks now."""
+    try:
+        await pool.release(connection)
+    except Exception as error:
+        log.debug("a connection broke while it was given back: %r", error)
+
+
+class _Transaction(TransactionWrapper):
+    async def _translate_exceptions(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        return await super()._translate_exceptions(_translating(func), *args, **kwargs)
+
+
+class _TransactionContext(TransactionContextPooled):
+    async def __aenter__(self) -> TransactionalDBClient:
+        with translated():
+            await self.ensure_connection()
+            self._pool = self.client._parent._pool
+            self._connection = await self._pool.acquire(timeout=ACQUIRE_SECONDS)
+        try:
+            self.client._connection = self._connection
+            await self.client.begin()
+        except BaseException:
+            await _give_back(self._pool, self._connection)
+            raise
+        self.token = get_connections().set(self.connection_name, self.client)
+        return self.client
+
+    async def __aexit__(self, exc_type: Any, exc_val: Any, exc_tb: Any) -> None:
+        try:
+            if exc_type is None:
+                with translated():
+                    await self.client.commit()
+            else:
+                try:
+                    await self.client.rollback()
+                except Exception as error:  # what went wrong first is what counts; the pool drops the connection
+                    log.debug("a transaction could not be rolled back: %r", error)
+        finally:
+            get_connections().reset(self.token)
+            await _give_back(self._pool, self._connection)
+
+
+class PostgresClient(AsyncpgDBClient):
+    async def create_connection(self, with_db: bool) -> None:
+        with translated():
+            await super().create_connection(with_db)
+
+    async def create_pool(self, **options: Any) -> asyncpg.Pool:
+        # asyncpg resets the session whenever a connection is given back: a round trip for each read. We set nothing.
+        return await super().create_pool(**options, reset=_leave_as_it_is)
+
+    def acquire_connection(self) -> _Pooled:
+        return _Pooled(self, self._pool_init_lock)
+
+    async def _translate_exceptions(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        return await super()._translate_exceptions(_translating(func), *args, **kwargs)
+
+    def _in_transaction(self) -> TransactionContext:
+        return _TransactionContext(_Transaction(self), self._pool_init_lock)
+
+
+async def _leave_as_it_is(connection: asyncpg.Connection) -> None:
+    pass
+
+
+client_class = PostgresClient

@@ -1,0 +1,128 @@
+"""Each migration on a filled database: every row is there afterwards, with the contents that it had.
+
+`rows/NAME.json` is what a shop has in its database after the migration of that name: written down once, and read for
+the migration that comes after it. A new migration needs the file of the one before.
+"""
+
+import json
+import sqlite3
+import uuid
+from collections.abc import Mapping
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tortoise import Tortoise
+from tortoise.migrations.api import migrate
+
+from models.database import config, connect, is_postgres
+from tests.database import sqlite_path
+
+MIGRATIONS = Path(__file__).parents[2] / "models" / "migrations"
+NAMES = sorted(path.stem for path in MIGRATIONS.glob("[0-9]*.py"))
+ROWS = Path(__file__).parent / "rows"
+
+Table = list[dict[str, Any]]
+Tables = Mapping[str, Table]
+
+SAMPLE = """
+from tortoise import fields, migrations
+from tortoise.migrations import operations as ops
+
+class Migration(migrations.Migration):
+    dependencies = [("models", "{last}")]
+    operations = [{operation}]
+"""
+
+
+async def migrate_to(url: str, name: str, package: str = "models.migrations") -> None:
+    configuration = config(url)
+    configuration["apps"]["models"]["migrations"] = package
+    try:
+        await migrate(config=configuration, target=f"models.{name}")
+    finally:
+        await Tortoise.close_connections()
+
+
+async def fill(url: str, tables: Tables) -> None:
+    """Tables come in an order in which a row follows those that it points to."""
+    if is_postgres(url):
+        connection = await connect(url)
+        for name, rows in tables.items():
+            sql = f"INSERT INTO {name} SELECT * FROM json_populate_recordset(NULL::{name}, $1)"
+            await connection.execute(sql, json.dumps(rows))
+        await connection.close()
+        return
+    with sqlite3.connect(sqlite_path(url)) as file:
+        file.execute("PRAGMA foreign_keys = ON")
+        for name, rows in tables.items():
+            for row in rows:
+                values = [json.dumps(each) if isinstance(each, dict | list) else each for each in row.values()]
+                marks = ", ".join("?" * len(row))
+                file.execute(f"INSERT INTO {name} ({', '.join(row)}) VALUES ({marks})", values)
+    file.close()
+
+
+async def contents(url: str, tables: Tables) -> dict[str, list[str]]:
+    """What there is in the columns that the rows of `tables` have, a line for each row of the database."""
+    selects = {name: f"SELECT {', '.join(rows[0])} FROM {name}" for name, rows in tables.items()}
+    if is_postgres(url):
+        connection = await connect(url)
+        found = {name: await connection.fetch(sql) for name, sql in selects.items()}
+        await connection.close()
+    else:
+        file = sqlite3.connect(sqlite_path(url))
+        found = {name: file.execute(sql).fetchall() for name, sql in selects.items()}
+        file.close()
+    return {name: sorted(repr(tuple(row)) for row in rows) for name, rows in found.items()}
+
+
+async def keeps_all(url: str, before: str, name: str, package: str = "models.migrations") -> None:
+    """Holds the database after the migration `name` against the filled one before it."""
+    tables: Tables = json.loads((ROWS / f"{before}.json").read_text())
+    await migrate_to(url, before, package)
+    await fill(url, tables)
+    filled = await contents(url, tables)
+    assert {name: len(rows) for name, rows in filled.items()} == {name: len(rows) for name, rows in tables.items()}
+    await migrate_to(url, name, package)
+    assert await contents(url, tables) == filled
+
+
+def sample(folder: Path, operation: str) -> str:
+    """A package of all migrations, and of one more after them that does this."""
+    package = folder / f"sample_{uuid.uuid4().hex}"
+    package.mkdir()
+    for path in MIGRATIONS.glob("*.py"):
+        (package / path.name).write_text(path.read_text())
+    (package / "9999_sample.py").write_text(SAMPLE.format(last=NAMES[-1], operation=operation))
+    return package.name
+
+
+@pytest.fixture
+def url(empty_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.syspath_prepend(tmp_path)
+    if not is_postgres(empty_url):
+        Path(sqlite_path(empty_url)).parent.mkdir()
+    return empty_url
+
+
+NULLABLE = "ops.AddField('Order', 'sample', fields.CharField(max_length=9, null=True))"
+
+
+@pytest.mark.parametrize(("before", "name"), [*pairwise(NAMES), (NAMES[-1], "9999_sample")])
+async def test_a_migration_keeps_every_row(url: str, tmp_path: Path, before: str, name: str) -> None:
+    package = sample(tmp_path, NULLABLE) if name == "9999_sample" else "models.migrations"
+    await keeps_all(url, before, name, package)
+
+
+@pytest.mark.parametrize("loss", ["DELETE FROM tracking WHERE number = 'T-1'", "UPDATE orders SET note = ''"])
+async def test_a_migration_that_loses_something_is_noticed(url: str, tmp_path: Path, loss: str) -> None:
+    with pytest.raises(AssertionError):
+        await keeps_all(url, NAMES[-1], "9999_sample", sample(tmp_path, f'ops.RunSQL("{loss}")'))
+
+
+def test_there_are_rows_for_the_next_migration() -> None:
+    tables: Tables = json.loads((ROWS / f"{NAMES[-1]}.json").read_text())
+    assert len(tables) == 15
+    assert all(tables.values())
