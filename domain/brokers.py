@@ -4,7 +4,6 @@ import asyncio
 from typing import Any
 
 from broadcaster import Broadcast, BroadcastBackend, Event
-from broadcaster._backends.redis import RedisBackend
 
 from models import database
 from models.errors import DatabaseUnavailable
@@ -15,30 +14,10 @@ def broadcast_of(url: str) -> Broadcast:
     if database.is_postgres(url):
         return Broadcast(backend=PostgresBackend(url))
     if url.startswith("redis"):
-        return Broadcast(backend=_Redis(url))
+        from domain.redis_broker import TidyRedisBackend  # a tenth of a second that most processes need not spend
+
+        return Broadcast(backend=TidyRedisBackend(url))
     return Broadcast(url)
-
-
-class _Redis(RedisBackend):
-    """Leaves no task behind where it cannot connect, or cannot take its leave."""
-
-    async def connect(self) -> None:
-        try:
-            await super().connect()
-        except BaseException:
-            self._cancel()
-            raise
-
-    async def disconnect(self) -> None:
-        try:
-            await super().disconnect()
-        finally:
-            self._cancel()
-
-    def _cancel(self) -> None:
-        if self._listener is not None:
-            self._listener.cancel()
-            self._listener.add_done_callback(lambda task: task.cancelled() or task.exception())  # nobody else asks
 
 
 class PostgresBackend(BroadcastBackend):

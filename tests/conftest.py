@@ -7,9 +7,12 @@ Each test that opens a database runs on SQLite and on PostgreSQL, with two kinds
 """
 
 import asyncio
+import gc
+import os
 import shutil
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +27,16 @@ from domain.actors import Scope, system
 from domain.tokens import create_token
 from models.database import connected, migrate
 from tests.clients import Server, new_client, until
+from tests.database import sqlite_path
 from tests.servers import Databases, SharedServers, url_of
 
 ENGINES = ("sqlite", "postgres")
+Fill = Callable[[], Awaitable[None]]  # writes rows into the open database
 _shared = pytest.StashKey[SharedServers]()
+
+
+async def nothing() -> None:
+    """Leaves the database empty."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -41,9 +50,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # Tests start many processes, each of which would compile the whole project anew.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     if not hasattr(config, "workerinput"):
         config.stash[_shared] = SharedServers()
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends the run in order, and the servers with it
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are processors: some tests wait for most of their time."""
+    return len(os.sched_getaffinity(0)) + 1 if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1) + 1
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -67,6 +84,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     left_out = [item for item in items if not _runs(item, wanted)]
     items[:] = [item for item in items if _runs(item, wanted)]
     config.hook.pytest_deselected(items=left_out)
+
+
+def pytest_collection_finish() -> None:
+    """What has been imported by now stays: looking through it for garbage again and again is a seventh of all time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 50)
 
 
 def _runs(item: pytest.Item, wanted: str) -> bool:
@@ -96,7 +120,7 @@ def databases(servers_port: int) -> Iterator[Databases]:
 @pytest.fixture
 def postgres_url(databases: Databases) -> Iterator[str]:
     """A PostgreSQL database of the test's own without a table."""
-    url = databases.create(migrated=False)
+    url = databases.create_bare()
     yield url
     databases.drop(url)
 
@@ -108,11 +132,11 @@ def redis_url(servers_port: int) -> str:
 
 
 @pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated SQLite database without a row, made once and copied for each test."""
-    path = tmp_path_factory.mktemp("template") / "empty.sqlite3"
-    asyncio.run(migrate(f"sqlite://{path}"))
-    return path
+def templates(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, Fill], str]:
+    """The databases that tests get copies of, by engine and by what has filled them."""
+    empty = f"sqlite://{tmp_path_factory.mktemp('templates') / 'empty.sqlite3'}"
+    asyncio.run(migrate(empty))
+    return {("sqlite", nothing): empty}
 
 
 @pytest.fixture
@@ -124,24 +148,48 @@ def engine(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def new_database(engine: str, request: pytest.FixtureRequest) -> Iterator[Callable[[], str]]:
-    """Makes migrated, empty databases of the test's own; each call returns another one's URL."""
+def new_database(
+    engine: str, templates: dict[tuple[str, Fill], str], request: pytest.FixtureRequest
+) -> Iterator[Callable[[Fill], str]]:
+    """Makes migrated databases of the test's own; each call returns another one's URL.
+
+    What it is given fills the database, which is done once in each process of the run: tests get copies. By default
+    the database is empty.
+    """
+    postgres: Databases | None = request.getfixturevalue("databases") if engine == "postgres" else None
     made: list[str] = []
 
-    def on_sqlite() -> str:
-        path = request.getfixturevalue("tmp_path") / f"test{len(made)}.sqlite3"
-        shutil.copyfile(request.getfixturevalue("template"), path)
-        made.append(f"sqlite://{path}?synchronous=OFF")
+    def copy_of(url: str, folder: Path) -> str:
+        if postgres:
+            return postgres.create_copy(url)
+        path = folder / f"{uuid.uuid4().hex}.sqlite3"
+        shutil.copyfile(sqlite_path(url), path)
+        return f"sqlite://{path}?synchronous=OFF"
+
+    def template(fill: Fill) -> str:
+        if (engine, fill) in templates:
+            return templates[engine, fill]
+        if postgres and fill is nothing:
+            url = postgres.create()
+        else:
+            url = copy_of(template(nothing), Path(sqlite_path(templates["sqlite", nothing])).parent)
+            asyncio.run(_filled(url, fill))
+        templates[engine, fill] = url
+        return url
+
+    def new(fill: Fill = nothing) -> str:
+        made.append(copy_of(template(fill), request.getfixturevalue("tmp_path")))
         return made[-1]
 
-    def on_postgres() -> str:
-        made.append(request.getfixturevalue("databases").create())
-        return made[-1]
-
-    yield on_sqlite if engine == "sqlite" else on_postgres
-    if engine == "postgres":
+    yield new
+    if postgres:
         for url in made:
-            request.getfixturevalue("databases").drop(url)
+            postgres.drop(url)
+
+
+async def _filled(url: str, fill: Fill) -> None:
+    async with connected(url):
+        await fill()
 
 
 @pytest.fixture
@@ -154,9 +202,15 @@ def empty_url(engine: str, request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def database_url(new_database: Callable[[], str]) -> str:
-    """A migrated, empty database of the test's own, not opened yet, on the engine that the test runs on."""
-    return new_database()
+def fill() -> Fill:
+    """What the test's database has in it from the start: nothing, where a test module has no fixture of this name."""
+    return nothing
+
+
+@pytest.fixture
+def database_url(new_database: Callable[[Fill], str], fill: Fill) -> str:
+    """A migrated database of the test's own, not opened yet, on the engine that the test runs on."""
+    return new_database(fill)
 
 
 @pytest.fixture

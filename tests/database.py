@@ -1,5 +1,6 @@
 """What a test can ask the open database itself: all of its rows, and which statements were run on it."""
 
+import asyncio
 import json
 import logging
 import sqlite3
@@ -11,6 +12,7 @@ from typing import Any, Protocol
 from tortoise import Tortoise, connections
 from tortoise.fields import JSONField
 from tortoise.models import Model
+from tortoise.transactions import in_transaction
 
 from models.database import connect, is_postgres
 
@@ -21,9 +23,37 @@ def tables() -> list[type[Model]]:
     return sorted(Tortoise.apps["models"].values(), key=lambda model: model._meta.db_table)
 
 
-async def all_rows() -> dict[str, list[dict[str, Any]]]:
+async def all_rows() -> dict[str, Any]:
     """Every row of every table: two of these are equal where nothing was changed in between."""
-    return {model._meta.db_table: list(await model.all().order_by(model._meta.pk_attr).values()) for model in tables()}
+    if _on_postgres():
+        [row] = await run_sql(rows_as_json())
+        return dict(json.loads(row["rows"]))
+    names = [(model._meta.db_table, model._meta.db_pk_column) for model in tables()]
+    return {name: await run_sql(f'SELECT * FROM "{name}" ORDER BY "{key}"') for name, key in names}
+
+
+def _on_postgres() -> bool:
+    return bool(connections.get("default").capabilities.dialect == "postgres")
+
+
+async def nobody_writes() -> None:
+    """Waits until every transaction has ended, also one that its caller has left: it may still be committed."""
+    others = "datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+    busy = f"SELECT pid FROM pg_stat_activity WHERE {others} AND state <> 'idle'"
+    while _on_postgres() and await run_sql(busy):  # noqa: ASYNC110 - the server tells nobody
+        await asyncio.sleep(0.005)
+    async with in_transaction():  # on SQLite, writers come one after another
+        pass
+
+
+def rows_as_json() -> str:
+    """What asks PostgreSQL for every row of every table at once: one value named `rows`."""
+    parts = (
+        f"'{model._meta.db_table}', (SELECT coalesce(json_agg(t ORDER BY t.{model._meta.db_pk_column}), '[]')"
+        f' FROM "{model._meta.db_table}" t)'
+        for model in tables()
+    )
+    return f"SELECT json_build_object({', '.join(parts)}) AS rows"
 
 
 async def run_sql(sql: str, *values: Any) -> list[dict[str, Any]]:
@@ -74,11 +104,7 @@ class _PostgresReader:
         self._connection = connection
 
     async def rows(self) -> dict[str, list[dict[str, Any]]]:
-        names = [model._meta.db_table for model in tables()]
-        parts = ", ".join(f"'{name}', (SELECT coalesce(json_agg(t), '[]') FROM {name} t)" for name in names)
-        found: dict[str, list[dict[str, Any]]] = json.loads(
-            await self._connection.fetchval(f"SELECT json_build_object({parts})")
-        )
+        found: dict[str, list[dict[str, Any]]] = json.loads(await self._connection.fetchval(rows_as_json()))
         return found
 
     async def check(self) -> None:
@@ -100,10 +126,11 @@ def sqlite_path(url: str) -> str:
 
 @dataclass(frozen=True)
 class Statement:
-    """What was sent to the database: placeholders and their values."""
+    """What was sent to the database: placeholders and their values, and by which task."""
 
     sql: str
     values: list[Any]
+    task: asyncio.Task[Any] | None
 
 
 class _Recorder(logging.Handler):
@@ -114,7 +141,8 @@ class _Recorder(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         values = record.args[1] if isinstance(record.args, tuple) and len(record.args) == 2 else ()
         sql = record.args[0] if isinstance(record.args, tuple) and record.args else record.msg
-        self.statements.append(Statement(str(sql), list(values or ())))  # type: ignore[call-overload]
+        task = asyncio.current_task()
+        self.statements.append(Statement(str(sql), list(values or ()), task))  # type: ignore[call-overload]
 
 
 @contextmanager

@@ -12,7 +12,9 @@ from threading import Thread
 from typing import Any, Literal
 from urllib.parse import urlsplit, urlunsplit
 
-from api.commands.services import create_database, drop_database, postgres_server, valkey_server
+import asyncpg
+
+from api.commands.services import postgres_server, valkey_server
 from models.database import migrate
 
 Kind = Literal["postgres", "redis"]
@@ -85,42 +87,57 @@ def url_of(kind: Kind, port: int) -> str:
 
 
 class Databases:
-    """Makes migrated, empty databases on one PostgreSQL, each a copy of a template that it migrates once."""
+    """Makes databases on one PostgreSQL, and drops them all in the end, over one connection that stays open.
+
+    Their URLs ask for a pool that is small enough for many tests at once.
+    """
 
     def __init__(self, server_url: str) -> None:
         self._server_url = server_url
         self._prefix = f"test_{uuid.uuid4().hex[:12]}"
         self._made: list[str] = []
         self._runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)  # for fixtures that have no loop
-        self._template: str | None = None
+        self._connection: Any = self._runner.run(asyncpg.connect(server_url))
 
-    def create(self, *, migrated: bool = True) -> str:
-        """The new database's URL, with a pool that is small enough for many tests at once."""
-        if migrated and self._template is None:
-            self._template = self._create(None)
-            self._runner.run(migrate(self._url(self._template)))
-        return self._url(self._create(self._template if migrated else None))
+    def create(self) -> str:
+        """The URL of a new database that is migrated and empty."""
+        url = self.create_bare()
+        self._runner.run(migrate(url))
+        return url
+
+    def create_copy(self, url: str) -> str:
+        """The URL of a new copy of this database, to which nobody is connected."""
+        return self._create(f' TEMPLATE "{_name(url)}" STRATEGY FILE_COPY')
+
+    def create_bare(self) -> str:
+        """The URL of a new database without a table."""
+        return self._create("")
 
     def drop(self, url: str) -> None:
         """The database is gone, whoever was connected to it."""
-        self._drop(urlsplit(url).path.removeprefix("/"))
+        self._execute(f'DROP DATABASE "{_name(url)}" WITH (FORCE)')
+        self._made.remove(url)
 
     def close(self) -> None:
-        for name in list(self._made):
-            self._drop(name)
+        for url in list(self._made):
+            self.drop(url)
+        self._runner.run(self._connection.close())
         self._runner.close()
 
-    def _create(self, template: str | None) -> str:
+    def _create(self, source: str) -> str:
         name = f"{self._prefix}_{uuid.uuid4().hex[:8]}"
-        self._runner.run(create_database(self._server_url, name, template))
-        self._made.append(name)
-        return name
+        self._execute(f'CREATE DATABASE "{name}"{source}')
+        self._made.append(self._url(name))
+        return self._made[-1]
 
-    def _drop(self, name: str) -> None:
-        self._runner.run(drop_database(self._server_url, name))
-        self._made.remove(name)
+    def _execute(self, sql: str) -> None:
+        self._runner.run(self._connection.execute(sql))
 
     def _url(self, name: str) -> str:
         parts = urlsplit(self._server_url)
         query = f"{parts.query}&maxsize=5".removeprefix("&")
         return urlunsplit(parts._replace(path=f"/{name}", query=query))
+
+
+def _name(url: str) -> str:
+    return urlsplit(url).path.removeprefix("/")

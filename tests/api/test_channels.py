@@ -12,6 +12,8 @@ from tests.api.test_access import MUTATIONS
 from tests.clients import Server, an_order, key_of, live
 from tests.database import all_rows
 
+pytestmark = pytest.mark.wire
+
 CUSTOMER = {"email": "anna@example.com"}
 EVENTS = "subscription ($after: String, $filter: OrderEventFilter) { orderEvents(after: $after, filter: $filter)"
 EVENT_FIELDS = "{ type cursor order { channel { code } } } }"

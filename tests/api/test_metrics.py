@@ -124,6 +124,7 @@ async def test_requests_are_counted_by_route(server: Server) -> None:
     }
 
 
+@pytest.mark.wire
 async def test_those_who_follow_are_counted_while_they_do(server: Server) -> None:
     samples = await scrape(server.http, server.port)
     assert one(samples, "orderstream_websockets") == one(samples, "orderstream_subscriptions") == 0
@@ -182,6 +183,7 @@ async def test_metrics_are_shown_where_they_are_wanted_only(database_url: str) -
         assert (await client.get(url.replace("/graphql", "/metrics"))).status_code == 404
 
 
+@pytest.mark.wire
 async def test_workers_count_together_and_the_dead_are_forgotten(database_url: str) -> None:
     async with connected(database_url):
         _, token = await create_token(actor=system("tests"), name="everything", scopes=list(Scope))

@@ -10,6 +10,8 @@ from tests.api.test_access import MUTATIONS
 from tests.clients import Server, an_order
 from tests.database import all_rows
 
+pytestmark = pytest.mark.wire
+
 STATUSES = "status paymentStatus fulfillmentStatus version"
 ON_AN_ORDER = [name for name in MUTATIONS if name != "placeOrder"]
 

@@ -1,11 +1,16 @@
 """Pages of the order list: each order exactly once, in either direction, whatever else happens meanwhile."""
 
 import asyncio
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from domain.orders.placing import NewLine
 from tests.clients import Server
+from tests.conftest import Fill
+from tests.domain.shop import place
 
 PAGE = """query ($sort: OrderSort, $first: Int, $after: String, $last: Int, $before: String, $filter: OrderFilter) {
     orders(sort: $sort, first: $first, after: $after, last: $last, before: $before, filter: $filter) {
@@ -64,80 +69,78 @@ async def backwards(server: Server, size: int, **window: Any) -> list[int]:
         assert found["pageInfo"]["hasNextPage"] is True
 
 
-async def place(server: Server, index: int) -> int:
-    order = await server.place(
-        placedAt=f"2026-01-01T00:00:{index // 4:02}Z",
-        lines=[{"title": "Thing", "quantity": 1, "unitPrice": str(index // 3)}],
-        tags=["even" if index % 2 == 0 else "odd"],
+async def place_one(index: int) -> None:
+    await place(
+        placed_at=datetime(2026, 1, 1, 0, 0, index // 4, tzinfo=UTC),
+        lines=(NewLine(title="Thing", quantity=1, unit_price=Decimal(index // 3)),),
+        tags=("even" if index % 2 == 0 else "odd",),
     )
-    return int(order["number"])
+
+
+async def place_many() -> None:
+    for index in range(COUNT):
+        await place_one(index)
 
 
 @pytest.fixture
-async def many(server: Server) -> Server:
-    for index in range(COUNT):
-        await place(server, index)
-    return server
+def fill() -> Fill:
+    return place_many
 
 
-async def test_the_pages_make_up_the_whole_list(many: Server) -> None:
+async def test_the_pages_make_up_the_whole_list(server: Server) -> None:
     """For every sort, in both directions of reading, with pages that end within and between ties."""
     for sort in SORTS:
-        whole = numbers(await page(many, sort=sort, first=100))
+        whole = numbers(await page(server, sort=sort, first=100))
         assert sorted(whole) == list(range(1001, 1001 + COUNT))
         for size in (1, 4, 5, COUNT - 1, COUNT, COUNT + 1):
-            assert await forwards(many, size, sort=sort) == whole, (sort, size)
-            assert await backwards(many, size, sort=sort) == whole, (sort, size)
+            assert await forwards(server, size, sort=sort) == whole, (sort, size)
+            assert await backwards(server, size, sort=sort) == whole, (sort, size)
 
 
-async def test_a_list_and_its_reverse_are_the_same_list(many: Server) -> None:
+async def test_a_list_and_its_reverse_are_the_same_list(server: Server) -> None:
     """Ties are broken the same way in both directions."""
     for up, down in zip(SORTS[::2], SORTS[1::2], strict=True):
-        rising = await forwards(many, 7, sort=up)
-        assert await forwards(many, 7, sort=down) == rising[::-1]
-    assert await forwards(many, 7, sort={"field": "TOTAL", "direction": "ASC"}) == list(range(1001, 1001 + COUNT))
+        rising = await forwards(server, 7, sort=up)
+        assert await forwards(server, 7, sort=down) == rising[::-1]
+    assert await forwards(server, 7, sort={"field": "TOTAL", "direction": "ASC"}) == list(range(1001, 1001 + COUNT))
 
 
-async def test_the_pages_of_a_filtered_list(many: Server) -> None:
+async def test_the_pages_of_a_filtered_list(server: Server) -> None:
     for sort in SORTS:
-        whole = numbers(await page(many, sort=sort, filter={"tags": ["odd"]}))
+        whole = numbers(await page(server, sort=sort, filter={"tags": ["odd"]}))
         assert sorted(whole) == list(range(1002, 1001 + COUNT, 2))
-        assert await forwards(many, 3, sort=sort, filter={"tags": ["odd"]}) == whole
-        assert await backwards(many, 3, sort=sort, filter={"tags": ["odd"]}) == whole
+        assert await forwards(server, 3, sort=sort, filter={"tags": ["odd"]}) == whole
+        assert await backwards(server, 3, sort=sort, filter={"tags": ["odd"]}) == whole
 
 
-async def test_after_and_before_together_are_a_window(many: Server) -> None:
+async def test_after_and_before_together_are_a_window(server: Server) -> None:
     sort = {"field": "NUMBER", "direction": "ASC"}
-    cursors = [edge["cursor"] for edge in (await page(many, sort=sort))["edges"]]
-    found = await page(many, sort=sort, after=cursors[2], before=cursors[9])
+    cursors = [edge["cursor"] for edge in (await page(server, sort=sort))["edges"]]
+    found = await page(server, sort=sort, after=cursors[2], before=cursors[9])
     assert numbers(found) == list(range(1004, 1010))
-    assert numbers(await page(many, sort=sort, after=cursors[2], before=cursors[9], first=2)) == [1004, 1005]
-    assert numbers(await page(many, sort=sort, after=cursors[2], before=cursors[9], last=2)) == [1008, 1009]
-    empty = (await many.ask(PAGE, {"sort": sort, "after": cursors[2], "before": cursors[3]}))["orders"]
+    assert numbers(await page(server, sort=sort, after=cursors[2], before=cursors[9], first=2)) == [1004, 1005]
+    assert numbers(await page(server, sort=sort, after=cursors[2], before=cursors[9], last=2)) == [1008, 1009]
+    empty = (await server.ask(PAGE, {"sort": sort, "after": cursors[2], "before": cursors[3]}))["orders"]
     assert empty["nodes"] == []
     assert (empty["pageInfo"]["startCursor"], empty["pageInfo"]["endCursor"]) == (None, None)
 
 
 async def test_the_default_page_has_fifty_orders(server: Server) -> None:
-    for index in range(52):
-        await place(server, index)
+    for index in range(COUNT, 52):
+        await place_one(index)
     found = await page(server, sort={"field": "NUMBER", "direction": "ASC"})
     assert numbers(found) == list(range(1001, 1051))
     assert found["pageInfo"]["hasNextPage"] is True
 
 
 @pytest.mark.parametrize("sort", SORTS, ids=lambda sort: f"{sort['field']} {sort['direction']}")
-async def test_orders_that_come_in_meanwhile_move_no_other(many: Server, sort: dict[str, str]) -> None:
+async def test_orders_that_come_in_meanwhile_move_no_other(server: Server, sort: dict[str, str]) -> None:
     """Whoever pages through while orders are placed sees each order that was there at first exactly once."""
-    before = numbers(await page(many, sort=sort, first=100))
+    before = numbers(await page(server, sort=sort, first=100))
 
-    async def keep_placing() -> None:
-        for index in range(COUNT):
-            await place(many, index)
-
-    placing = asyncio.create_task(keep_placing())
-    seen = await forwards(many, 2, sort=sort)
-    seen_backwards = await backwards(many, 2, sort=sort)
+    placing = asyncio.create_task(place_many())
+    seen = await forwards(server, 2, sort=sort)
+    seen_backwards = await backwards(server, 2, sort=sort)
     await placing
     for pages in (seen, seen_backwards):
         assert len(set(pages)) == len(pages)
@@ -145,12 +148,12 @@ async def test_orders_that_come_in_meanwhile_move_no_other(many: Server, sort: d
 
 
 @pytest.mark.parametrize("window", [("first", "after"), ("last", "before")])
-async def test_a_cursor_of_another_sort_is_refused(many: Server, window: tuple[str, str]) -> None:
+async def test_a_cursor_of_another_sort_is_refused(server: Server, window: tuple[str, str]) -> None:
     size, side = window
     for own in SORTS:
-        cursor = (await page(many, sort=own, **{size: 2}))["pageInfo"]["endCursor"]
+        cursor = (await page(server, sort=own, **{size: 2}))["pageInfo"]["endCursor"]
         for other in SORTS:
-            answer = await many.send(PAGE, {"sort": other, side: cursor, size: 2})
+            answer = await server.send(PAGE, {"sort": other, side: cursor, size: 2})
             if other == own:
                 assert "errors" not in answer
                 continue
@@ -159,9 +162,9 @@ async def test_a_cursor_of_another_sort_is_refused(many: Server, window: tuple[s
             assert error["extensions"] == {"code": "BAD_USER_INPUT", "field": [side]}
 
 
-async def test_a_cursor_outlives_its_order_and_works_with_other_filters(many: Server) -> None:
+async def test_a_cursor_outlives_its_order_and_works_with_other_filters(server: Server) -> None:
     """A cursor is a place in the sorted list, whether or not its order is still among those that are meant."""
     sort = {"field": "NUMBER", "direction": "ASC"}
-    cursor = (await page(many, sort=sort, first=4))["pageInfo"]["endCursor"]
-    found = await page(many, sort=sort, first=2, after=cursor, filter={"tags": ["even"]})
+    cursor = (await page(server, sort=sort, first=4))["pageInfo"]["endCursor"]
+    found = await page(server, sort=sort, first=2, after=cursor, filter={"tags": ["even"]})
     assert numbers(found) == [1005, 1007]

@@ -17,6 +17,8 @@ from domain.event_log import cursor_at, cursor_of
 from models import OrderEvent
 from tests.clients import Live, Server, live, new_client, until
 
+pytestmark = pytest.mark.wire
+
 STALLED = 200
 HEALTHY = 5
 STALL_SECONDS = 3.0

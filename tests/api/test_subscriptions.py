@@ -10,7 +10,7 @@ import pytest
 from api.orders.subscriptions import COUNTS_SECONDS
 from domain.event_log import cursor_at, last_position
 from models import OrderEvent
-from tests.clients import WAIT, Live, Server, live
+from tests.clients import WAIT, Live, Server, live, until
 
 START = cursor_at(0)
 
@@ -291,6 +291,7 @@ async def next_counts(client: Live) -> tuple[int, dict[str, int]]:
     return counts["total"], {row["status"]: row["count"] for row in counts["byStatus"] if row["count"]}
 
 
+@pytest.mark.wire
 async def test_counts_come_at_once_and_then_when_they_change_at_most_one_a_second(server: Server) -> None:
     orders = [await server.place() for _ in range(3)]
     async with live(server) as client:
@@ -307,6 +308,7 @@ async def test_counts_come_at_once_and_then_when_they_change_at_most_one_a_secon
         assert await next_counts(client) == (4, {"CONFIRMED": 3, "PENDING": 1})
 
 
+@pytest.mark.wire
 async def test_counts_with_a_filter_change_with_its_orders_only(server: Server) -> None:
     own, other = await server.place(channel="web"), await server.place(channel="pos")
     async with live(server) as client:
@@ -334,6 +336,7 @@ async def test_a_count_is_never_left_out_of_date(server: Server) -> None:
 
 
 async def test_counts_leave_nothing_behind(server: Server) -> None:
+    await until(lambda: server.service.feed.bell.state.connected)  # which has begun its own tasks by then
     before = len(asyncio.all_tasks())
     for _ in range(10):
         async with live(server) as client:

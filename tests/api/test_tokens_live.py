@@ -2,10 +2,14 @@
 
 from datetime import timedelta
 
+import pytest
+
 from domain.actors import Scope, system
 from domain.tokens import create_token, revoke_token
 from tests.api.test_sse import COMPLETE, EVENTS, open_stream
 from tests.clients import ALL_SCOPES, Server, follow, live, open_socket, until
+
+pytestmark = pytest.mark.wire
 
 ENDED = {
     "message": "This token is not valid: it is unknown, expired or revoked.",

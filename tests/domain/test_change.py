@@ -23,7 +23,7 @@ from domain.orders.rules import TRANSITIONS
 from domain.payments.commands import Amount, record_payment, refund_payment
 from models import IdempotencyRecord, Order
 from models.enums import CancelReason, OrderStatus
-from tests.database import all_rows, sqlite_path
+from tests.database import all_rows, nobody_writes, sqlite_path
 from tests.domain.shop import (
     ADA,
     authorized,
@@ -168,7 +168,7 @@ async def _place(_: Order) -> Order:
 
 @pytest.mark.parametrize("step", [_ship, _cancel, _place])
 async def test_a_caller_who_is_cut_off_leaves_all_or_nothing(
-    step: Callable[[Order], Coroutine[Any, Any, Order]], monkeypatch: pytest.MonkeyPatch
+    step: Callable[[Order], Coroutine[Any, Any, Order]], engine: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     outcomes = []
     for at in count(1):
@@ -178,6 +178,7 @@ async def test_a_caller_who_is_cut_off_leaves_all_or_nothing(
         before = await all_rows()
         with counted_rings(monkeypatch) as rings:
             [answer] = await asyncio.gather(asyncio.create_task(cut_off(step(order), at=at)), return_exceptions=True)
+        await nobody_writes()
         happened = await all_rows() != before
         outcomes.append(happened)
         assert not happened or rings
@@ -190,9 +191,10 @@ async def test_a_caller_who_is_cut_off_leaves_all_or_nothing(
         if isinstance(answer, Order):
             break
         assert isinstance(answer, asyncio.CancelledError)
-    assert outcomes == sorted(outcomes)
     assert len(outcomes) > 8
-    assert outcomes[-1]
+    assert (outcomes[0], outcomes[-1]) == (False, True)
+    if engine == "sqlite":  # on PostgreSQL, a new connection takes more steps, and a commit may win against its end
+        assert outcomes == sorted(outcomes)
 
 
 @pytest.mark.sqlite

@@ -235,6 +235,17 @@ async def test_two_shipments_of_the_same_units_are_told_apart() -> None:
         await ship(order, 1, fulfillment=1)
 
 
+async def test_a_shipment_told_again_brings_no_new_number_where_two_have_the_same() -> None:
+    order = await confirmed()
+    same, other = TrackingInfo("T-1"), TrackingInfo("T-2")
+    await ship(order, 3, tracking=[same])
+    await ship(order, 1, 2, tracking=[same])
+    async with refused(ErrorCode.INVALID_TRANSITION):
+        await ship(order, fulfillment=0, tracking=[same, other])
+    async with nothing_changes():
+        await ship(order, fulfillment=0, tracking=[same])
+
+
 @pytest.mark.parametrize(("packed", "shipped"), [((5, 0), None), ((4, 3), None), (None, (5, 0)), (None, (1, 3))])
 async def test_more_units_than_are_left(packed: tuple[int, ...] | None, shipped: tuple[int, ...] | None) -> None:
     order = await confirmed()
