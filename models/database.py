@@ -44,8 +44,19 @@ def is_postgres(url: str) -> bool:
     return urlsplit(url).scheme in ("postgres", "postgresql")
 
 
+# What may stand after the question mark, besides what the rest of the URL says; `sslmode` is libpq's word for `ssl`.
+_POSTGRES_OPTIONS: Final = {"host", "port", "user", "password", "database"} | {
+    *("ssl", "minsize", "maxsize", "timeout", "command_timeout", "application_name", "schema"),
+    *("statement_cache_size", "max_inactive_connection_lifetime"),
+}
+
+
 def _postgres(url: str) -> dict[str, Any]:
     given = expand_db_url(url)["credentials"]
+    if "sslmode" in given:
+        given["ssl"] = given.pop("sslmode")
+    if unknown := given.keys() - _POSTGRES_OPTIONS:
+        raise ValueError(f"a PostgreSQL URL has no option {', '.join(sorted(unknown))}")
     credentials = {
         "maxsize": 10,  # connections of one process
         "timeout": 5,  # seconds for a connection to be made

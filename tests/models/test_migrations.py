@@ -221,6 +221,15 @@ def test_a_url_of_another_kind_is_refused(url: str) -> None:
         config(url)
 
 
+def test_the_options_of_a_postgres_url() -> None:
+    credentials = config("postgres://db.example/orders?sslmode=require&maxsize=3")["connections"]["default"][
+        "credentials"
+    ]
+    assert (credentials["ssl"], int(credentials["maxsize"])) == ("require", 3)
+    with pytest.raises(ValueError, match="no option pool_size"):
+        config("postgres://db.example/orders?pool_size=3")
+
+
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql"])
 def test_a_postgres_url(scheme: str) -> None:
     connection = config(f"{scheme}://me:secret@db.example:5433/orders")["connections"]["default"]
