@@ -139,10 +139,15 @@ def templates(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, Fill]
     return {("sqlite", nothing): empty}
 
 
+@pytest.fixture(autouse=True)
+def _one_engine_at_a_time(templates: object) -> None:
+    """Tortoise keeps statements that were written for one engine for the rest of the process."""
+    EXECUTOR_CACHE.clear()
+
+
 @pytest.fixture
 def engine(request: pytest.FixtureRequest) -> str:
     """The kind of database that the test runs on: `sqlite` or `postgres`."""
-    EXECUTOR_CACHE.clear()  # where Tortoise keeps statements, written for one engine, for the rest of the process
     name: str = request.param
     return name
 

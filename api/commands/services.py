@@ -322,11 +322,6 @@ async def create_database(server_url: str, name: str, template: str | None = Non
     return urlunsplit(urlsplit(server_url)._replace(path=f"/{name}"))
 
 
-async def drop_database(server_url: str, name: str) -> None:
-    """The database is gone, whoever was connected to it."""
-    await _execute(server_url, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
-
-
 async def _execute(server_url: str, sql: str) -> None:
     connection = await asyncpg.connect(server_url)
     try:

@@ -24,9 +24,9 @@ log = logging.getLogger("uvicorn.error")  # where uvicorn tells of its own proce
 
 # A server that is told to stop has this long: uvicorn waits until SHUTDOWN_SECONDS for what is open, the rest is for
 # the application to let go of its database. A process that is still there then is ended by force.
-SHUTDOWN_SECONDS = 7
-EXIT_SECONDS = 8.5
-KILL_SECONDS = 9.0
+SHUTDOWN_SECONDS = 6
+EXIT_SECONDS = 7.5
+KILL_SECONDS = 8.0
 
 START_SECONDS = 60.0  # for a new worker to serve
 AGAIN_SECONDS = 1.0  # at least between one start of a worker and the next

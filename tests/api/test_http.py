@@ -331,7 +331,7 @@ async def test_without_the_scope(server: Server) -> None:
     assert error["message"] == "This needs the scope orders:read."
 
 
-async def test_a_fault_is_masked(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_fault_is_masked(server: Server, engine: str, caplog: pytest.LogCaptureFixture) -> None:
     order = await server.place()
     await connections.get("default").execute_script("ALTER TABLE order_lines RENAME TO hidden")
     query = "query ($id: ID!) { order(id: $id) { number lines { id } } }"
