@@ -74,7 +74,7 @@ class Feed:
     """Follows the log for as long as `running` lasts: woken by the bell, and once every `poll_seconds` anyway.
 
     `position` is the place that it has reached, `last_read` when it read the log last (`time.monotonic`); both are
-    `None` until the database could be reached. `delivered` counts the events that were handed on.
+    `None` until the database could be reached.
     """
 
     def __init__(self, bell: Bell, poll_seconds: float) -> None:
@@ -82,7 +82,6 @@ class Feed:
         self.poll_seconds = poll_seconds
         self.position: int | None = None
         self.last_read: float | None = None
-        self.delivered = 0
         self._delay = 0.0
         self._readers: set[_Reader] = set()
         self._rung = asyncio.Event()
@@ -141,7 +140,6 @@ class Feed:
             for reader in self._readers:
                 reader.put(event)
             self.position = event.id
-        self.delivered += len(events)
         self._delay = max(0.0, (datetime.now(UTC) - events[-1].occurred_at).total_seconds()) if events else 0.0
         return len(events)
 
