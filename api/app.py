@@ -13,8 +13,9 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from api import graphiql, health
+from api import documents, graphiql, health
 from api.auth import TokenWatch
+from api.links import DELIVERY_NOTE_PATH, DELIVERY_NOTES_PATH, Links
 from api.logs import RequestLog
 from api.metrics import CONTENT_TYPE, Metrics
 from api.schema import schema
@@ -23,6 +24,9 @@ from api.settings import Settings
 from api.transport import http, websocket
 from domain.bell import Bell
 from domain.live import Feed
+from effects.delivery_notes import settings as delivery_notes
+from effects.delivery_notes.printing import Printing
+from effects.delivery_notes.renderer import Renderer
 from models.database import connected
 
 
@@ -30,10 +34,16 @@ def create_app(settings: Settings | None = None) -> Starlette:
     """The application for these settings, by default those of the environment. The database must be migrated."""
     settings = settings or Settings()
     feed = Feed(Bell(settings.bell_url), settings.poll_seconds)
+    renderer = Renderer(processes=settings.render_processes, seconds=settings.render_seconds)
     service = Service(
-        schema=schema, settings=settings, feed=feed, tokens=TokenWatch(), metrics=Metrics(settings.metrics)
+        schema=schema,
+        settings=settings,
+        feed=feed,
+        tokens=TokenWatch(),
+        metrics=Metrics(settings.metrics),
+        links=Links(settings.public_url, settings.link_seconds),
+        printing=Printing(delivery_notes.load(settings.delivery_notes_folder), renderer),
     )
-
     readiness = health.Readiness(service)
 
     @asynccontextmanager
@@ -48,12 +58,19 @@ def create_app(settings: Settings | None = None) -> Starlette:
                 for task in tasks:
                     task.cancel()
                 await readiness.close()
+                await service.printing.close()
 
     async def graphql_http(request: Request) -> Response:
         return await http.handle(request, service)
 
     async def graphql_websocket(socket: WebSocket) -> None:
         await websocket.handle(socket, service)
+
+    async def delivery_note(request: Request) -> Response:
+        return await documents.delivery_note(request, service)
+
+    async def several_delivery_notes(request: Request) -> Response:
+        return await documents.delivery_notes(request, service)
 
     async def figures(request: Request) -> Response:
         service.metrics.observe(feed)
@@ -66,6 +83,8 @@ def create_app(settings: Settings | None = None) -> Starlette:
         Route("/", home),
         Route("/graphql", graphql_http, methods=["GET", "POST"]),
         WebSocketRoute("/graphql", graphql_websocket),
+        Route(DELIVERY_NOTE_PATH, delivery_note),
+        Route(DELIVERY_NOTES_PATH, several_delivery_notes),
         Route("/healthz", health.alive),
         Route("/readyz", readiness.answer),
     ]

@@ -4,10 +4,12 @@ from typing import Final
 
 from strawberry.types import Info as StrawberryInfo
 
+from api.links import Links
 from api.loaders import Loaders
 from api.metrics import Metrics
 from domain.actors import Actor, Scope
 from domain.live import Feed
+from effects.delivery_notes.printing import Printing
 
 OPERATION: Final = "orderstream.operation"  # where an HTTP request's scope has its `Context`
 
@@ -26,10 +28,12 @@ class Context:
     operation's name if it has one.
     """
 
-    def __init__(self, actor: Actor | None, feed: Feed, metrics: Metrics) -> None:
+    def __init__(self, actor: Actor | None, feed: Feed, metrics: Metrics, links: Links, printing: Printing) -> None:
         self._actor = actor
         self.feed = feed
         self.metrics = metrics
+        self.links = links
+        self.printing = printing
         self.operation_kind = "unknown"
         self.operation_name: str | None = None
         self.loaders = Loaders()

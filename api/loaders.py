@@ -14,6 +14,7 @@ from models import (
     Address,
     Channel,
     Customer,
+    DeliveryNote,
     Fulfillment,
     FulfillmentLine,
     Order,
@@ -77,6 +78,10 @@ class Loaders:
     @cached_property
     def fulfillment_lines(self) -> DataLoader[UUID, list[FulfillmentLine]]:
         return DataLoader(parts.fulfillment_lines)
+
+    @cached_property
+    def delivery_notes(self) -> DataLoader[UUID, list[DeliveryNote]]:
+        return DataLoader(parts.delivery_notes)
 
     @cached_property
     def tracking(self) -> DataLoader[UUID, list[Tracking]]:

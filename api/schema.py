@@ -8,7 +8,7 @@ from strawberry.extensions import ParserCache, ValidationCache
 from api.execution import NotesOperation
 from api.orders.events import OrderEvent
 from api.orders.mutations import OrderMutations
-from api.orders.parts import Channel, Fulfillment
+from api.orders.parts import Channel, DeliveryNote, Fulfillment
 from api.orders.queries import OrderQueries
 from api.orders.subscriptions import OrderSubscriptions
 from api.orders.types import Order
@@ -43,6 +43,6 @@ schema = Schema(
     query=Query,
     mutation=Mutation,
     subscription=Subscription,
-    types=[Order, OrderEvent, Fulfillment, Channel],
+    types=[Order, OrderEvent, Fulfillment, DeliveryNote, Channel],
     extensions=[lambda: ParserCache(CACHED_DOCUMENTS), lambda: ValidationCache(CACHED_DOCUMENTS), NotesOperation],
 )

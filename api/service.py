@@ -6,9 +6,13 @@ from dataclasses import dataclass, field
 from strawberry.schema import Schema
 
 from api.auth import TokenWatch
+from api.context import Context
+from api.links import Links
 from api.metrics import Metrics
 from api.settings import Settings
+from domain.actors import Actor
 from domain.live import Feed
+from effects.delivery_notes.printing import Printing
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,4 +22,10 @@ class Service:
     feed: Feed
     tokens: TokenWatch
     metrics: Metrics
+    links: Links
+    printing: Printing
     stopping: asyncio.Event = field(default_factory=asyncio.Event)  # set once the server is to end
+
+    def context(self, actor: Actor | None) -> Context:
+        """For one operation of this caller's."""
+        return Context(actor, self.feed, self.metrics, self.links, self.printing)

@@ -26,6 +26,24 @@ class Settings(BaseSettings):
         description="Where the bell rings that announces events to other processes: redis://HOST:PORT (Valkey too),"
         " postgres://…, or memory:// for one process. By default the database where it is PostgreSQL, else memory://.",
     )
+    public_url: str | None = Field(
+        default=None,
+        description="Where clients reach this server, such as https://orders.example.com: links to documents begin with"
+        " it. By default the address that it listens on.",
+    )
+    delivery_notes_folder: Path | None = Field(
+        default=None,
+        description="The folder of the merchant's own delivery notes: settings.toml, logo, texts, template.",
+    )
+    link_seconds: int = Field(
+        default=3600, gt=0, description="How long a link to a document opens it without a token, in seconds."
+    )
+    render_processes: int = Field(
+        default=2, gt=0, description="How many processes of each worker turn documents into PDF files."
+    )
+    render_seconds: float = Field(
+        default=20.0, gt=0, description="How long one document may take to be rendered, in seconds."
+    )
     graphiql: bool = Field(default=True, description="Whether GET /graphql shows GraphiQL to a browser.")
     metrics: bool = Field(default=False, description="Whether GET /metrics answers, in Prometheus's text format.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
@@ -64,6 +82,13 @@ class Settings(BaseSettings):
     def _is_a_bell(cls, url: str | None) -> str | None:
         if url and urlsplit(url).scheme not in ("memory", "redis", "rediss", "postgres", "postgresql"):
             raise ValueError("a bell's URL starts with redis://, rediss://, postgres:// or memory://")
+        return url
+
+    @field_validator("public_url")
+    @classmethod
+    def _is_an_address(cls, url: str | None) -> str | None:
+        if url and urlsplit(url).scheme not in ("http", "https"):
+            raise ValueError("a public URL starts with http:// or https://")
         return url
 
     @field_validator("database_url")

@@ -66,9 +66,14 @@ class _AlreadyDone(Exception):
 
 
 class Unit:
-    """A change under way. `order` is the order that it is about; `now` is the time that its events carry."""
+    """A change under way. `order` is the order that it is about; `now` is the time that its events carry.
+
+    `result_id` is the key of what the command answers with, where that is not the order: who sends the same
+    idempotency key again gets the same.
+    """
 
     order: Order
+    result_id: UUID | None = None
 
     def __init__(self, actor: Actor) -> None:
         self.actor = actor
@@ -102,6 +107,7 @@ class Unit:
         if record.fingerprint != idempotency.fingerprint:
             raise IdempotencyConflict("This key was used for another input.", "idempotency_key")
         await self._load(record.order_id)
+        self.result_id = record.result_id
         raise _AlreadyDone
 
     async def _load(self, order_id: UUID) -> Order:
@@ -162,6 +168,7 @@ class Unit:
                 key=self._idempotency.key,
                 fingerprint=self._idempotency.fingerprint,
                 order_id=self.order.id,
+                result_id=self.result_id,
                 created_at=datetime.now(UTC),
             )
         if self._events:

@@ -2,11 +2,13 @@
 
 from models.channels import Channel
 from models.customers import Customer
+from models.delivery_notes import DeliveryNote, DeliveryNoteFile, DeliveryNoteSeries
 from models.events import OrderEvent
 from models.fulfillments import Fulfillment, FulfillmentLine, Tracking
 from models.idempotency import IdempotencyRecord
 from models.orders import Address, Order, OrderLine, OrderNumber, OrderTag, SearchTerm
 from models.payments import Transaction
+from models.signing import SigningKey
 from models.tokens import ApiToken
 
 __all__ = [
@@ -14,6 +16,9 @@ __all__ = [
     "ApiToken",
     "Channel",
     "Customer",
+    "DeliveryNote",
+    "DeliveryNoteFile",
+    "DeliveryNoteSeries",
     "Fulfillment",
     "FulfillmentLine",
     "IdempotencyRecord",
@@ -23,6 +28,7 @@ __all__ = [
     "OrderNumber",
     "OrderTag",
     "SearchTerm",
+    "SigningKey",
     "Tracking",
     "Transaction",
 ]

@@ -9,7 +9,10 @@ from models.fields import UtcField, key
 
 
 class IdempotencyRecord(Model):
-    """That a caller's key has acted already, with what input, and on which order."""
+    """That a caller's key has acted already, with what input, and on which order.
+
+    `result_id` is the key of what the act is answered with, where that is not the order itself.
+    """
 
     id: UUID = key()
     actor_id = fields.CharField(max_length=64)
@@ -17,6 +20,7 @@ class IdempotencyRecord(Model):
     fingerprint = fields.CharField(max_length=64)
     order: Any = fields.ForeignKeyField("models.Order", related_name=False, on_delete=fields.RESTRICT)
     order_id: UUID
+    result_id: UUID | None = fields.UUIDField(null=True)
     created_at: datetime = UtcField()
 
     class Meta:

@@ -102,7 +102,8 @@ class Order(Model):
 class OrderLine(Model):
     """A position of an order. `fulfillable_quantity` are the units due that no fulfillment holds yet.
 
-    `total` is what the line costs after its discounts, in minor units of the order's currency.
+    `total` is what the line costs after its discounts, in minor units of the order's currency. `weight_grams` is the
+    weight of one unit.
     """
 
     id: UUID = key()
@@ -118,6 +119,7 @@ class OrderLine(Model):
     tax_total = fields.BigIntField(default=0)
     total = fields.BigIntField()
     requires_shipping = fields.BooleanField(default=True)
+    weight_grams = fields.IntField(null=True)
     removed_quantity = fields.IntField(default=0)
     fulfillable_quantity = fields.IntField()
     shipped_quantity = fields.IntField(default=0)

@@ -4,6 +4,7 @@ Runs on the bare Python that was found on the machine, so it imports the standar
 stderr: the output of the script that needs the environment stays clean.
 """
 
+import ctypes
 import fcntl
 import os
 import shutil
@@ -22,6 +23,14 @@ LOCK_FILES = {
 }
 TURN = VENV / ".turn"
 UNFINISHED = VENV / ".unfinished"
+
+# What delivery notes are rendered with, by the Debian package that brings it. All else works without.
+LIBRARIES = {
+    "libpango-1.0.so.0": "libpango-1.0-0",
+    "libpangoft2-1.0.so.0": "libpangoft2-1.0-0",
+    "libharfbuzz-subset.so.0": "libharfbuzz-subset0",
+}
+APT_SECONDS = 180
 
 # A caller's settings for installing elsewhere would leave .venv empty.
 PIP_ENVIRONMENT = {
@@ -120,11 +129,51 @@ def install(lock_name: str, descriptor: int) -> None:
     UNFINISHED.unlink()
 
 
+def see_to_libraries() -> None:
+    """Install the system's libraries that are missing where that is allowed, and otherwise say how to."""
+    if sys.platform == "darwin":
+        if not any(Path(prefix, "lib", "libpango-1.0.dylib").exists() for prefix in ("/opt/homebrew", "/usr/local")):
+            say("To print delivery notes, install Pango: brew install pango")
+        return
+    missing = [package for library, package in LIBRARIES.items() if not can_load(library)]
+    if missing and not (os.geteuid() == 0 and shutil.which("apt-get") and apt_installs(missing)):
+        say(f"To print delivery notes, install Pango: apt-get install {' '.join(missing)}")
+
+
+def can_load(library: str) -> bool:
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        return False
+    return True
+
+
+def apt_installs(packages: list[str]) -> bool:
+    say(f"Installing {', '.join(packages)} ...")
+    apt = ["apt-get", "-qq", "-o", "Acquire::Retries=0", "-o", "Acquire::http::Timeout=10"]
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    code = 1
+    for command in (["update"], ["install", "-y", "--no-install-recommends", *packages]):
+        try:
+            code = subprocess.run(
+                [*apt, *command],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                env=environment,
+                timeout=APT_SECONDS,
+                check=False,
+            ).returncode
+        except (OSError, subprocess.TimeoutExpired):
+            return False
+    return code == 0  # of the second: what is known of may do where the list of all there is could not be had
+
+
 def main(lock_name: str) -> None:
     try:
         with turn() as descriptor:
             if not is_current(lock_name):
                 install(lock_name, descriptor)
+                see_to_libraries()
     except SetupError as error:
         sys.exit(str(error))
     except OSError as error:

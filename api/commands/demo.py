@@ -61,7 +61,7 @@ async def _run(settings: Settings, folder: Path, listening: socket.socket, pause
         await asyncio.sleep(0.01)
     if not server.started:
         sys.exit("The server did not start (the reason is above).")
-    url = f"http://127.0.0.1:{listening.getsockname()[1]}/graphql"
+    url = f"{settings.public_url}/graphql"
     print(f"GraphiQL  {url}#token={token}\nAPI       {url}\nToken     {token}\nStop with Ctrl-C.", flush=True)
     async with client_of(url, token) as client:
         chance = random.Random()  # noqa: S311 - made-up orders
@@ -88,7 +88,11 @@ def main(
     """Serve a shop of made-up orders, in which something happens every two seconds."""
     listening = _listen(port)
     folder.mkdir(parents=True, exist_ok=True)
-    settings = Settings(database_url=f"sqlite://{folder.resolve() / 'demo.sqlite3'}")
+    settings = Settings(
+        database_url=f"sqlite://{folder.resolve() / 'demo.sqlite3'}",
+        public_url=f"http://127.0.0.1:{listening.getsockname()[1]}",
+        delivery_notes_folder=Path(__file__).with_name("demo_shop"),
+    )
     with contextlib.suppress(KeyboardInterrupt):  # by which uvicorn passes Ctrl-C on once it has stopped
         asyncio.run(_run(settings, folder, listening, pause))
 

@@ -12,15 +12,15 @@ log = logging.getLogger(__name__)
 SAMPLES = 40  # orders that an empty shop is filled with
 MOST_WAITING = 60  # orders that nobody has carried out yet, before no more are placed
 
-CATALOGUE = (
-    ("Merino socks", "SOCK-MER", "14.90"),
-    ("Linen shirt", "SHIRT-LIN", "89.00"),
-    ("Felt hat", "HAT-FELT", "59.00"),
-    ("Coffee beans, 1 kg", "COFFEE-1K", "24.50"),
-    ("Ceramic cup", "CUP-CER", "18.00"),
-    ("Notebook, dotted", "NOTE-DOT", "9.80"),
-    ("Bicycle bell", "BELL-BRASS", "22.00"),
-    ("Rain jacket", "JACKET-RAIN", "149.00"),
+CATALOGUE = (  # title, SKU, price in francs, weight in grams
+    ("Merino socks", "SOCK-MER", "14.90", 80),
+    ("Linen shirt", "SHIRT-LIN", "89.00", 260),
+    ("Felt hat", "HAT-FELT", "59.00", 150),
+    ("Coffee beans, 1 kg", "COFFEE-1K", "24.50", 1020),
+    ("Ceramic cup", "CUP-CER", "18.00", 340),
+    ("Notebook, dotted", "NOTE-DOT", "9.80", 210),
+    ("Bicycle bell", "BELL-BRASS", "22.00", 95),
+    ("Rain jacket", "JACKET-RAIN", "149.00", 610),
 )
 CUSTOMERS = (
     ("Aline Käser", "Spalenberg 12", "4051", "Basel", "de-CH"),
@@ -34,7 +34,7 @@ CHANNELS = (("web-shop", "ONLINE"), ("marketplace", "MARKETPLACE"), ("store-base
 
 _WAITING = """query {
     orders(filter: { status: [PENDING, CONFIRMED, READY_TO_SHIP] }, sort: { direction: ASC }, first: 100) {
-        nodes { id status outstanding { amount } source }
+        nodes { id status outstanding { amount } source deliveryNotes { id } }
     }
 }"""
 
@@ -74,8 +74,14 @@ class Traffic:
         channel, source = self._chance.choice(CHANNELS)
         name, street, postal_code, city, locale = self._chance.choice(CUSTOMERS)
         lines = [
-            {"title": title, "sku": sku, "unitPrice": price, "quantity": self._chance.randint(1, 3)}
-            for title, sku, price in self._chance.sample(CATALOGUE, self._chance.randint(1, 3))
+            {
+                "title": title,
+                "sku": sku,
+                "unitPrice": price,
+                "weightGrams": weight,
+                "quantity": self._chance.randint(1, 3),
+            }
+            for title, sku, price, weight in self._chance.sample(CATALOGUE, self._chance.randint(1, 3))
         ]
         address = {"name": name, "address1": street, "postalCode": postal_code, "city": city, "countryCode": "CH"}
         new = {
@@ -102,7 +108,10 @@ class Traffic:
                 await self._mutate("confirmOrder", about)
         elif order["status"] == "CONFIRMED" and order["source"] != "POS":
             await self._mutate("markReadyToShip", about)
+        elif order["source"] != "POS" and not order["deliveryNotes"]:
+            await self._mutate("createDeliveryNote", about)
         else:
             number = f"99.{self._chance.randrange(10**8):08d}"
-            tracking = [{"number": number, "carrier": "Swiss Post"}]
+            link = f"https://service.post.ch/ekp-web/ui/entry/search/{number.replace('.', '')}"
+            tracking = [{"number": number, "carrier": "Swiss Post", "url": link}]
             await self._mutate("markShipped", about if order["source"] == "POS" else {**about, "tracking": tracking})

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import itertools
+import os
 import resource
 import time
 from contextlib import nullcontext
@@ -20,6 +21,8 @@ from api.settings import Settings
 from api.transport.connections import HTTPConnection, WebSocketConnection
 from models.database import migrate
 from models.errors import DatabaseUnavailable
+
+_EVERYWHERE = ("0.0.0.0", "::", "")  # noqa: S104 - which address clients use is not known then
 
 
 def server_options(settings: Settings) -> dict[str, Any]:
@@ -67,6 +70,8 @@ def main(
 ) -> None:
     """Bring the database up to date, and serve the API at /graphql until told to stop."""
     settings = _settings()
+    if settings.public_url is None and host not in _EVERYWHERE:
+        os.environ["PUBLIC_URL"] = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     logging = log_config(settings.log_level, as_json=not is_for_people())
     dictConfig(logging)
     _migrate(settings.database_url, wait_for_database)

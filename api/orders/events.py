@@ -19,8 +19,10 @@ from domain.orders.queries import PageRequest
 field = strawberry.field
 
 _ID_TYPES = {
+    "deliveryNoteId": "DeliveryNote",
     "fulfillmentId": "Fulfillment",
     "lineId": "OrderLine",
+    "replacesId": "DeliveryNote",
     "trackingId": "Tracking",
     "transactionId": "Transaction",
 }

@@ -5,6 +5,7 @@ import json
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import strawberry
 
@@ -46,6 +47,8 @@ IDEMPOTENCY_KEY = (
     "The caller's own key for this act: the same key with the same input acts once, however often it is sent."
 )
 
+LOCALE = "The language: de-CH, de-DE, fr-CH, it-CH or en. By default the one that suits the order's locale."
+
 
 @strawberry.input(description="An amount of money.")
 class MoneyInput:
@@ -72,10 +75,9 @@ def line_quantities(lines: Sequence[LineQuantityInput] | None) -> list[LineQuant
     ]
 
 
-def fulfillment_key(given: Any) -> Any:
-    if given.fulfillment_id is None:
-        return None
-    return ids.decode("Fulfillment", given.fulfillment_id, "fulfillment_id")
+def optional_key(type_name: str, global_id: str | None, *field: str | int) -> UUID | None:
+    """The key of an id that may be left out. Raises `InvalidInput`."""
+    return None if global_id is None else ids.decode(type_name, global_id, *field)
 
 
 @strawberry.input(description="A tracking number.")
@@ -123,6 +125,34 @@ class MarkShippedInput:
         return [
             TrackingInfo(each.number, each.carrier, each.url, field=("tracking", str(index)))
             for index, each in enumerate(self.tracking or ())
+        ]
+
+
+@strawberry.input(description="Give a fulfillment its delivery note.")
+class CreateDeliveryNoteInput:
+    order_id: strawberry.ID = field(description=ORDER_ID)
+    fulfillment_id: strawberry.ID | None = optional(
+        "What the note is for; by default the open fulfillment, or the only one. One is opened for all that is left"
+        " where none is open."
+    )
+    replaces: strawberry.ID | None = optional(
+        "A delivery note to be corrected: a new one is created in its place, from the order as it is now."
+    )
+    locale: str | None = optional(LOCALE)
+    expected_version: int | None = optional(EXPECTED_VERSION)
+    idempotency_key: str | None = optional(IDEMPOTENCY_KEY)
+
+
+@strawberry.input(description="Give many fulfillments their delivery notes, and print them all.")
+class CreateDeliveryNotesInput:
+    fulfillment_ids: list[strawberry.ID] = field(
+        description="The fulfillments, also of several orders: 1 to 100. One that has a note keeps it."
+    )
+    locale: str | None = optional(LOCALE)
+
+    def keys(self) -> list[UUID]:
+        return [
+            ids.decode("Fulfillment", each, "fulfillment_ids", index) for index, each in enumerate(self.fulfillment_ids)
         ]
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import strawberry
 
@@ -12,7 +12,8 @@ from api.context import Info
 from api.execution import INTERNAL, SUCCESS, camel, code_of
 from api.loaders import Loaders
 from api.orders import inputs
-from api.orders.inputs import fulfillment_key, idempotency_of, line_quantities, or_keep, target_of, to_amount
+from api.orders.inputs import idempotency_of, line_quantities, optional_key, or_keep, target_of, to_amount
+from api.orders.parts import DeliveryNote
 from api.orders.placing import PlaceOrderInput
 from api.orders.types import Order
 from domain.actors import Scope
@@ -24,6 +25,7 @@ from domain.orders import commands as orders
 from domain.orders.placing import place_order
 from domain.orders.rules import InvalidTransition
 from domain.payments import commands as payments
+from effects.delivery_notes.printing import Outcome
 
 field = strawberry.field
 
@@ -56,29 +58,77 @@ class OrderPayload:
     user_errors: list[UserError] = field(description="Why the mutation was refused; empty where it was carried out.")
 
 
-async def answer(info: Info, needed: Scope, command: Callable[[], Awaitable[models.Order]]) -> OrderPayload:
-    """Runs a command to its end, even if the caller goes away: what was begun is done and counted.
+@strawberry.type(description="What createDeliveryNote answers.")
+class DeliveryNotePayload:
+    delivery_note: DeliveryNote | None = field(
+        description="The fulfillment's delivery note. It is there, and keeps its number, even without a PDF."
+    )
+    order: Order | None = field(description="The order as it is now.")
+    user_errors: list[UserError] = field(
+        description="Why there is no note, or no PDF of it yet; empty where all was done."
+    )
 
-    Raises `Unauthenticated` and `Forbidden`, both before the input is looked at.
-    """
+
+@strawberry.type(description="What became of one fulfillment's delivery note.")
+class DeliveryNoteResult:
+    fulfillment_id: strawberry.ID = field(description="The fulfillment, as it was named.")
+    delivery_note: DeliveryNote | None = field(description="Its delivery note.")
+    user_errors: list[UserError] = field(
+        description="Why there is no note, or no PDF of it yet; empty where all was done."
+    )
+
+    @classmethod
+    def of(cls, outcome: Outcome) -> "DeliveryNoteResult":
+        return cls(
+            fulfillment_id=ids.encode("Fulfillment", outcome.fulfillment_id),
+            delivery_note=DeliveryNote.of(outcome.note) if outcome.note else None,
+            user_errors=[UserError.of(outcome.refusal)] if outcome.refusal else [],
+        )
+
+
+@strawberry.type(description="What createDeliveryNotes answers.")
+class DeliveryNotesPayload:
+    results: list[DeliveryNoteResult] = field(description="One for each fulfillment, in the order asked.")
+    url: str | None = field(
+        description="One PDF for the printer, with all notes in the order asked: a link without a token that expires;"
+        " null where there is nothing to print."
+    )
+    user_errors: list[UserError] = field(description="Why nothing was done at all; empty where something was.")
+
+
+T = TypeVar("T")
+
+
+async def answer(info: Info, needed: Scope, command: Callable[[], Awaitable[models.Order]]) -> OrderPayload:
+    """The payload of a command that changes an order. Raises `Unauthenticated` and `Forbidden`."""
     try:
-        order = await asyncio.shield(_counted(info, needed, command))
+        order = await carried_out(info, needed, command)
     except DomainError as refusal:
         return OrderPayload(order=None, user_errors=[UserError.of(refusal)])
-    info.context.loaders = Loaders()  # what was loaded for an earlier mutation of the operation may have changed
     return OrderPayload(order=Order.of(order), user_errors=[])
 
 
-async def _counted(info: Info, needed: Scope, command: Callable[[], Awaitable[models.Order]]) -> models.Order:
+async def carried_out(info: Info, needed: Scope, command: Callable[[], Awaitable[T]]) -> T:
+    """Runs a command to its end, even if the caller goes away: what was begun is done and counted.
+
+    Raises its refusals, and before the input is looked at `Unauthenticated` and `Forbidden`.
+    """
+    result = await asyncio.shield(_counted(info, needed, command))
+    info.context.loaders = Loaders()  # what was loaded for an earlier mutation of the operation may have changed
+    return result
+
+
+async def _counted(info: Info, needed: Scope, command: Callable[[], Awaitable[T]]) -> T:
     """The outcome is counted here, because the caller may be gone when it is known."""
     outcome = INTERNAL
     try:
         info.context.require(needed)
-        order = await command()
-        outcome = SUCCESS
-        return order
-    except DomainError as refusal:
-        outcome = refusal.code.name
+        result = await command()
+        refusal = result.refusal if isinstance(result, Outcome) else None
+        outcome = refusal.code.name if refusal else SUCCESS
+        return result
+    except DomainError as error:
+        outcome = error.code.name
         raise
     except Exception as error:
         outcome = code_of(error)
@@ -142,9 +192,37 @@ class OrderMutations:
                 actor=info.context.actor,
                 target=target_of(input),
                 lines=line_quantities(input.lines),
-                fulfillment_id=fulfillment_key(input),
+                fulfillment_id=optional_key("Fulfillment", input.fulfillment_id, "fulfillment_id"),
                 tracking=input.tracking_infos(),
             ),
+        )
+
+    @strawberry.mutation(
+        description="Give a fulfillment its delivery note: a number and a PDF. One that has a note keeps it, unless"
+        " that is to be replaced. Needs fulfillment:write."
+    )
+    async def create_delivery_note(
+        self, info: Info, input: Annotated[inputs.CreateDeliveryNoteInput, _INPUT]
+    ) -> DeliveryNotePayload:
+        try:
+            outcome = await carried_out(
+                info,
+                Scope.FULFILLMENT_WRITE,
+                lambda: info.context.printing.create(
+                    actor=info.context.actor,
+                    target=target_of(input),
+                    fulfillment_id=optional_key("Fulfillment", input.fulfillment_id, "fulfillment_id"),
+                    replaces=optional_key("DeliveryNote", input.replaces, "replaces"),
+                    locale=input.locale,
+                ),
+            )
+        except DomainError as refusal:
+            return DeliveryNotePayload(delivery_note=None, order=None, user_errors=[UserError.of(refusal)])
+        assert outcome.note is not None
+        result = DeliveryNoteResult.of(outcome)
+        order = await info.context.loaders.orders.load(outcome.note.order_id)
+        return DeliveryNotePayload(
+            delivery_note=result.delivery_note, order=Order.of(order), user_errors=result.user_errors
         )
 
     @strawberry.mutation(description="Add a tracking number, before or after the shipment. Needs fulfillment:write.")
@@ -156,7 +234,7 @@ class OrderMutations:
                 actor=info.context.actor,
                 target=target_of(input),
                 info=TrackingInfo(input.number, input.carrier, input.url),
-                fulfillment_id=fulfillment_key(input),
+                fulfillment_id=optional_key("Fulfillment", input.fulfillment_id, "fulfillment_id"),
             ),
         )
 
@@ -249,4 +327,28 @@ class OrderMutations:
                 amount=to_amount(input.amount),
                 reference=input.reference,
             ),
+        )
+
+    @strawberry.mutation(
+        description="The delivery notes of up to 100 fulfillments as one file for the printer; those that have none are"
+        " created. Needs fulfillment:write."
+    )
+    async def create_delivery_notes(
+        self, info: Info, input: Annotated[inputs.CreateDeliveryNotesInput, _INPUT]
+    ) -> DeliveryNotesPayload:
+        try:
+            outcomes = await carried_out(
+                info,
+                Scope.FULFILLMENT_WRITE,
+                lambda: info.context.printing.create_all(
+                    actor=info.context.actor, fulfillment_ids=input.keys(), locale=input.locale
+                ),
+            )
+        except DomainError as refusal:
+            return DeliveryNotesPayload(results=[], url=None, user_errors=[UserError.of(refusal)])
+        printed = [each.note.id for each in outcomes if each.note and not each.refusal]
+        return DeliveryNotesPayload(
+            results=[DeliveryNoteResult.of(each) for each in outcomes],
+            url=await info.context.links.delivery_notes(printed) if printed else None,
+            user_errors=[],
         )

@@ -87,6 +87,7 @@ class OrderLine:
     tax_total: Money = field(description="The tax on all units of the line, where it is known by line.")
     total: Money = field(description="What the line costs after its discount.")
     requires_shipping: bool = field(description="Whether it has to be sent.")
+    weight_grams: int | None = field(description="The weight of one unit, in grams, where it is known.")
     removed_quantity: int = field(description="Units that were taken out of the order and will not ship.")
     fulfillable_quantity: int = field(description="Units that are due and not in any fulfillment yet.")
     shipped_quantity: int = field(description="Units that have left.")
@@ -104,6 +105,7 @@ class OrderLine:
             tax_total=Money.of(row.tax_total, currency),
             total=Money.of(row.total, currency),
             requires_shipping=row.requires_shipping,
+            weight_grams=row.weight_grams,
             removed_quantity=row.removed_quantity,
             fulfillable_quantity=row.fulfillable_quantity,
             shipped_quantity=row.shipped_quantity,
@@ -198,6 +200,55 @@ class Fulfillment(Node):
     async def tracking(self, info: Info) -> list[Tracking]:
         rows = await info.context.loaders.tracking.load(self.row.order_id)
         return [Tracking.of(row) for row in rows if row.fulfillment_id == self.row.id]
+
+    @field(description="Its delivery note: the newest, where one was replaced; null where none was created.")
+    async def delivery_note(self, info: Info) -> "DeliveryNote | None":
+        rows = await info.context.loaders.delivery_notes.load(self.row.order_id)
+        mine = [row for row in rows if row.fulfillment_id == self.row.id]
+        return DeliveryNote.of(max(mine, key=lambda row: row.position)) if mine else None
+
+
+@strawberry.type(
+    description="What goes into the parcel: the paper of a fulfillment, under a number of its own that is never given"
+    " again. It shows the order as it was when the note was created."
+)
+class DeliveryNote(Node):
+    row: Private[models.DeliveryNote]
+    number: str = field(description="Its number, such as LS-2026-000042.")
+    created_at: datetime = field(description="When it was created.")
+    locale: str = field(description="The language it is written in (BCP 47), such as de-CH.")
+
+    @classmethod
+    def of(cls, row: models.DeliveryNote) -> Self:
+        return cls(
+            id=ids.encode("DeliveryNote", row.id),
+            row=row,
+            number=row.number,
+            created_at=row.created_at,
+            locale=row.locale,
+        )
+
+    @field(description="Where its PDF is: a link that needs no token and expires. Read it anew when it has.")
+    async def url(self, info: Info) -> str:
+        return await info.context.links.delivery_note(self.row.id)
+
+    @field(description="What it is the note of.")
+    async def fulfillment(self, info: Info) -> Fulfillment:
+        rows = await info.context.loaders.fulfillments.load(self.row.order_id)
+        return next(Fulfillment.of(row) for row in rows if row.id == self.row.fulfillment_id)
+
+    @field(description="The note that this one was created in place of.")
+    async def replaces(self, info: Info) -> Self | None:
+        return await self._neighbour(info, -1)
+
+    @field(description="The note that was created in place of this one.")
+    async def replaced_by(self, info: Info) -> Self | None:
+        return await self._neighbour(info, +1)
+
+    async def _neighbour(self, info: Info, distance: int) -> Self | None:
+        rows = await info.context.loaders.delivery_notes.load(self.row.order_id)
+        wanted = (self.row.fulfillment_id, self.row.position + distance)
+        return next((self.of(row) for row in rows if (row.fulfillment_id, row.position) == wanted), None)
 
 
 @strawberry.type(description="Something that can be done with the order now, or why it cannot.")

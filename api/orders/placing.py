@@ -23,6 +23,7 @@ class PlaceOrderLineInput:
     discount: Decimal | None = optional("The discount on all units of the line.")
     tax: Decimal | None = optional("The tax on all units of the line.")
     requires_shipping: bool = field(default=True, description="Whether it has to be sent.")
+    weight_grams: int | None = optional("The weight of one unit, in grams.")
 
 
 @strawberry.input(description="A postal address.")
@@ -149,4 +150,5 @@ def _new_line(line: PlaceOrderLineInput) -> placing.NewLine:
         discount=line.discount or Decimal(0),
         tax=line.tax or Decimal(0),
         requires_shipping=line.requires_shipping,
+        weight_grams=line.weight_grams,
     )

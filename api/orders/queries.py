@@ -10,7 +10,7 @@ from api.context import Info
 from api.nodes import Node, PageInfo
 from api.orders.events import OrderEvent, OrderEventConnection
 from api.orders.filters import OrderEventFilter, OrderFilter, OrderSort, event_filter
-from api.orders.parts import Channel, Fulfillment
+from api.orders.parts import Channel, DeliveryNote, Fulfillment
 from api.orders.types import (
     FulfillmentStatusCount,
     Order,
@@ -22,6 +22,7 @@ from api.orders.types import (
 )
 from domain import channels, event_log
 from domain.actors import Actor, Scope
+from domain.delivery_notes.queries import find_delivery_notes
 from domain.orders import queries
 
 
@@ -74,6 +75,10 @@ async def find_node(actor: Actor, global_id: str) -> Node | None:
         case "Fulfillment":
             row = await queries.get_fulfillment(actor, ids.parse_key(key, "id"))
             return Fulfillment.of(row) if row else None
+        case "DeliveryNote":
+            key_ = ids.parse_key(key, "id")
+            row = (await find_delivery_notes(actor, [key_])).get(key_)
+            return DeliveryNote.of(row) if row else None
         case "Channel":
             row = await queries.get_channel(actor, ids.parse_key(key, "id"))
             return Channel.of(row) if row else None
@@ -82,7 +87,9 @@ async def find_node(actor: Actor, global_id: str) -> Node | None:
 
 @strawberry.type(description="Everything that can be read.")
 class OrderQueries:
-    @strawberry.field(description="Anything that has a global id: an order, event, fulfillment or channel.")
+    @strawberry.field(
+        description="Anything that has a global id: an order, event, fulfillment, delivery note or channel."
+    )
     async def node(self, info: Info, id: Id) -> Node | None:
         return await find_node(info.context.require(Scope.ORDERS_READ), id)
 

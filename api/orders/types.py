@@ -19,6 +19,7 @@ from api.orders.parts import (
     AvailableAction,
     Channel,
     Customer,
+    DeliveryNote,
     Fulfillment,
     Money,
     OrderLine,
@@ -27,7 +28,7 @@ from api.orders.parts import (
 )
 from domain.orders import rules
 from domain.payments.ledger import foreign_gateways, open_authorizations
-from models.enums import AddressKind
+from models.enums import AddressKind, FulfillmentState
 
 if TYPE_CHECKING:
     from api.orders.events import OrderEventConnection
@@ -140,6 +141,10 @@ class Order(Node):
     async def tracking(self, info: Info) -> list[Tracking]:
         return [Tracking.of(row) for row in await info.context.loaders.tracking.load(self.row.id)]
 
+    @field(description="The delivery notes of all its fulfillments, also those that were replaced; oldest first.")
+    async def delivery_notes(self, info: Info) -> list[DeliveryNote]:
+        return [DeliveryNote.of(row) for row in await info.context.loaders.delivery_notes.load(self.row.id)]
+
     @field(description="Words by which it can be found, in alphabetical order.")
     async def tags(self, info: Info) -> list[str]:
         return [row.tag for row in await info.context.loaders.tags.load(self.row.id)]
@@ -150,6 +155,8 @@ class Order(Node):
         lines = await loaders.lines.load(row.id)
         due = sum(line.quantity - line.removed_quantity - line.shipped_quantity for line in lines)
         fulfillable = sum(line.fulfillable_quantity for line in lines)
+        fulfillments = await loaders.fulfillments.load(row.id)
+        noted = {note.fulfillment_id for note in await loaders.delivery_notes.load(row.id)}
         authorizations = open_authorizations(await loaders.transactions.load(row.id))
         situation = rules.Situation(
             status=row.status,
@@ -159,6 +166,9 @@ class Order(Node):
             fulfillable_units=fulfillable,
             open_units=due - fulfillable,
             tracking_numbers=len(await loaders.tracking.load(row.id)),
+            fulfillments_without_note=sum(
+                each.state is not FulfillmentState.CANCELLED and each.id not in noted for each in fulfillments
+            ),
             foreign_gateways=foreign_gateways(authorizations),
         )
         return [

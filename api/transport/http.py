@@ -115,7 +115,7 @@ def _stream(request: HTTPRequest, operation: Request, actor: Actor | None, servi
 
 def _context(request: HTTPRequest, actor: Actor | None, service: Service) -> Context:
     """It stays with the request, so that its line in the log can name the operation."""
-    context = Context(actor, service.feed, service.metrics)
+    context = service.context(actor)
     request.scope[OPERATION] = context
     return context
 

@@ -241,7 +241,7 @@ class _Connection:
             answer = refusal(f"A socket runs at most {limit} operations at a time.", "RATE_LIMITED")
             await self._send_errors(operation_id, answer)
             return
-        context = Context(self._actor, self._service.feed, self._service.metrics)
+        context = self._service.context(self._actor)
         task = asyncio.create_task(self._run(operation_id, request, context))
         self._operations[operation_id] = task
         self._tasks[task] = context

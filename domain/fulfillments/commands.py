@@ -17,7 +17,7 @@ from domain.orders.events import (
     TrackingUpdated,
 )
 from domain.validation import link, optional_text, required_text
-from models import Fulfillment, Order, OrderEvent, OrderLine, Tracking
+from models import DeliveryNote, Fulfillment, Order, OrderEvent, OrderLine, Tracking
 from models.enums import FulfillmentState, OrderEventType, OrderStatus
 from models.fields import new_key
 
@@ -139,7 +139,7 @@ def _leaving(
     if named is not None and named.state is not FulfillmentState.OPEN:
         raise rules.InvalidTransition(f"This fulfillment is {named.state} already.", order.status)
     if wanted is None:
-        return [named] if named else packing.in_state(FulfillmentState.OPEN) or [_pack_rest(packing)]
+        return [named] if named else packing.in_state(FulfillmentState.OPEN) or [packing.pack_rest()]
     into = named or _holder(packing, wanted)
     packing.require_fit(wanted, within=into)
     return [packing.pack(wanted, into=into)]
@@ -157,13 +157,6 @@ def _holder(packing: Packing, wanted: dict[UUID, int]) -> Fulfillment | None:
     return next(iter(possible or waiting), None)
 
 
-def _pack_rest(packing: Packing) -> Fulfillment:
-    free = packing.free_units()
-    if not free:
-        raise rules.NothingToShip("Nothing is left to ship.")
-    return packing.pack(free)
-
-
 @command
 async def add_tracking(
     *, actor: Actor, target: Target, info: TrackingInfo, fulfillment_id: UUID | None = None
@@ -178,24 +171,20 @@ async def add_tracking(
         order = await unit.lock_order(target)
         rules.require_status(order.status, rules.TRACKABLE, "be given a tracking number")
         packing = await Packing.open(unit, order)
-        fulfillment = _fulfillment_for_tracking(unit, order, packing, fulfillment_id)
+        fulfillment = _fulfillment_for_tracking(packing, fulfillment_id)
         numbers = await _track(unit, order, fulfillment, [info])
         await packing.write()
         await _write_numbers(order, numbers)
     return unit.order
 
 
-def _fulfillment_for_tracking(unit: Unit, order: Order, packing: Packing, fulfillment_id: UUID | None) -> Fulfillment:
+def _fulfillment_for_tracking(packing: Packing, fulfillment_id: UUID | None) -> Fulfillment:
     if fulfillment_id is not None:
         return packing.find(fulfillment_id)
     candidates = packing.in_state(FulfillmentState.OPEN) or packing.in_state(FulfillmentState.SHIPPED)
     if len(candidates) > 1:
         raise InvalidInput("The order has several fulfillments: say which one.", "fulfillment_id")
-    if candidates:
-        return candidates[0]
-    opened = _pack_rest(packing)
-    unit.record(order, FulfillmentOpened(fulfillment_id=opened.id, lines=packing.units_in(opened)))
-    return opened
+    return candidates[0] if candidates else packing.open_rest()
 
 
 async def _track(unit: Unit, order: Order, fulfillment: Fulfillment, infos: Sequence[TrackingInfo]) -> list[Tracking]:
@@ -321,6 +310,7 @@ async def _forget_number(order: Order, number: str) -> None:
     """The order is no longer found by the number, unless something else of it reads the same."""
     others = [str(order.number), order.external_reference, order.external_number]
     others += [row.number for row in await Tracking.filter(order_id=order.id)]
+    others += [note.number for note in await DeliveryNote.filter(order_id=order.id).only("number")]
     others += [line.sku for line in await OrderLine.filter(order_id=order.id)]
     if search.normalize(number) not in {search.normalize(text) for text in others if text}:
         await search.remove_term(order.id, number)

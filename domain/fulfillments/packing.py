@@ -7,7 +7,7 @@ from uuid import UUID
 from domain.change import Unit
 from domain.errors import InvalidInput, NotFound
 from domain.orders import rules
-from domain.orders.events import FulfillmentShipped, OrderShipped, Units
+from domain.orders.events import FulfillmentOpened, FulfillmentShipped, OrderShipped, Units
 from domain.validation import quantity
 from models import Fulfillment, FulfillmentLine, Order, OrderLine
 from models.enums import FulfillmentState, FulfillmentStatus, OrderStatus
@@ -52,6 +52,11 @@ class Packing:
             for row in await FulfillmentLine.filter(fulfillment_id__in=list(contents)):
                 contents[row.fulfillment_id][row.order_line_id] = row.quantity
         return cls(unit, order, lines, fulfillments, contents)
+
+    @property
+    def lines(self) -> Iterable[OrderLine]:
+        """The order's, in its own order."""
+        return self._lines.values()
 
     def in_state(self, *states: FulfillmentState) -> list[Fulfillment]:
         return [fulfillment for fulfillment in self.fulfillments if fulfillment.state in states]
@@ -140,6 +145,19 @@ class Packing:
             self._moving(line_id).fulfillable_quantity -= count
         self._contents[into.id] = dict(wanted)
         return into
+
+    def pack_rest(self) -> Fulfillment:
+        """Puts all that is free into a new fulfillment. Raises `NothingToShip` where nothing is."""
+        free = self.free_units()
+        if not free:
+            raise rules.NothingToShip("Nothing is left to ship.")
+        return self.pack(free)
+
+    def open_rest(self) -> Fulfillment:
+        """As `pack_rest`, and an event says so: the order's status stays the same."""
+        opened = self.pack_rest()
+        self._unit.record(self._order, FulfillmentOpened(fulfillment_id=opened.id, lines=self.units_in(opened)))
+        return opened
 
     def _moving(self, line_id: UUID) -> OrderLine:
         return self._moved.setdefault(line_id, self._lines[line_id])

@@ -150,6 +150,20 @@ class OrderShipped(Happening):
 
 
 @dataclass(frozen=True, slots=True)
+class DeliveryNoteCreated(Happening):
+    type = OrderEventType.DELIVERY_NOTE_CREATED
+    delivery_note_id: UUID
+    fulfillment_id: UUID
+    number: str
+    replaces_id: UUID | None
+    replaces_number: str | None
+
+    def message(self) -> str:
+        created = f"Delivery note {self.number} was created"
+        return f"{created} in place of {self.replaces_number}." if self.replaces_number else f"{created}."
+
+
+@dataclass(frozen=True, slots=True)
 class TrackingAdded(Happening):
     type = OrderEventType.TRACKING_ADDED
     tracking_id: UUID

@@ -6,13 +6,14 @@ exist: they come from foreign keys.
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Final, TypeVar
 from uuid import UUID
 
 from models import (
     Address,
     Channel,
     Customer,
+    DeliveryNote,
     Fulfillment,
     FulfillmentLine,
     Order,
@@ -23,6 +24,8 @@ from models import (
 )
 
 Row = TypeVar("Row")
+
+_NOTE_COLUMNS: Final = ("id", "order_id", "fulfillment_id", "position", "number", "locale", "created_at")
 
 
 def _grouped(ids: Sequence[UUID], rows: Sequence[Row], column: str) -> list[list[Row]]:
@@ -77,6 +80,14 @@ async def fulfillment_lines(order_ids: Sequence[UUID]) -> list[list[FulfillmentL
     for row in rows:
         groups[row.order_line.order_id].append(row)
     return [groups[each] for each in order_ids]
+
+
+async def delivery_notes(order_ids: Sequence[UUID]) -> list[list[DeliveryNote]]:
+    """Oldest first, without what they show (`document`)."""
+    rows = (
+        await DeliveryNote.filter(order_id__in=order_ids).only(*_NOTE_COLUMNS).order_by("order_id", "created_at", "id")
+    )
+    return _grouped(order_ids, rows, "order_id")
 
 
 async def tracking(order_ids: Sequence[UUID]) -> list[list[Tracking]]:

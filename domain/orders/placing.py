@@ -23,6 +23,7 @@ MOST_LINES = 1000
 MOST_TAGS = 100
 MOST_PAYMENTS = 100
 LONGEST_NOTE = 5_000
+MAX_WEIGHT_GRAMS = 1_000_000_000
 
 
 class DuplicateReference(DomainError):
@@ -33,7 +34,10 @@ class DuplicateReference(DomainError):
 
 @dataclass(frozen=True, slots=True)
 class NewLine:
-    """`discount` and `tax` are for all of the line's units; `removed_quantity` are units that will never ship."""
+    """`discount` and `tax` are for all of the line's units; `removed_quantity` are units that will never ship.
+
+    `weight_grams` is the weight of one unit.
+    """
 
     title: str
     quantity: int
@@ -43,6 +47,7 @@ class NewLine:
     discount: Decimal = Decimal(0)
     tax: Decimal = Decimal(0)
     requires_shipping: bool = True
+    weight_grams: int | None = None
     removed_quantity: int = 0
 
 
@@ -204,7 +209,14 @@ def _line(new: NewOrder, order: Order, position: int, line: NewLine) -> OrderLin
         tax_total=to_minor(line.tax, order.currency, *path, "tax"),
         total=total,
         requires_shipping=line.requires_shipping,
+        weight_grams=_weight(line.weight_grams, *path, "weight_grams"),
     )
+
+
+def _weight(grams: int | None, *field: str | int) -> int | None:
+    if grams is not None and not 0 <= grams <= MAX_WEIGHT_GRAMS:
+        raise InvalidInput(f"A weight is a whole number of grams from 0 to {MAX_WEIGHT_GRAMS}.", *field)
+    return grams
 
 
 def _add_up(new: NewOrder, order: Order, lines: Sequence[OrderLine]) -> None:

@@ -151,6 +151,7 @@ class OrderAction(StrEnum):
     CONFIRM = "CONFIRM"
     CANCEL = "CANCEL"
     MARK_READY_TO_SHIP = "MARK_READY_TO_SHIP"
+    CREATE_DELIVERY_NOTE = "CREATE_DELIVERY_NOTE"
     MARK_SHIPPED = "MARK_SHIPPED"
     ADD_TRACKING = "ADD_TRACKING"
     UPDATE_TRACKING = "UPDATE_TRACKING"
@@ -167,6 +168,7 @@ class OrderAction(StrEnum):
 class Situation:
     """What decides on an order's actions. Amounts in minor units, the rest in units and pieces.
 
+    `fulfillments_without_note` are those that are not cancelled and have no delivery note.
     `foreign_gateways` are those other than the built-in one that hold an authorization not captured yet.
     """
 
@@ -177,6 +179,7 @@ class Situation:
     fulfillable_units: int
     open_units: int
     tracking_numbers: int
+    fulfillments_without_note: int
     foreign_gateways: frozenset[str] = frozenset()
 
 
@@ -198,6 +201,7 @@ def available_actions(now: Situation) -> list[AvailableAction]:
             (OrderAction.CONFIRM, _step(now, OrderStatus.CONFIRMED)),
             (OrderAction.CANCEL, _step(now, OrderStatus.CANCELLED)),
             (OrderAction.MARK_READY_TO_SHIP, _ready_refusal(now)),
+            (OrderAction.CREATE_DELIVERY_NOTE, _delivery_note_refusal(now)),
             (OrderAction.MARK_SHIPPED, _shipping_refusal(now)),
             (OrderAction.ADD_TRACKING, _tracking_refusal(now, existing=False)),
             (OrderAction.UPDATE_TRACKING, _tracking_refusal(now, existing=True)),
@@ -235,6 +239,14 @@ def _shipping_refusal(now: Situation) -> str | None:
     if refusal or now.fulfillable_units + now.open_units:
         return refusal
     return "Nothing is left to ship."
+
+
+def _delivery_note_refusal(now: Situation) -> str | None:
+    if now.status not in TRACKABLE:
+        return f"An order that is {now.status} cannot be given a delivery note."
+    if now.fulfillments_without_note or now.fulfillable_units:
+        return None
+    return "Every fulfillment has its delivery note."
 
 
 def _tracking_refusal(now: Situation, *, existing: bool) -> str | None:

@@ -49,6 +49,7 @@ MUTATIONS: dict[str, Case] = {
     "cancelOrder": Case(WRITE, given={"reason": "STAFF"}),
     "markReadyToShip": Case(FULFILL, {"confirmOrder": {}}),
     "markShipped": Case(FULFILL, {"confirmOrder": {}}),
+    "createDeliveryNote": Case(FULFILL, {"confirmOrder": {}}, events=2),  # opens a fulfillment
     "addTracking": Case(FULFILL, {"confirmOrder": {}}, {"number": "T-1"}, events=2),  # opens a fulfillment
     "updateTracking": Case(FULFILL, TRACKED, {"number": "T-2"}),
     "removeTracking": Case(FULFILL, TRACKED),
@@ -58,6 +59,10 @@ MUTATIONS: dict[str, Case] = {
     "capturePayment": Case(PAY),
     "recordPayment": Case(PAY),
     "refundPayment": Case(PAY, {"recordPayment": {}}),
+}
+
+MUTATIONS_OF_SEVERAL_ORDERS: dict[str, Case] = {
+    "createDeliveryNotes": Case(FULFILL, {"confirmOrder": {}, "markReadyToShip": {}}),
 }
 
 SUBSCRIPTIONS: dict[str, str] = {
@@ -71,7 +76,7 @@ SUBSCRIPTIONS: dict[str, str] = {
     ("root", "rows"),
     [
         (schema._schema.query_type, QUERIES),
-        (schema._schema.mutation_type, MUTATIONS),
+        (schema._schema.mutation_type, {**MUTATIONS, **MUTATIONS_OF_SEVERAL_ORDERS}),
         (schema._schema.subscription_type, SUBSCRIPTIONS),
     ],
     ids=["queries", "mutations", "subscriptions"],
@@ -151,6 +156,24 @@ async def test_a_mutation_with_a_malformed_input_needs_its_scope(server: Server,
     refused(await server.send(document(name), given, token=None), "UNAUTHENTICATED")
     everything_else = await server.new_token(*all_but(MUTATIONS[name].scope))
     refused(await server.send(document(name), given, everything_else), "FORBIDDEN")
+
+
+@pytest.mark.rendering
+@pytest.mark.parametrize("malformed", [False, True])
+async def test_printing_for_several_orders_needs_its_scope(server: Server, malformed: bool) -> None:
+    [(name, case)] = MUTATIONS_OF_SEVERAL_ORDERS.items()
+    order = await server.place()
+    for step, given in case.before.items():
+        order = await server.do(step, {"orderId": order["id"], **given}, "id fulfillments { id }")
+    variables = {"input": {"fulfillmentIds": ["?" if malformed else order["fulfillments"][0]["id"]]}}
+    query = f"mutation ($input: CreateDeliveryNotesInput!) {{ {name}(input: $input) {{ userErrors {{ code }} }} }}"
+    before = await all_rows()
+    refused(await server.send(query, variables, token=None), "UNAUTHENTICATED")
+    refused(await server.send(query, variables, await server.new_token(*all_but(case.scope))), "FORBIDDEN")
+    assert len((await all_rows())["order_events"]) == len(before["order_events"])
+    data = await server.ask(query, variables, await server.new_token(case.scope))
+    assert [error["code"] for error in data[name]["userErrors"]] == ["INVALID_INPUT"] * malformed
+    assert len((await all_rows())["order_events"]) == len(before["order_events"]) + (not malformed)
 
 
 async def first_of_stream(server: Server, query: str, variables: dict[str, Any], token: str | None) -> dict[str, Any]:

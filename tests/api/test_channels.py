@@ -7,10 +7,13 @@ import pytest
 
 from api import ids
 from domain.actors import Scope
+from domain.change import Target
+from domain.delivery_notes.commands import create_delivery_note
 from models import ApiToken
 from tests.api.test_access import MUTATIONS
 from tests.clients import Server, an_order, key_of, live
 from tests.database import all_rows
+from tests.domain.shop import ADA, ISSUER
 
 pytestmark = pytest.mark.wire
 
@@ -19,8 +22,8 @@ EVENTS = "subscription ($after: String, $filter: OrderEventFilter) { orderEvents
 EVENT_FIELDS = "{ type cursor order { channel { code } } } }"
 
 STATE = """id number version
-    lines { id } fulfillments { id } tracking { id } transactions { id } customer { id } channel { id }
-    events { nodes { id cursor } }"""
+    lines { id } fulfillments { id } deliveryNotes { id number } tracking { id } transactions { id }
+    customer { id } channel { id } events { nodes { id cursor } }"""
 
 
 @dataclass
@@ -48,7 +51,14 @@ async def half_done(server: Server, channel: str, name: str) -> dict[str, Any]:
     await server.do("confirmOrder", on)
     await server.do("recordPayment", {**on, "amount": {"amount": "10.00"}})
     line = {"lineId": order["lines"][0]["id"], "quantity": 1}
-    return await server.do("markShipped", {**on, "lines": [line], "tracking": [{"number": f"{channel}-track"}]}, STATE)
+    given = {**on, "lines": [line], "tracking": [{"number": f"{channel}-track"}]}
+    [shipped] = (await server.do("markShipped", given, "fulfillments { id }"))["fulfillments"]
+    await create_delivery_note(
+        actor=ADA, target=Target(key_of(order["id"])), issuer=ISSUER, fulfillment_id=key_of(shipped["id"])
+    )
+    query = f"query ($id: ID!) {{ order(id: $id) {{ {STATE} }} }}"
+    state: dict[str, Any] = (await server.ask(query, {"id": order["id"]}))["order"]
+    return state
 
 
 @pytest.fixture
@@ -63,11 +73,12 @@ def node_ids(order: dict[str, Any]) -> dict[str, str]:
         "Order": order["id"],
         "Channel": order["channel"]["id"],
         "Fulfillment": order["fulfillments"][0]["id"],
+        "DeliveryNote": order["deliveryNotes"][0]["id"],
         "OrderEvent": order["events"]["nodes"][0]["id"],
     }
 
 
-@pytest.mark.parametrize("kind", ["Order", "Channel", "Fulfillment", "OrderEvent"])
+@pytest.mark.parametrize("kind", ["Order", "Channel", "Fulfillment", "DeliveryNote", "OrderEvent"])
 async def test_a_node_of_another_channel_does_not_exist(world: World, kind: str) -> None:
     query = "query ($id: ID!) { node(id: $id) { __typename id } }"
     own, other = node_ids(world.a)[kind], node_ids(world.b)[kind]
@@ -80,7 +91,7 @@ async def test_every_kind_of_node_is_in_the_table() -> None:
 
     node = schema._schema.get_type("Node")
     kinds = {each.name for each in schema._schema.get_possible_types(node)}  # type: ignore[arg-type]
-    assert kinds == {"Order", "Channel", "Fulfillment", "OrderEvent"}
+    assert kinds == {"Order", "Channel", "Fulfillment", "DeliveryNote", "OrderEvent"}
 
 
 async def test_orders_of_another_channel_cannot_be_looked_up(world: World) -> None:
@@ -137,7 +148,7 @@ async def test_a_search_finds_nothing_of_another_channel(world: World, search: s
     assert everything["orders"]["nodes"] == [{"id": world.b["id"]}]
 
 
-@pytest.mark.parametrize("search", ["", "anna", "sock", "anna@example.com"])
+@pytest.mark.parametrize("search", ["", "anna", "sock", "anna@example.com", "LS-"])
 async def test_a_search_that_both_channels_answer_finds_the_own(world: World, search: str) -> None:
     assert (await world.ask(LIST, search=search))["orders"]["nodes"] == [{"id": world.a["id"]}]
 
@@ -187,6 +198,8 @@ async def test_placing_into_another_channel_is_refused(world: World) -> None:
         ("markReadyToShip", "INVALID_INPUT", ["lines", "0", "lineId"]),
         ("markShipped", "INVALID_INPUT", ["lines", "0", "lineId"]),
         ("addTracking", "NOT_FOUND", ["fulfillmentId"]),
+        ("createDeliveryNote", "NOT_FOUND", ["fulfillmentId"]),
+        ("createDeliveryNote", "NOT_FOUND", ["replaces"]),
         ("updateTracking", "NOT_FOUND", ["trackingId"]),
         ("removeTracking", "NOT_FOUND", ["trackingId"]),
     ],
@@ -198,6 +211,7 @@ async def test_parts_of_another_channels_order_are_no_parts_of_ones_own(
         "lines": [{"lineId": world.b["lines"][0]["id"], "quantity": 1}],
         "fulfillmentId": world.b["fulfillments"][0]["id"],
         "trackingId": world.b["tracking"][0]["id"],
+        "replaces": world.b["deliveryNotes"][0]["id"],
     }
     given = {"orderId": world.a["id"], path[0]: parts[path[0]]}
     if name in ("addTracking", "updateTracking"):
@@ -288,6 +302,7 @@ async def test_a_subscription_tells_nothing_of_another_channel(world: World) -> 
         "PAYMENT_RECORDED",
         "TRACKING_ADDED",
         "FULFILLMENT_SHIPPED",
+        "DELIVERY_NOTE_CREATED",
         "PAYMENT_RECORDED",
         "NOTE_ADDED",
         "ORDER_SHIPPED",

@@ -23,6 +23,7 @@ NAMES = [
     "Timeline",
     "PlaceOrder",
     "ConfirmOrder",
+    "DeliveryNote",
     "ShipOrder",
     "LiveStatus",
     "LiveEvents",
@@ -172,6 +173,7 @@ async def _run(server: Server, name: str, operation: str = "", **variables: Any)
     return answer["data"]
 
 
+@pytest.mark.rendering
 async def test_the_examples_take_an_order_through_its_life(server: Server) -> None:
     placed = (await _run(server, "PlaceOrder"))["placeOrder"]
     assert placed["userErrors"] == []
@@ -184,6 +186,12 @@ async def test_the_examples_take_an_order_through_its_life(server: Server) -> No
 
     ready = (await _run(server, "ShipOrder", "ReadyToShip", orderId="unused"))["orders"]["nodes"]
     assert [line["fulfillableQuantity"] for line in ready[0]["lines"]] == [2, 1]
+    packing = (await _run(server, "DeliveryNote", "ToPack", orderId="unused"))["orders"]["nodes"]
+    assert [(order["id"], order["deliveryNotes"]) for order in packing] == [(ready[0]["id"], [])]
+    printed = (await _run(server, "DeliveryNote", orderId=ready[0]["id"]))["createDeliveryNote"]
+    assert printed["userErrors"] == []
+    response = await server.http.get(server.url.replace("/graphql", printed["deliveryNote"]["url"]))
+    assert response.content.startswith(b"%PDF-")
     shipped = (await _run(server, "ShipOrder", orderId=ready[0]["id"]))["markShipped"]
     assert (shipped["userErrors"], shipped["order"]["status"]) == ([], "SHIPPED")
     assert [tracking["carrier"] for tracking in shipped["order"]["tracking"]] == ["Swiss Post"]

@@ -130,6 +130,7 @@ async def test_two_mutations_in_one_operation_each_show_their_own_state(server: 
     assert {each["action"]: each["available"] for each in shipped["availableActions"]}["MARK_SHIPPED"] is False
 
 
+@pytest.mark.rendering
 async def test_available_actions_say_what_the_mutations_do(server: Server) -> None:
     """In each status: what is said to be available works, and what is not does nothing or is refused."""
     paths: list[tuple[str, ...]] = [
@@ -144,11 +145,11 @@ async def test_available_actions_say_what_the_mutations_do(server: Server) -> No
     ]
     mutation = {"ADD_NOTE": "addOrderNote"}
     for path in paths:
-        for index in range(13):
+        for index in range(14):
             order = await run(server, await server.place(), *path)
             query = "query ($id: ID!) { order(id: $id) { version availableActions { action available reason } } }"
             actions = (await server.ask(query, {"id": order["id"]}))["order"]["availableActions"]
-            assert len(actions) == 13
+            assert len(actions) == 14
             action = actions[index]
             assert (action["reason"] is None) is action["available"]
             head, *rest = action["action"].lower().split("_")

@@ -20,7 +20,10 @@ EVERYTHING = """query ($first: Int) { orders(first: $first) { nodes {
     number total { amount } outstanding { amount currencyCode }
     channel { code } customer { name } shippingAddress { city } billingAddress { city } tags
     lines { sku total { amount } } transactions { kind amount { amount } } tracking { number }
-    fulfillments { state tracking { number } lines { quantity line { sku total { currencyCode } } } }
+    deliveryNotes { number replaces { number } }
+    fulfillments {
+        state tracking { number } deliveryNote { url } lines { quantity line { sku total { currencyCode } } }
+    }
     availableActions { action available }
 } pageInfo { hasNextPage endCursor } } }"""
 
@@ -57,8 +60,8 @@ def fill() -> Fill:
     return sixty_orders
 
 
-async def test_a_list_with_everything_takes_eleven_statements_however_long_it_is(server: Server) -> None:
-    """The token, the orders, and one for each kind of part: 11."""
+async def test_a_list_with_everything_takes_twelve_statements_however_long_it_is(server: Server) -> None:
+    """The token, the orders, and one for each kind of part: 12."""
     for size in (5, 50):
         data, seen = await counted(server, EVERYTHING, first=size)
         nodes = data["orders"]["nodes"]
@@ -71,6 +74,7 @@ async def test_a_list_with_everything_takes_eleven_statements_however_long_it_is
             "api_tokens",
             "channels",
             "customers",
+            "delivery_notes",
             "fulfillment_lines",
             "fulfillments",
             "order_lines",
@@ -90,7 +94,7 @@ async def test_a_list_with_everything_takes_eleven_statements_however_long_it_is
         ("query ($first: Int) { orders(first: $first) { nodes { events { nodes { order { tags } } } } } }", 4),
         ("query ($first: Int) { orderEvents(first: $first) { nodes { type data } } }", 2),
         ("query ($first: Int) { orderEvents(first: $first) { nodes { order { channel { code } tags } } } }", 5),
-        ("query ($first: Int) { orders(first: $first) { nodes { availableActions { action } } } }", 5),
+        ("query ($first: Int) { orders(first: $first) { nodes { availableActions { action } } } }", 7),
     ],
 )
 async def test_lists_take_the_same_statements_however_long_they_are(

@@ -64,6 +64,7 @@ class ModelOrder:
     voided: int = 0
     parcels: list[Parcel] = field(default_factory=list)
     numbers: list[Number] = field(default_factory=list)
+    notes: list[tuple[int, int]] = field(default_factory=list)  # delivery notes: of which parcel, its how many-th
 
     @property
     def authorized(self) -> int:
@@ -216,6 +217,32 @@ class ModelOrder:
             [named] = candidates
         return events + self._track(named, number, carrier)
 
+    def create_note(self, parcel: int | None, replaces: int | None) -> list[str]:
+        self._require("CONFIRMED", "READY_TO_SHIP", SHIPPED)
+        events, replaced = [], 0
+        if replaces is not None:
+            if replaces >= len(self.notes):
+                raise Refused("NOT_FOUND")
+            of, replaced = self.notes[replaces]
+            if parcel not in (None, of):
+                raise Refused("INVALID_INPUT")
+        elif parcel is not None:
+            self._parcel(parcel)
+            of = parcel
+        else:
+            candidates = self._parcels(OPEN) or ([] if self._free() else self._parcels(SHIPPED))
+            if len(candidates) > 1:
+                raise Refused("INVALID_INPUT")
+            if not candidates:
+                candidates = [self._pack_rest()]
+                events.append("FULFILLMENT_OPENED")
+            of = self._index(candidates[0])
+        newest = sum(each == of for each, _ in self.notes)
+        if newest > replaced:
+            return []
+        self.notes.append((of, newest + 1))
+        return [*events, "DELIVERY_NOTE_CREATED"]
+
     def update_tracking(self, index: int, number: str | None, carrier: str | None) -> list[str]:
         """`None` leaves the number as it is, and takes the carrier away."""
         if index >= len(self.numbers) or self.numbers[index].removed:
@@ -287,6 +314,9 @@ class ModelOrder:
             raise Refused("NOT_FOUND")
         return None if index is None else self.parcels[index]
 
+    def _index(self, parcel: Parcel) -> int:
+        return [each is parcel for each in self.parcels].index(True)
+
     def _free(self) -> dict[int, int]:
         return {index: line.free for index, line in enumerate(self.lines) if line.free}
 
@@ -316,7 +346,7 @@ class ModelOrder:
         return found[0] if found else None
 
     def _track(self, parcel: Parcel, number: str, carrier: str | None) -> list[str]:
-        index = [each is parcel for each in self.parcels].index(True)
+        index = self._index(parcel)
         known = self._numbered(index, number)
         if known is None:
             self.numbers.append(Number(index, number, carrier))

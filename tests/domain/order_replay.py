@@ -19,6 +19,7 @@ class Replay:
     parcels: dict[str, tuple[str, dict[str, int]]] = field(default_factory=dict)
     numbers: dict[str, tuple[str, str, str | None, str | None]] = field(default_factory=dict)
     every_number: list[str] = field(default_factory=list)
+    notes: dict[str, tuple[str, str]] = field(default_factory=dict)
     money: dict[str, int] = field(default_factory=dict)
 
     def read(self, event: Row) -> None:
@@ -97,6 +98,11 @@ class Replay:
     def _order_shipped(self, data: Any, at: str) -> None:
         self._fulfillment_shipped(data, at)
         self.columns |= {"status": "SHIPPED", "shipped_at": at}
+
+    def _delivery_note_created(self, data: Any, at: str) -> None:
+        if data["replacesId"]:
+            assert self.notes[data["replacesId"]] == (data["fulfillmentId"], data["replacesNumber"])
+        self.notes[data["deliveryNoteId"]] = (data["fulfillmentId"], data["number"])
 
     def _tracking_added(self, data: Any, at: str) -> None:
         assert data["trackingId"] not in self.every_number

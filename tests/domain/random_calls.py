@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from domain.change import Idempotency, Target
+from domain.delivery_notes.commands import create_delivery_note
 from domain.fulfillments import commands as fulfillments
 from domain.fulfillments.commands import KEEP, TrackingInfo
 from domain.fulfillments.packing import LineQuantity
@@ -18,7 +19,7 @@ from domain.payments import commands as payments
 from domain.payments.commands import Amount
 from models import Order
 from models.enums import CancelReason, TransactionKind
-from tests.domain.shop import ADA, new_order
+from tests.domain.shop import ADA, ISSUER, new_order
 
 NOBODY = UUID(int=0)
 
@@ -103,6 +104,7 @@ COMMANDS: dict[str, tuple[int, Callable[[Random], tuple[Any, ...]]]] = {
     "ready": (7, lambda random: (_lines(random),)),
     "ship": (10, _shipment),
     "add_tracking": (6, lambda random: (_number(random), _carrier(random), _parcel(random))),
+    "create_note": (3, lambda random: (_parcel(random), random.choice([None, None, _index(random)]))),
     "update_tracking": (
         5,
         lambda random: (_index(random), random.choice([None, _number(random)]), _carrier(random)),
@@ -134,10 +136,15 @@ class Keys:
     lines: list[UUID] = field(default_factory=list)
     parcels: list[UUID] = field(default_factory=list)
     numbers: list[UUID] = field(default_factory=list)
+    notes: list[UUID] = field(default_factory=list)
 
 
 def _at(keys: list[UUID], place: int) -> UUID:
     return keys[place] if place < len(keys) else NOBODY
+
+
+def _at_if(keys: list[UUID], place: int | None) -> UUID | None:
+    return None if place is None else _at(keys, place)
 
 
 def _units(keys: Keys, lines: Any) -> list[LineQuantity] | None:
@@ -186,13 +193,21 @@ async def perform(call: Call, keys: Keys) -> Order:
             return await fulfillments.mark_shipped(
                 **common,
                 lines=_units(keys, lines),
-                fulfillment_id=None if parcel is None else _at(keys.parcels, parcel),
+                fulfillment_id=_at_if(keys.parcels, parcel),
                 tracking=[TrackingInfo(number) for number in numbers],
             )
         case "add_tracking", (number, carrier, parcel):
             info = TrackingInfo(number, carrier)
-            key = None if parcel is None else _at(keys.parcels, parcel)
+            key = _at_if(keys.parcels, parcel)
             return await fulfillments.add_tracking(**common, info=info, fulfillment_id=key)
+        case "create_note", (parcel, replaces):
+            note = await create_delivery_note(
+                **common,
+                issuer=ISSUER,
+                fulfillment_id=_at_if(keys.parcels, parcel),
+                replaces=_at_if(keys.notes, replaces),
+            )
+            return await Order.get(id=note.order_id)
         case "update_tracking", (index, number, carrier):
             return await fulfillments.update_tracking(
                 **common,

@@ -6,17 +6,39 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from domain.actors import Actor, Scope
 from domain.change import Idempotency, Target
+from domain.delivery_notes.document import Letterhead
+from domain.delivery_notes.numbers import NumberSeries
 from domain.errors import DomainError, ErrorCode
 from domain.fulfillments.packing import LineQuantity
 from domain.orders.placing import NewLine, NewOrder, NewPayment, place_order
 from models import Fulfillment, FulfillmentLine, Order, OrderEvent, OrderLine, Tracking, Transaction
 from models.enums import ActorKind, OrderSource, TransactionKind
 from tests.database import all_rows
+
+
+@dataclass(frozen=True)
+class Merchant:
+    """A merchant in Zurich, whose channel `till` has a letterhead of its own."""
+
+    series: NumberSeries
+    time_zone: ZoneInfo
+    default_locale: str = "de-CH"
+    shows_prices: bool = False
+
+    def letterhead(self, channel: str) -> Letterhead:
+        return Letterhead(sender="Till" if channel == "till" else "Shop", footer=(("Line 1", "Line 2"),))
+
+    def prices(self, channel: str) -> bool:
+        return self.shows_prices
+
+
+ISSUER = Merchant(NumberSeries(), ZoneInfo("Europe/Zurich"))
 
 
 def staff(name: str = "Ada", *scopes: Scope, channels: frozenset[UUID] | None = None) -> Actor:

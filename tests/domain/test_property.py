@@ -31,7 +31,7 @@ from tests.domain.random_calls import COMMANDS, Call, Keys, perform, random_call
 Rows = dict[str, list[dict[str, Any]]]
 STEPS = 60  # in each life
 LIVES = {"sqlite": 25, "postgres": 10}
-FIRST_SEED = {"sqlite": 300, "postgres": 1_000_000}  # a seed for each life: other lives on each engine
+FIRST_SEED = {"sqlite": 400, "postgres": 2_000_000}  # a seed for each life: other lives on each engine
 LIVES_PER_COMMAND = 10  # in so many lives, each command is carried out once at least
 MOST_ORDERS = 3
 
@@ -180,6 +180,7 @@ class Lives:
             lines=keys("order_lines"),
             parcels=keys("fulfillments"),
             numbers=[UUID(key) for key in self.replayed(call.order).every_number],
+            notes=[UUID(key) for key in self.replayed(call.order).notes],
         )
 
     def replayed(self, index: int) -> Replay:
@@ -213,6 +214,12 @@ class Lives:
             each["id"]: tuple(each[name] for name in ("fulfillment_id", "number", "carrier", "url")) for each in numbers
         }
         assert found == replay.numbers
+        notes = self.parts("delivery_notes", index, by="id")
+        assert {each["id"]: (each["fulfillment_id"], each["number"]) for each in notes} == replay.notes
+        keys = [parcel["id"] for parcel in parcels]
+        assert [(keys.index(each["fulfillment_id"]), each["position"]) for each in notes] == model.notes
+        taken = sorted(int(each["number"].rpartition("-")[2]) for each in self.rows["delivery_notes"])
+        assert taken == list(range(1, len(taken) + 1))
         money: Counter[str] = Counter()
         for moved in self.parts("transactions", index, by="id"):
             money[moved["kind"]] += moved["amount"]
@@ -244,6 +251,10 @@ class Lives:
             fulfillable_units=sum(line.free for line in model.lines),
             open_units=sum(sum(parcel.units.values()) for parcel in model.parcels if parcel.state == "OPEN"),
             tracking_numbers=sum(not each.removed for each in model.numbers),
+            fulfillments_without_note=sum(
+                parcel.state != "CANCELLED" and all(of != place for of, _ in model.notes)
+                for place, parcel in enumerate(model.parcels)
+            ),
             foreign_gateways=frozenset(each.gateway for each in model.authorizations if each.left) - {"manual"},
         )
         available = {each.action.value for each in rules.available_actions(situation) if each.available}

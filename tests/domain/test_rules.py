@@ -158,6 +158,7 @@ FRESH = Situation(
     fulfillable_units=3,
     open_units=0,
     tracking_numbers=0,
+    fulfillments_without_note=0,
 )
 DONE = replace(FRESH, status=SHIPPED, fulfillable_units=0, outstanding=0, refundable=3980, tracking_numbers=1)
 GONE = replace(FRESH, status=CANCELLED, fulfillable_units=0, outstanding=0)
@@ -171,7 +172,11 @@ CORRECTING = "UPDATE_TRACKING REMOVE_TRACKING"
         (FRESH, f"CONFIRM CANCEL ADD_NOTE {PAYING}"),
         (
             replace(FRESH, status=CONFIRMED),
-            f"CANCEL MARK_READY_TO_SHIP MARK_SHIPPED ADD_TRACKING ADD_NOTE {PAYING}",
+            f"CANCEL MARK_READY_TO_SHIP CREATE_DELIVERY_NOTE MARK_SHIPPED ADD_TRACKING ADD_NOTE {PAYING}",
+        ),
+        (
+            replace(FRESH, status=CONFIRMED, fulfillable_units=0, open_units=3, fulfillments_without_note=1),
+            f"CANCEL MARK_READY_TO_SHIP CREATE_DELIVERY_NOTE MARK_SHIPPED ADD_TRACKING ADD_NOTE {PAYING}",
         ),
         (
             replace(FRESH, status=CONFIRMED, fulfillable_units=0, open_units=3),
@@ -179,7 +184,7 @@ CORRECTING = "UPDATE_TRACKING REMOVE_TRACKING"
         ),
         (
             replace(FRESH, status=READY_TO_SHIP, fulfillable_units=1, open_units=2, tracking_numbers=1),
-            "CANCEL MARK_READY_TO_SHIP MARK_SHIPPED ADD_TRACKING UPDATE_TRACKING REMOVE_TRACKING ADD_NOTE " + PAYING,
+            f"CANCEL MARK_READY_TO_SHIP CREATE_DELIVERY_NOTE MARK_SHIPPED ADD_TRACKING {CORRECTING} ADD_NOTE {PAYING}",
         ),
         (
             replace(FRESH, status=READY_TO_SHIP, fulfillable_units=0, open_units=3),
@@ -214,6 +219,8 @@ def test_what_can_be_done(situation: Situation, available: str) -> None:
         ),
         (DONE, OrderAction.MARK_SHIPPED, "The order is SHIPPED already."),
         (replace(FRESH, status=CONFIRMED, fulfillable_units=0), OrderAction.MARK_SHIPPED, "Nothing is left to ship."),
+        (DONE, OrderAction.CREATE_DELIVERY_NOTE, "Every fulfillment has its delivery note."),
+        (FRESH, OrderAction.CREATE_DELIVERY_NOTE, "An order that is PENDING cannot be given a delivery note."),
         (GONE, OrderAction.ADD_TRACKING, "An order that is CANCELLED cannot be given a tracking number."),
         (FRESH, OrderAction.REMOVE_TRACKING, "The order has no tracking number."),
         (replace(DONE, archived=True), OrderAction.ARCHIVE, "The order is archived already."),

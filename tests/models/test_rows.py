@@ -14,6 +14,9 @@ from models import (
     ApiToken,
     Channel,
     Customer,
+    DeliveryNote,
+    DeliveryNoteFile,
+    DeliveryNoteSeries,
     Fulfillment,
     FulfillmentLine,
     IdempotencyRecord,
@@ -23,6 +26,7 @@ from models import (
     OrderNumber,
     OrderTag,
     SearchTerm,
+    SigningKey,
     Tracking,
     Transaction,
 )
@@ -85,7 +89,13 @@ async def one_of_each() -> Rows:
         message="",
         data={},
     )
+    note = await DeliveryNote.create(
+        order=order, fulfillment=fulfillment, position=1, number="LS-1", locale="en", document={}, created_at=NOW
+    )
     others = [
+        await DeliveryNoteFile.create(delivery_note=note, content=b"%PDF", created_at=NOW),
+        await DeliveryNoteSeries.create(name="LS", last_number=1),
+        await SigningKey.create(id=1, secret=b"secret", created_at=NOW),
         await Address.create(order=order, kind=AddressKind.SHIPPING, city="Bern"),
         await OrderTag.create(order=order, tag="gift"),
         await SearchTerm.create(order=order, term="r-1"),
@@ -93,7 +103,7 @@ async def one_of_each() -> Rows:
         await IdempotencyRecord.create(actor_id="a", key="k", fingerprint="f", order=order, created_at=NOW),
         await ApiToken.create(name="t", prefix="ost_", hash="h", scopes=[], created_at=NOW),
     ]
-    rows = [channel, customer, order, line, fulfillment, packed, tracking, transaction, event, *others]
+    rows = [channel, customer, order, line, fulfillment, packed, tracking, transaction, event, note, *others]
     return {type(row): row for row in rows}
 
 
@@ -160,6 +170,8 @@ TWINS: list[tuple[type[Model], dict[str, Any]]] = [
     (Fulfillment, {}),
     (FulfillmentLine, {"quantity": 1}),
     (Tracking, {"carrier": "Post"}),
+    (DeliveryNote, {"number": "LS-2"}),
+    (DeliveryNote, {"position": 2}),
     (OrderEvent, {"message": "other"}),
     (IdempotencyRecord, {"fingerprint": "other"}),
     (ApiToken, {"name": "other"}),
@@ -181,7 +193,7 @@ async def test_what_there_may_be_more_than_once(rows: Rows) -> None:
     assert (await Order.all().count(), await Customer.all().count()) == (3, 3)
 
 
-@pytest.mark.parametrize("model", [Channel, Customer, Order, OrderLine, Fulfillment])
+@pytest.mark.parametrize("model", [Channel, Customer, Order, OrderLine, Fulfillment, DeliveryNote])
 async def test_what_others_need_cannot_be_removed(rows: Rows, model: type[Model]) -> None:
     with pytest.raises(IntegrityError, match=r"(?i)foreign key constraint"):
         await model.filter(pk=rows[model].pk).delete()
@@ -201,6 +213,9 @@ ORPHANS: list[tuple[type[Model], str, dict[str, Any]]] = [
     (FulfillmentLine, "fulfillment_id", {}),
     (Tracking, "order_id", {"number": "T2"}),
     (Tracking, "fulfillment_id", {}),
+    (DeliveryNote, "order_id", {"number": "LS-2", "position": 2}),
+    (DeliveryNote, "fulfillment_id", {"number": "LS-2"}),
+    (DeliveryNoteFile, "delivery_note_id", {}),
     (Transaction, "order_id", {}),
     (Transaction, "parent_id", {}),
     (OrderEvent, "order_id", {}),
@@ -220,7 +235,7 @@ async def test_what_a_row_points_to_must_exist(
 
 async def test_keys_are_uuids_of_version_7_in_the_order_in_which_they_were_made(rows: Rows) -> None:
     for row in rows.values():
-        if not isinstance(row, OrderNumber | OrderEvent):
+        if not isinstance(row, OrderNumber | OrderEvent | DeliveryNoteSeries | SigningKey):
             assert isinstance(row.pk, UUID)
             assert (row.pk.version, row.pk.variant) == (7, "specified in RFC 4122")
     keys = [new_key() for _ in range(1000)]

@@ -4,14 +4,10 @@ import asyncio
 
 import typer
 
+from api.commands.bench.notes import measure_notes
 from api.commands.bench.workers import measure_workers
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, help=__doc__)
-
-
-@app.callback()
-def _several() -> None:
-    """Keeps the name of a subcommand on the command line while there is only one."""
 
 
 @app.command()
@@ -24,6 +20,18 @@ def workers(
     Server, database, clients and subscriber share this machine.
     """
     asyncio.run(measure_workers(seconds, clients))
+
+
+@app.command()
+def notes(
+    count: int = typer.Option(100, min=1, max=100, help="How many delivery notes are printed."),
+    seconds: float = typer.Option(5.0, min=1, help="How long latencies are measured while nothing is printed."),
+) -> None:
+    """Delivery notes a second beside WeasyPrint alone, and the latency of a query and of an event while they are made.
+
+    Server, rendering processes and client share this machine.
+    """
+    asyncio.run(measure_notes(count, seconds))
 
 
 if __name__ == "__main__":

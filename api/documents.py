@@ -1,0 +1,137 @@
+"""Delivery notes over HTTP: by a signed link without a token, or by the same path with one."""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from typing import Final
+from urllib.parse import quote
+from uuid import UUID
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.auth import InvalidToken, actor_of
+from api.context import Unauthenticated
+from api.execution import RETRY_SECONDS, UNAVAILABLE, outage, refusal
+from api.service import Service
+from domain.actors import Actor, Forbidden, Scope
+from domain.delivery_notes.queries import find_delivery_notes
+from domain.errors import DomainError
+from effects.delivery_notes.errors import RenderingFailed
+from effects.delivery_notes.printing import MOST_AT_ONCE
+from models import DeliveryNote
+from models.errors import DatabaseUnavailable
+
+_RANGE: Final = re.compile(r"bytes=(\d*)-(\d*)", re.ASCII)
+_BUSY_SECONDS: Final = 5  # after which a client may ask again for what could not be printed just now
+
+
+class _Refused(Exception):
+    """The document is not given out, with this status."""
+
+    def __init__(self, status: int, message: str, code: str, **headers: str) -> None:
+        super().__init__(message)
+        self.response = _error(status, message, code, **headers)
+
+
+async def delivery_note(request: Request, service: Service) -> Response:
+    """One delivery note, by the key in the path."""
+    return await _answer(request, service, [request.path_params["id"]])
+
+
+async def delivery_notes(request: Request, service: Service) -> Response:
+    """Several in one file: `ids` are their keys, with commas between."""
+    return await _answer(request, service, request.query_params.get("ids", "").split(","))
+
+
+async def _answer(request: Request, service: Service, keys: Sequence[str]) -> Response:
+    try:
+        notes = await _find(await _caller(request, service), keys)
+        if len(notes) == 1:
+            [note] = notes
+            return as_file(request, await service.printing.file(note), service.printing.file_name(note))
+        return as_file(request, await service.printing.joined(notes), "delivery-notes.pdf")
+    except _Refused as refused:
+        return refused.response
+    except DatabaseUnavailable as error:
+        return _error(503, outage(error)["message"], UNAVAILABLE, retry_after=str(RETRY_SECONDS))
+    except RenderingFailed as error:
+        return _error(500, error.message, error.code.name)
+    except DomainError as error:
+        return _error(503, error.message, error.code.name, retry_after=str(_BUSY_SECONDS))
+
+
+async def _caller(request: Request, service: Service) -> Actor | None:
+    """Who asks; `None` for whoever has a link that is good. Raises `_Refused` for nobody."""
+    if "signature" in request.query_params:
+        if await service.links.opens(request.url.path, dict(request.query_params)):
+            return None
+        raise _Refused(403, "This link is not valid any more: read the note's url anew.", "FORBIDDEN")
+    try:
+        actor = await actor_of(request.headers.get("authorization"))
+        if actor is None:
+            raise Unauthenticated
+        actor.require(Scope.ORDERS_READ)
+    except (InvalidToken, Unauthenticated) as error:
+        raise _Refused(401, str(error), "UNAUTHENTICATED", www_authenticate="Bearer") from error
+    except Forbidden as error:
+        raise _Refused(403, str(error), "FORBIDDEN") from error
+    return actor
+
+
+async def _find(caller: Actor | None, keys: Sequence[str]) -> list[DeliveryNote]:
+    """The notes, in this order. Raises `_Refused` where one does not exist for the caller, or is no key."""
+    if len(keys) > MOST_AT_ONCE:
+        raise _Refused(400, f"One file has at most {MOST_AT_ONCE} delivery notes.", "BAD_USER_INPUT")
+    try:
+        ids = [UUID(key) for key in keys]
+        found = await find_delivery_notes(caller, ids)
+        return [found[each] for each in ids]
+    except (ValueError, KeyError):
+        raise _Refused(404, "There is no such delivery note.", "NOT_FOUND") from None
+
+
+def as_file(request: Request, content: bytes, name: str) -> Response:
+    """A PDF for the browser's viewer: all of it, the one part that is asked for, or that it is known already.
+
+    Conditions and ranges are those of RFC 9110, sections 13 and 14; who asks for several parts gets the whole.
+    """
+    etag = f'"{hashlib.sha256(content).hexdigest()}"'
+    headers = {
+        "ETag": etag,
+        "Accept-Ranges": "bytes",
+        "Cache-Control": "private, no-cache",
+        "Content-Disposition": f"inline; filename=\"{_ascii(name)}\"; filename*=UTF-8''{quote(name, safe='')}",
+        "X-Content-Type-Options": "nosniff",
+    }
+    if _names(request.headers.get("if-none-match"), etag):
+        return Response(status_code=304, headers=headers)
+    asked = _RANGE.fullmatch(request.headers.get("range", "").replace(" ", ""))
+    if asked is None or request.headers.get("if-range", etag) != etag or asked.groups() == ("", ""):
+        return Response(content, headers=headers, media_type="application/pdf")
+    start, end = _part(asked[1], asked[2], len(content))
+    if start >= end:
+        return Response(status_code=416, headers={**headers, "Content-Range": f"bytes */{len(content)}"})
+    headers["Content-Range"] = f"bytes {start}-{end - 1}/{len(content)}"
+    return Response(content[start:end], 206, headers, media_type="application/pdf")
+
+
+def _part(first: str, last: str, size: int) -> tuple[int, int]:
+    """From where to before where; an empty part where none of it exists."""
+    if not first:
+        return max(size - int(last), 0), size
+    return int(first), min(int(last) + 1, size) if last else size
+
+
+def _names(condition: str | None, etag: str) -> bool:
+    tags = [each.strip().removeprefix("W/") for each in (condition or "").split(",")]
+    return etag in tags or tags == ["*"]
+
+
+def _ascii(name: str) -> str:
+    return re.sub(r"[^ -~]|[\"\\/]", "_", name)
+
+
+def _error(status: int, message: str, code: str, **headers: str) -> Response:
+    named = {name.replace("_", "-").title(): value for name, value in headers.items()}
+    return Response(refusal(message, code).as_json(), status, named, media_type="application/json")

@@ -1,0 +1,102 @@
+"""Giving a fulfillment its delivery note."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from domain.actors import Actor, Scope
+from domain.change import Target, Unit, change, command
+from domain.delivery_notes.building import Issuer, build, checked_locale
+from domain.delivery_notes.numbers import take_number
+from domain.errors import InvalidInput, NotFound
+from domain.fulfillments.packing import Packing
+from domain.orders import rules, search
+from domain.orders.events import DeliveryNoteCreated
+from models import DeliveryNote, Fulfillment
+from models.enums import FulfillmentState
+from models.fields import new_key
+
+
+@command
+async def create_delivery_note(
+    *,
+    actor: Actor,
+    target: Target,
+    issuer: Issuer,
+    fulfillment_id: UUID | None = None,
+    replaces: UUID | None = None,
+    locale: str | None = None,
+) -> DeliveryNote:
+    """The delivery note of a fulfillment, with a number of its own; the one that it has, if it has one.
+
+    By default it is that of the open fulfillment; where none is open, one is opened for all that is left, or else the
+    only one that has left is meant. With `replaces`, a corrected one is created in place of that note, from the order
+    as it is now.
+    """
+    actor.require(Scope.FULFILLMENT_WRITE)
+    locale = checked_locale(locale)
+    note = None
+    async with change(actor) as unit:
+        order = await unit.lock_order(target)
+        rules.require_status(order.status, rules.TRACKABLE, "be given a delivery note")
+        notes = await DeliveryNote.filter(order_id=order.id).order_by("position")
+        packing = await Packing.open(unit, order)
+        old = _replaced(notes, replaces, fulfillment_id)
+        fulfillment = _fulfillment(packing, old.fulfillment_id if old else fulfillment_id)
+        note = next((each for each in reversed(notes) if each.fulfillment_id == fulfillment.id), None)
+        if note is None or note is old:  # otherwise it was created, or replaced, before
+            await packing.write()
+            note = await _create(unit, packing, fulfillment, issuer, old, locale)
+        unit.result_id = note.id
+    return note or await DeliveryNote.get(id=unit.result_id)
+
+
+def _replaced(notes: Sequence[DeliveryNote], replaces: UUID | None, fulfillment_id: UUID | None) -> DeliveryNote | None:
+    """The note that is to be replaced. Raises `NotFound`, and `InvalidInput` for one of another fulfillment."""
+    if replaces is None:
+        return None
+    old = next((each for each in notes if each.id == replaces), None)
+    if old is None:
+        raise NotFound("The order has no such delivery note.", "replaces")
+    if fulfillment_id not in (None, old.fulfillment_id):
+        raise InvalidInput("This is the delivery note of another fulfillment.", "replaces")
+    return old
+
+
+def _fulfillment(packing: Packing, fulfillment_id: UUID | None) -> Fulfillment:
+    """Raises `InvalidInput` where several could be meant, and `NothingToShip` where there is none and nothing left."""
+    if fulfillment_id is not None:
+        return packing.find(fulfillment_id)
+    candidates = packing.in_state(FulfillmentState.OPEN)
+    if not candidates and not packing.free_units():
+        candidates = packing.in_state(FulfillmentState.SHIPPED)
+    if len(candidates) > 1:
+        raise InvalidInput("The order has several fulfillments: say which one.", "fulfillment_id")
+    return candidates[0] if candidates else packing.open_rest()
+
+
+async def _create(
+    unit: Unit,
+    packing: Packing,
+    fulfillment: Fulfillment,
+    issuer: Issuer,
+    old: DeliveryNote | None,
+    locale: str | None,
+) -> DeliveryNote:
+    order, replaces = unit.order, old.number if old else None
+    number = await take_number(issuer.series, unit.now.astimezone(issuer.time_zone).year)
+    document = await build(
+        issuer, order, fulfillment, packing, locale=locale, number=number, replaces=replaces, now=unit.now
+    )
+    note = await DeliveryNote.create(
+        id=new_key(),
+        order_id=order.id,
+        fulfillment_id=fulfillment.id,
+        position=old.position + 1 if old else 1,
+        number=number,
+        locale=document.locale,
+        document=document.as_data(),
+        created_at=unit.now,
+    )
+    await search.add_terms(order.id, [number])
+    unit.record(order, DeliveryNoteCreated(note.id, fulfillment.id, number, old.id if old else None, replaces))
+    return note

@@ -1,0 +1,33 @@
+"""The numbers of delivery notes: permanent, without gaps, and none twice."""
+
+from dataclasses import dataclass
+
+from models import DeliveryNoteSeries
+
+
+@dataclass(frozen=True, slots=True)
+class NumberSeries:
+    """What numbers look like: `LS-2026-000042`, or `LS-000042` where they do not begin anew each year."""
+
+    prefix: str = "LS"
+    width: int = 6
+    yearly: bool = True
+
+    def name(self, year: int) -> str:
+        """What all numbers of the series begin with."""
+        return f"{self.prefix}-{year}" if self.yearly else self.prefix
+
+
+async def take_number(series: NumberSeries, year: int) -> str:
+    """The next number, inside a `change`: it is taken once that is committed, and free again where it is not.
+
+    Until then whoever wants the next one waits, so it should be among the last things that the change does.
+    """
+    name = series.name(year)
+    row = await DeliveryNoteSeries.filter(name=name).select_for_update(no_key=True).get_or_none()
+    if row is None:
+        row = await DeliveryNoteSeries.create(name=name, last_number=1)
+    else:
+        row.last_number += 1
+        await row.save(update_fields=["last_number"])
+    return f"{name}-{row.last_number:0{series.width}}"

@@ -1,0 +1,115 @@
+"""Delivery notes as files: rendered once, kept, and given out as they are for ever after."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+from domain.actors import Actor
+from domain.change import Target
+from domain.delivery_notes.commands import create_delivery_note
+from domain.delivery_notes.document import Document
+from domain.delivery_notes.queries import store_file, stored_files
+from domain.errors import DomainError, InvalidInput, NotFound
+from domain.orders.queries import get_fulfillment
+from effects.delivery_notes.renderer import Renderer
+from effects.delivery_notes.settings import Merchant
+from effects.delivery_notes.texts import filled
+from models import DeliveryNote
+
+MOST_AT_ONCE: Final = 100
+_ABREAST: Final = 4  # notes of one request that are worked on at the same time: others print, too
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one fulfillment's note. One that could not be rendered has its number, and a `refusal`, too."""
+
+    fulfillment_id: UUID
+    note: DeliveryNote | None
+    refusal: DomainError | None = None
+
+
+class Printing:
+    """The merchant's delivery notes. `close` ends the processes that render them."""
+
+    def __init__(self, merchant: Merchant, renderer: Renderer) -> None:
+        self._merchant = merchant
+        self._renderer = renderer
+
+    async def create(
+        self,
+        *,
+        actor: Actor,
+        target: Target,
+        fulfillment_id: UUID | None = None,
+        replaces: UUID | None = None,
+        locale: str | None = None,
+    ) -> Outcome:
+        """As `create_delivery_note`, and renders it. Raises `RenderingUnavailable` before anything is changed."""
+        await self._renderer.require()
+        note = await create_delivery_note(
+            actor=actor,
+            target=target,
+            issuer=self._merchant,
+            fulfillment_id=fulfillment_id,
+            replaces=replaces,
+            locale=locale,
+        )
+        try:
+            await self.file(note)
+        except DomainError as refusal:
+            return Outcome(note.fulfillment_id, note, refusal)
+        return Outcome(note.fulfillment_id, note)
+
+    async def create_all(
+        self, *, actor: Actor, fulfillment_ids: Sequence[UUID], locale: str | None = None
+    ) -> list[Outcome]:
+        """The notes of these fulfillments, in their order; what is refused for one does not stop the others.
+
+        Raises `InvalidInput` for none or more than `MOST_AT_ONCE`, and `RenderingUnavailable`.
+        """
+        if not 1 <= len(fulfillment_ids) <= MOST_AT_ONCE:
+            raise InvalidInput(f"Name 1 to {MOST_AT_ONCE} fulfillments.", "fulfillment_ids")
+        await self._renderer.require()
+        abreast = asyncio.Semaphore(_ABREAST)
+
+        async def one(index: int, fulfillment_id: UUID) -> Outcome:
+            async with abreast:
+                try:
+                    fulfillment = await get_fulfillment(actor, fulfillment_id)
+                    if fulfillment is None:
+                        raise NotFound("There is no such fulfillment.", "fulfillment_ids", index)
+                    target = Target(fulfillment.order_id)
+                    return await self.create(actor=actor, target=target, fulfillment_id=fulfillment_id, locale=locale)
+                except DomainError as refusal:
+                    return Outcome(fulfillment_id, None, refusal)
+
+        return await asyncio.gather(*(one(index, each) for index, each in enumerate(fulfillment_ids)))
+
+    async def file(self, note: DeliveryNote) -> bytes:
+        """The note as a PDF, always the same. Raises `RenderingFailed`, `RenderingBusy` and `RenderingUnavailable`."""
+        return (await self._files([note]))[0]
+
+    def file_name(self, note: DeliveryNote) -> str:
+        """What the file is called where somebody saves it."""
+        texts = self._merchant.presentation(note.document["channel_code"]).texts[note.locale]
+        return f"{filled(texts['title'], {'number': note.number})}.pdf"
+
+    async def joined(self, notes: Sequence[DeliveryNote]) -> bytes:
+        """All of them in one PDF, in this order. Raises as `file` does."""
+        files = await self._files(notes)
+        return await self._renderer.merge(files, ", ".join(note.number for note in notes))
+
+    async def _files(self, notes: Sequence[DeliveryNote]) -> list[bytes]:
+        files = await stored_files([note.id for note in notes])
+        for note in notes:  # as a rule all are there: they are rendered when they are created
+            if note.id not in files:
+                document = Document.from_data(note.document)
+                content = await self._renderer.render(document, self._merchant.presentation(document.channel_code))
+                files[note.id] = await store_file(note.id, content)
+        return [files[note.id] for note in notes]
+
+    async def close(self) -> None:
+        await self._renderer.close()

@@ -1,0 +1,73 @@
+"""Documents to PDF files, off the event loop and out of the server's process."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from domain.delivery_notes.document import Document
+from effects.delivery_notes.errors import RenderingFailed
+from effects.delivery_notes.pool import Pool
+from effects.delivery_notes.presentation import Presentation
+
+log = logging.getLogger(__name__)
+
+
+class Renderer:
+    """Turns documents into PDF files, in `processes` warm processes of its own.
+
+    None is started before the first call. A job may take `seconds` from when a process begins it, and `waiting` jobs
+    may wait for a process. All is bound to the event loop of the first call; in another one, everything begins anew.
+    """
+
+    def __init__(self, *, processes: int = 2, seconds: float = 20.0, waiting: int = 200) -> None:
+        self._processes = processes
+        self._seconds = seconds
+        self._waiting = waiting
+        self._pool: Pool | None = None
+        self._is_available = False
+
+    async def require(self) -> None:
+        """Raises `RenderingUnavailable` where this machine lacks what rendering needs.
+
+        Only a good answer is remembered: what is missing may be installed while the server runs.
+        """
+        if not self._is_available:
+            await self._do({"do": "nothing"})
+            self._is_available = True
+
+    async def render(self, document: Document, presentation: Presentation) -> bytes:
+        """The document as a PDF. Raises `RenderingFailed`, `RenderingBusy` and `RenderingUnavailable`."""
+        request = {"do": "render", "document": document.as_data(), "presentation": presentation.as_data()}
+        return await self._do(request)
+
+    async def merge(self, files: Sequence[bytes], title: str) -> bytes:
+        """All pages of these PDF files in one, in their order. Raises as `render` does."""
+        return await self._do({"do": "merge", "title": title}, files)
+
+    async def _do(self, request: dict[str, Any], files: Sequence[bytes] = ()) -> bytes:
+        answer = await self._pool_here().do(request, files)
+        match answer.data["kind"]:
+            case "done":
+                return answer.files[0]
+            case "refused":
+                raise RenderingFailed(answer.data["message"])
+        log.error("a document could not be rendered:\n%s", answer.data["trace"])
+        raise RenderingFailed("This document could not be rendered; the server's log says why.")
+
+    def _pool_here(self) -> Pool:
+        """That of the running event loop."""
+        if self._pool is not None and self._pool.loop is not asyncio.get_running_loop():
+            self._pool.abandon()
+            self._pool = None
+        if self._pool is None:
+            self._pool = Pool(processes=self._processes, seconds=self._seconds, waiting=self._waiting)
+        return self._pool
+
+    async def close(self) -> None:
+        """Ends the processes at once; jobs under way are refused with `RenderingBusy`. May be called several times."""
+        pool, self._pool = self._pool, None
+        if pool is not None and pool.loop is asyncio.get_running_loop():
+            await pool.close()
+        elif pool is not None:
+            pool.abandon()

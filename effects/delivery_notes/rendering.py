@@ -1,0 +1,27 @@
+"""A document as a PDF file. For the worker process alone: importing this takes a second, and Pango."""
+
+from pathlib import Path
+from typing import Final
+
+from domain.delivery_notes.document import Document
+from effects.delivery_notes.instances import use_harfbuzz
+from effects.delivery_notes.pdf import write_pdf
+from effects.delivery_notes.presentation import Presentation
+from effects.delivery_notes.tags import spell_out
+from effects.delivery_notes.template import write_html
+
+_STYLE: Final = (Path(__file__).parent / "default" / "style.css").read_text(encoding="utf-8")
+
+use_harfbuzz()
+spell_out()
+
+
+def render(document: Document, presentation: Presentation) -> bytes:
+    """The PDF file: always the same for the same document and presentation. Raises `RenderingFailed`."""
+    style = _STYLE if presentation.style is None else presentation.style
+    return write_pdf(write_html(document, presentation), style, document.number)
+
+
+def warm_up() -> None:
+    """Has everything read that the first document would have to wait for."""
+    write_pdf('<html lang="en"><title>-</title><p>-<b>-</b></p></html>', _STYLE, "-")

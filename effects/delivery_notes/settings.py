@@ -1,0 +1,241 @@
+"""The merchant's folder: who issues delivery notes, how they are numbered, how they look and read.
+
+It may hold `settings.toml`, `logo.svg` or `logo.png`, `texts/LOCALE.toml` with texts in place of the built-in ones,
+`template.html` and `style.css`. What is not there is as built in.
+"""
+
+import base64
+import struct
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+from xml.etree import ElementTree
+from zoneinfo import ZoneInfo
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
+
+from domain.delivery_notes.document import LOCALES, Letterhead
+from domain.delivery_notes.numbers import NumberSeries
+from effects.delivery_notes import texts
+from effects.delivery_notes.presentation import Presentation
+from effects.delivery_notes.texts import Texts
+
+LARGEST_LOGO: Final = 1_000_000  # bytes
+MOST_PIXELS: Final = 4_000_000
+_PNG: Final = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"  # followed by width and height
+
+Line = Annotated[str, StringConstraints(max_length=200)]
+Window = Literal["left", "right"]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class _Numbers(_Strict):
+    prefix: str = Field(default="LS", pattern=r"^[A-Za-z0-9][A-Za-z0-9-]{0,9}$")
+    width: int = Field(default=6, ge=1, le=12)
+    yearly: bool = True
+
+
+class _Sender(_Strict):
+    line: Line | None = None
+    header: tuple[Line, ...] = Field(default=(), max_length=6)
+    footer: tuple[Annotated[tuple[Line, ...], Field(max_length=6)], ...] = Field(default=(), max_length=4)
+    country_code: str = Field(default="CH", pattern="^[A-Z]{2}$")
+
+
+class _Channel(_Strict):
+    """What one channel has otherwise than the rest."""
+
+    sender: _Sender = _Sender()
+    window: Window | None = None
+    prices: bool | None = None
+    logo: str | None = None
+
+
+class _Settings(_Strict):
+    time_zone: ZoneInfo = ZoneInfo("Europe/Zurich")
+    default_locale: str = "de-CH"
+    prices: bool = False
+    window: Window = "left"
+    numbers: _Numbers = _Numbers()
+    sender: _Sender = _Sender()
+    channels: Mapping[str, _Channel] = {}
+
+    @field_validator("time_zone", mode="before")
+    @classmethod
+    def _is_a_time_zone(cls, name: object) -> object:
+        try:
+            return ZoneInfo(name) if isinstance(name, str) else name
+        except (KeyError, ValueError, OSError):
+            raise ValueError("this is not a time zone, such as Europe/Zurich") from None
+
+    @field_validator("default_locale")
+    @classmethod
+    def _is_a_locale(cls, locale: str) -> str:
+        if locale not in LOCALES:
+            raise ValueError(f"a delivery note is written in {', '.join(LOCALES)}")
+        return locale
+
+
+@dataclass(frozen=True, slots=True)
+class _Shop:
+    letterhead: Letterhead
+    prices: bool
+    presentation: Presentation
+
+
+@dataclass(frozen=True, slots=True)
+class Merchant:
+    """Who issues delivery notes. Channels are named by their codes; one without settings of its own has the rest's."""
+
+    series: NumberSeries
+    time_zone: ZoneInfo
+    default_locale: str
+    _rest: _Shop
+    _channels: Mapping[str, _Shop]
+
+    def letterhead(self, channel: str) -> Letterhead:
+        return self._shop(channel).letterhead
+
+    def prices(self, channel: str) -> bool:
+        return self._shop(channel).prices
+
+    def presentation(self, channel: str) -> Presentation:
+        return self._shop(channel).presentation
+
+    def _shop(self, channel: str) -> _Shop:
+        return self._channels.get(channel, self._rest)
+
+
+def load(folder: Path | None) -> Merchant:
+    """The merchant of this folder, all built in for `None`. The folder is read now and not again.
+
+    Raises `ValueError`, one sentence that names the file and what is wrong in it.
+    """
+    if folder is not None and not folder.is_dir():
+        raise ValueError(f"{folder} is not a folder.")
+    settings = _settings(folder)
+    presentation = _presentation(folder)
+    return Merchant(
+        series=NumberSeries(**settings.numbers.model_dump()),
+        time_zone=settings.time_zone,
+        default_locale=settings.default_locale,
+        _rest=_shop(folder, settings, _Channel(), presentation),
+        _channels={code: _shop(folder, settings, channel, presentation) for code, channel in settings.channels.items()},
+    )
+
+
+def _settings(folder: Path | None) -> _Settings:
+    path = folder and folder / "settings.toml"
+    if path is None or not path.exists():
+        return _Settings()
+    try:
+        return _Settings.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ValueError(f"{path}: {error}") from error
+    except ValidationError as error:
+        raise ValueError(f"{path}: {_first(error)}") from error
+
+
+def _first(error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg'].removeprefix('Value error, ')}."
+
+
+def _shop(folder: Path | None, settings: _Settings, channel: _Channel, presentation: Presentation) -> _Shop:
+    sender = settings.sender.model_copy(update=_given(channel.sender))
+    letterhead = Letterhead(
+        sender=sender.line,
+        header=sender.header,
+        footer=sender.footer,
+        country_code=sender.country_code,
+        window=channel.window or settings.window,
+    )
+    prices = settings.prices if channel.prices is None else channel.prices
+    return _Shop(letterhead, prices, _with_logo(folder, channel.logo, presentation))
+
+
+def _given(sender: _Sender) -> dict[str, Any]:
+    return {name: getattr(sender, name) for name in sender.model_fields_set}
+
+
+def _presentation(folder: Path | None) -> Presentation:
+    built_in = texts.built_in()
+    if folder is None:
+        return Presentation(built_in)
+    return Presentation(
+        texts={locale: _own_texts(folder, locale, built_in[locale]) for locale in _checked_locales(folder)},
+        template=_source(folder / "template.html"),
+        style=_source(folder / "style.css"),
+        logo=next((_logo(path) for path in (folder / "logo.svg", folder / "logo.png") if path.exists()), None),
+    )
+
+
+def _checked_locales(folder: Path) -> tuple[str, ...]:
+    for path in sorted((folder / "texts").glob("*.toml")):
+        if path.stem not in LOCALES:
+            raise ValueError(f"{path}: a delivery note is written in {', '.join(LOCALES)}.")
+    return LOCALES
+
+
+def _own_texts(folder: Path, locale: str, built_in: Texts) -> Texts:
+    path = folder / "texts" / f"{locale}.toml"
+    return texts.overlaid(built_in, path) if path.exists() else built_in
+
+
+def _source(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8") if path.exists() else None
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def _with_logo(folder: Path | None, name: str | None, presentation: Presentation) -> Presentation:
+    if folder is None or name is None:
+        return presentation
+    path = folder / name
+    if Path(name).name != name or not path.is_file():
+        raise ValueError(f"{folder / 'settings.toml'}: {name} is not a file in {folder}.")
+    return Presentation(presentation.texts, presentation.template, presentation.style, _logo(path))
+
+
+def _logo(path: Path) -> str:
+    """The image as a `data:` URL. Raises `ValueError` for one that is too large, and for what is no SVG or PNG."""
+    if path.stat().st_size > LARGEST_LOGO:
+        raise ValueError(f"{path}: a logo has at most {LARGEST_LOGO // 1_000_000} MB.")
+    content = path.read_bytes()
+    if path.suffix == ".svg" and _is_svg(content):
+        kind = "image/svg+xml"
+    elif path.suffix == ".png" and _is_png(content, path):
+        kind = "image/png"
+    else:
+        raise ValueError(f"{path}: a logo is an SVG or a PNG image, and its name ends with .svg or .png.")
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def _is_svg(content: bytes) -> bool:
+    try:
+        return ElementTree.fromstring(content).tag == "{http://www.w3.org/2000/svg}svg"  # noqa: S314 - the merchant's own
+    except ElementTree.ParseError:
+        return False
+
+
+def _is_png(content: bytes, path: Path) -> bool:
+    from PIL import Image  # takes a while, which those without a PNG need not wait for
+
+    if not content.startswith(_PNG) or len(content) < 24:
+        return False
+    width, height = struct.unpack(">II", content[16:24])
+    if width * height > MOST_PIXELS:
+        raise ValueError(f"{path}: a logo has at most {MOST_PIXELS // 1_000_000} megapixels.")
+    try:
+        with Image.open(BytesIO(content), formats=["PNG"]) as image:
+            image.verify()
+    except (OSError, SyntaxError, ValueError):  # what Pillow says to a file that is broken
+        return False
+    return True

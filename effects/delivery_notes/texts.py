@@ -1,0 +1,76 @@
+"""The words of delivery notes in each of their locales."""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from itertools import zip_longest
+from pathlib import Path
+from typing import Final
+
+from domain.delivery_notes.document import LOCALES
+
+_FOLDER: Final = Path(__file__).with_name("texts")
+_PLACEHOLDER: Final = re.compile(r"\{([a-z_]+)\}")
+
+Texts = Mapping[str, str]
+
+
+def built_in() -> dict[str, Texts]:
+    """The texts of each of `LOCALES`."""
+    return {locale: _of(locale) for locale in LOCALES}
+
+
+def _of(locale: str) -> Texts:
+    texts = read(_FOLDER / f"{locale.partition('-')[0]}.toml")
+    return swiss(texts) if locale == "de-CH" else texts
+
+
+def swiss(texts: Texts) -> Texts:
+    """German as it is spelt in Switzerland, which has no ß. Not for names: there it may stand."""
+    return {key: text.replace("ß", "ss") for key, text in texts.items()}
+
+
+def overlaid(texts: Texts, path: Path) -> Texts:
+    """The texts with those of the file in their place.
+
+    Raises `ValueError`, which names the file and the key, for a text that there is none of, and for one whose
+    placeholders are not those of the text that it replaces.
+    """
+    own = read(path)
+    for key, text in own.items():
+        if key not in texts:
+            raise ValueError(f"{path}: there is no text {key}.")
+        wanted, given = _placeholders(texts[key], path, key), _placeholders(text, path, key)
+        if given != wanted:
+            names = ", ".join(f"{{{name}}}" for name in sorted(wanted)) or "none"
+            raise ValueError(f"{path}: the placeholders of {key} must be {names}.")
+    return {**texts, **own}
+
+
+def read(path: Path) -> Texts:
+    """The texts of a TOML file. Raises `ValueError`, which names the file, for anything else."""
+    try:
+        texts = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ValueError(f"{path}: {error}") from error
+    for key, text in texts.items():
+        if not isinstance(text, str):
+            raise ValueError(f"{path}: {key} is not a text.")
+    return texts
+
+
+def filled(text: str, values: Mapping[str, str]) -> str:
+    """The text with the values in place of its placeholders. Raises `KeyError` for one that has no value."""
+    return _PLACEHOLDER.sub(lambda match: values[match[1]], text)
+
+
+def parts(text: str) -> list[tuple[str, str | None]]:
+    """The text in pieces: words, and the placeholder that follows them, `None` at the end."""
+    pieces = _PLACEHOLDER.split(text)
+    return list(zip_longest(pieces[::2], pieces[1::2]))
+
+
+def _placeholders(text: str, path: Path, key: str) -> set[str]:
+    if set("{}") & set(_PLACEHOLDER.sub("", text)):
+        raise ValueError(f"{path}: {key} has a brace that is not part of a placeholder, such as {{number}}.")
+    return set(_PLACEHOLDER.findall(text))

@@ -1,0 +1,17 @@
+from datetime import datetime
+
+from tortoise import fields
+from tortoise.models import Model
+
+from models.fields import UtcField
+
+
+class SigningKey(Model):
+    """The secret with which links are signed: one row, which the first process that needs it writes."""
+
+    id = fields.IntField(primary_key=True)
+    secret: bytes = fields.BinaryField()
+    created_at: datetime = UtcField()
+
+    class Meta:
+        table = "signing_keys"
