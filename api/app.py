@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any
 
 from starlette.applications import Starlette
@@ -13,9 +13,9 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from api import documents, graphiql, health
+from api import documents, graphiql, health, webhooks
 from api.auth import TokenWatch
-from api.links import DELIVERY_NOTE_PATH, DELIVERY_NOTES_PATH, Links
+from api.links import DELIVERY_NOTE_PATH, DELIVERY_NOTES_PATH, DOWNLOAD_PATH, Links
 from api.logs import RequestLog
 from api.metrics import CONTENT_TYPE, Metrics
 from api.schema import schema
@@ -24,9 +24,16 @@ from api.settings import Settings
 from api.transport import http, websocket
 from domain.bell import Bell
 from domain.live import Feed
+from effects.automations import Automations
 from effects.delivery_notes import settings as delivery_notes
 from effects.delivery_notes.printing import Printing
 from effects.delivery_notes.renderer import Renderer
+from effects.engine import Engine
+from effects.fulfillment_requests import FulfillmentRequests
+from effects.mail import settings as mail
+from effects.mail.mailing import Mailing
+from effects.mail.transport import transport_of
+from effects.payments.payments import Payments
 from models.database import connected
 
 
@@ -43,12 +50,17 @@ def create_app(settings: Settings | None = None) -> Starlette:
         metrics=Metrics(settings.metrics),
         links=Links(settings.public_url, settings.link_seconds),
         printing=Printing(delivery_notes.load(settings.delivery_notes_folder), renderer),
+        payments=_payments(settings),
     )
+    mailing = Mailing(mail.load(settings.mail_folder), transport_of(settings.mail_url), service.links.download)
+    requests = FulfillmentRequests()
+    engine = Engine(feed, [mailing, requests, service.payments, Automations(service.payments)])
     readiness = health.Readiness(service)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Any]]:
-        async with connected(settings.database_url), feed.running():
+        effects = engine.running() if settings.effects else nullcontext()
+        async with connected(settings.database_url), feed.running(), effects:
             tasks = [asyncio.create_task(service.tokens.run())]
             if settings.metrics:
                 tasks.append(asyncio.create_task(service.metrics.run(feed)))
@@ -59,6 +71,8 @@ def create_app(settings: Settings | None = None) -> Starlette:
                     task.cancel()
                 await readiness.close()
                 await service.printing.close()
+                await service.payments.close()
+                await requests.close()
 
     async def graphql_http(request: Request) -> Response:
         return await http.handle(request, service)
@@ -71,6 +85,12 @@ def create_app(settings: Settings | None = None) -> Starlette:
 
     async def several_delivery_notes(request: Request) -> Response:
         return await documents.delivery_notes(request, service)
+
+    async def download(request: Request) -> Response:
+        return await documents.download(request, service)
+
+    async def stripe_events(request: Request) -> Response:
+        return await webhooks.stripe(request, service)
 
     async def figures(request: Request) -> Response:
         service.metrics.observe(feed)
@@ -85,6 +105,8 @@ def create_app(settings: Settings | None = None) -> Starlette:
         WebSocketRoute("/graphql", graphql_websocket),
         Route(DELIVERY_NOTE_PATH, delivery_note),
         Route(DELIVERY_NOTES_PATH, several_delivery_notes),
+        Route(DOWNLOAD_PATH, download),
+        Route("/webhooks/stripe", stripe_events, methods=["POST"]),
         Route("/healthz", health.alive),
         Route("/readyz", readiness.answer),
     ]
@@ -100,3 +122,11 @@ def create_app(settings: Settings | None = None) -> Starlette:
     )
     app.state.service = service
     return app
+
+
+def _payments(settings: Settings) -> Payments:
+    if not settings.stripe_api_key:
+        return Payments()
+    from effects.payments.stripe_gateway import StripeGateway  # 30 MB that nobody pays for who has no Stripe
+
+    return Payments([StripeGateway(settings.stripe_api_key, settings.stripe_api_base)])

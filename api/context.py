@@ -10,6 +10,7 @@ from api.metrics import Metrics
 from domain.actors import Actor, Scope
 from domain.live import Feed
 from effects.delivery_notes.printing import Printing
+from effects.payments.payments import Payments
 
 OPERATION: Final = "orderstream.operation"  # where an HTTP request's scope has its `Context`
 
@@ -28,12 +29,22 @@ class Context:
     operation's name if it has one.
     """
 
-    def __init__(self, actor: Actor | None, feed: Feed, metrics: Metrics, links: Links, printing: Printing) -> None:
+    def __init__(
+        self,
+        actor: Actor | None,
+        *,
+        feed: Feed,
+        metrics: Metrics,
+        links: Links,
+        printing: Printing,
+        payments: Payments,
+    ) -> None:
         self._actor = actor
         self.feed = feed
         self.metrics = metrics
         self.links = links
         self.printing = printing
+        self.payments = payments
         self.operation_kind = "unknown"
         self.operation_name: str | None = None
         self.loaders = Loaders()
@@ -45,9 +56,9 @@ class Context:
             raise Unauthenticated
         return self._actor
 
-    def require(self, scope: Scope) -> Actor:
+    def require(self, scope: Scope, *, services_too: bool = False) -> Actor:
         """Who asks, if they have the scope. Raises `Unauthenticated` and `Forbidden`."""
-        self.actor.require(scope)
+        self.actor.require(scope, services_too=services_too)
         return self.actor
 
 

@@ -1,4 +1,4 @@
-"""Delivery notes over HTTP: by a signed link without a token, or by the same path with one."""
+"""Delivery notes and downloads over HTTP: by a signed link without a token; notes by the same path with one, too."""
 
 import hashlib
 import re
@@ -8,7 +8,7 @@ from urllib.parse import quote
 from uuid import UUID
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from api.auth import InvalidToken, actor_of
 from api.context import Unauthenticated
@@ -17,6 +17,7 @@ from api.service import Service
 from domain.actors import Actor, Forbidden, Scope
 from domain.delivery_notes.queries import find_delivery_notes
 from domain.errors import DomainError
+from domain.orders.queries import download_url
 from effects.delivery_notes.errors import RenderingFailed
 from effects.delivery_notes.printing import MOST_AT_ONCE
 from models import DeliveryNote
@@ -44,6 +45,21 @@ async def delivery_notes(request: Request, service: Service) -> Response:
     return await _answer(request, service, request.query_params.get("ids", "").split(","))
 
 
+async def download(request: Request, service: Service) -> Response:
+    """Leads who has a link to the digital product of an order's line."""
+    try:
+        if not await service.links.opens(request.url.path, dict(request.query_params)):
+            raise _Refused(403, "This link is not valid any more: ask for a new one.", "FORBIDDEN")
+        url = await download_url(UUID(request.path_params["id"]))
+    except _Refused as refused:
+        return refused.response
+    except DatabaseUnavailable as error:
+        return _outage(error)
+    if url is None:
+        return _error(404, "There is nothing to download.", "NOT_FOUND")
+    return RedirectResponse(url, 302, {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"})
+
+
 async def _answer(request: Request, service: Service, keys: Sequence[str]) -> Response:
     try:
         notes = await _find(await _caller(request, service), keys)
@@ -54,7 +70,7 @@ async def _answer(request: Request, service: Service, keys: Sequence[str]) -> Re
     except _Refused as refused:
         return refused.response
     except DatabaseUnavailable as error:
-        return _error(503, outage(error)["message"], UNAVAILABLE, retry_after=str(RETRY_SECONDS))
+        return _outage(error)
     except RenderingFailed as error:
         return _error(500, error.message, error.code.name)
     except DomainError as error:
@@ -130,6 +146,10 @@ def _names(condition: str | None, etag: str) -> bool:
 
 def _ascii(name: str) -> str:
     return re.sub(r"[^ -~]|[\"\\/]", "_", name)
+
+
+def _outage(error: DatabaseUnavailable) -> Response:
+    return _error(503, outage(error)["message"], UNAVAILABLE, retry_after=str(RETRY_SECONDS))
 
 
 def _error(status: int, message: str, code: str, **headers: str) -> Response:

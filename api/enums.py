@@ -10,20 +10,29 @@ from domain.orders.queries import OrderSortField, SortDirection
 from domain.orders.rules import OrderAction
 from models.enums import (
     ActorKind,
+    AutomationKind,
     CancelReason,
+    EffectKind,
+    EffectState,
+    EmailKind,
     FulfillmentState,
     FulfillmentStatus,
     OrderEventType,
     OrderSource,
     OrderStatus,
     PaymentStatus,
+    RequestStatus,
     TransactionKind,
     TransactionStatus,
 )
 
 __all__ = [
     "ActorKind",
+    "AutomationKind",
     "CancelReason",
+    "EffectKind",
+    "EffectState",
+    "EmailKind",
     "ErrorCode",
     "FulfillmentState",
     "FulfillmentStatus",
@@ -33,6 +42,7 @@ __all__ = [
     "OrderSource",
     "OrderStatus",
     "PaymentStatus",
+    "RequestStatus",
     "Scope",
     "SortDirection",
     "TransactionKind",
@@ -88,6 +98,60 @@ _describe(
         "OPEN": "It is still in the house.",
         "SHIPPED": "It has left.",
         "CANCELLED": "It was given up, because the order was cancelled.",
+    },
+)
+_describe(
+    RequestStatus,
+    "What a fulfillment service has answered.",
+    {
+        "REQUESTED": "Nothing yet.",
+        "ACCEPTED": "It will ship.",
+        "REJECTED": "It does not ship.",
+    },
+)
+_describe(
+    AutomationKind,
+    "A rule that acts by itself, once it is turned on.",
+    {
+        "CONFIRM_ON_ARRIVAL": "An order that comes in is confirmed.",
+        "CAPTURE_ON_ARRIVAL": "What was authorized is captured when the order comes in.",
+        "CAPTURE_ON_SHIPPING": "What was authorized is captured once the order is SHIPPED.",
+        "FULFILL_ON_PAYMENT": "Once a confirmed order is PAID, its digital lines are fulfilled, and its fulfillment"
+        " services are asked to ship theirs.",
+        "ARCHIVE_WHEN_DONE": "An order that is SHIPPED and paid in full is archived.",
+    },
+)
+_describe(
+    EffectKind,
+    "What kind of thing happens because of an event.",
+    {
+        "EMAIL": "An e-mail is sent.",
+        "AUTOMATION": "A rule acts by itself.",
+        "PAYMENT": "A gateway is asked to move money.",
+        "FULFILLMENT_REQUEST": "A fulfillment service is told what it is asked to ship.",
+    },
+)
+_describe(
+    EffectState,
+    "How far an effect has come.",
+    {
+        "WAITING": "It is tried until it works.",
+        "DONE": "It has happened.",
+        "FAILED": "It was given up: a person must look at it.",
+    },
+)
+_describe(
+    EmailKind,
+    "Which e-mail.",
+    {
+        "ORDER_CONFIRMATION": "To the customer: the order has come in.",
+        "NEW_ORDER": "To the merchant: an order has come in.",
+        "POS_RECEIPT": "To the customer: the receipt of a purchase at a point of sale.",
+        "SHIPPING_CONFIRMATION": "To the customer: a parcel has left.",
+        "DOWNLOADS": "To the customer: links to digital products.",
+        "CANCELLATION": "To the customer: the order was cancelled.",
+        "REFUND": "To the customer: money was given back.",
+        "FULFILLMENT_REQUEST": "To a fulfillment service that has no URL: what it is asked to ship.",
     },
 )
 _describe(
@@ -165,6 +229,16 @@ _describe(
         "PAYMENT_RECORDED": "Money arrived outside a gateway, or was taken by the shop.",
         "PAYMENT_REFUNDED": "Money was given back.",
         "PAYMENT_VOIDED": "An authorization was given up.",
+        "PAYMENT_PENDING": "A gateway is asked to move money; another event says what became of it.",
+        "PAYMENT_FAILED": "A gateway has not moved the money that it was asked for.",
+        "EMAIL_SENT": "An e-mail was handed to the mail server.",
+        "EMAIL_FAILED": "An e-mail was refused, or given up.",
+        "ORDER_HELD": "The order was put on hold: no automation touches it.",
+        "ORDER_RELEASED": "The order is no longer on hold.",
+        "AUTOMATION_REFUSED": "A rule did not allow what an automation was to do.",
+        "FULFILLMENT_REQUESTED": "A fulfillment was opened, and a fulfillment service is asked to ship it.",
+        "FULFILLMENT_ACCEPTED": "The fulfillment service will ship.",
+        "FULFILLMENT_REJECTED": "The fulfillment service does not ship; the units are free again.",
     },
 )
 _describe(
@@ -175,6 +249,7 @@ _describe(
         "CANCEL": "cancelOrder",
         "MARK_READY_TO_SHIP": "markReadyToShip",
         "CREATE_DELIVERY_NOTE": "createDeliveryNote",
+        "REQUEST_FULFILLMENT": "requestFulfillment",
         "MARK_SHIPPED": "markShipped",
         "ADD_TRACKING": "addTracking",
         "UPDATE_TRACKING": "updateTracking",
@@ -182,9 +257,12 @@ _describe(
         "ARCHIVE": "archiveOrder",
         "UNARCHIVE": "unarchiveOrder",
         "ADD_NOTE": "addOrderNote",
+        "HOLD": "holdOrder",
+        "RELEASE": "releaseOrder",
         "CAPTURE_PAYMENT": "capturePayment",
         "RECORD_PAYMENT": "recordPayment",
         "REFUND_PAYMENT": "refundPayment",
+        "VOID_PAYMENT": "voidPayment",
     },
 )
 _describe(
@@ -199,7 +277,9 @@ _describe(
         "INVALID_INPUT": "A field's value is not acceptable; field says which.",
         "NOTHING_TO_SHIP": "All units that are due have left already.",
         "NOTHING_TO_REFUND": "Nothing was paid that could be given back.",
+        "NOTHING_TO_VOID": "Nothing is authorized that could be given up.",
         "UNKNOWN_GATEWAY": "The payment was authorized at a gateway that is not set up here.",
+        "PAYMENT_FAILED": "The gateway has refused; the transaction is FAILED, and message says why.",
         "RENDERING_FAILED": "The delivery note has its number, but could not be printed; message says what to mend.",
         "RENDERING_BUSY": "Too much is being printed at the moment: try again shortly.",
         "RENDERING_UNAVAILABLE": "The server lacks what it needs to print; message says what to install.",

@@ -20,6 +20,7 @@ from uuid_utils.compat import uuid7
 from api.context import Context, Unauthenticated
 from domain.actors import Forbidden
 from domain.errors import DomainError
+from domain.naming import camel
 from models.errors import DatabaseUnavailable
 
 log = logging.getLogger(__name__)
@@ -246,9 +247,3 @@ def outage(cause: DatabaseUnavailable) -> dict[str, Any]:
         " change: it may have been written.",
         "extensions": {"code": UNAVAILABLE},
     }
-
-
-def camel(name: str) -> str:
-    """A field's name as GraphQL has it."""
-    head, *rest = name.split("_")
-    return head + "".join(word.capitalize() for word in rest)

@@ -10,6 +10,8 @@ from domain.signing import is_signed, signature, signing_key
 
 DELIVERY_NOTE_PATH: Final = "/delivery-notes/{id}.pdf"
 DELIVERY_NOTES_PATH: Final = "/delivery-notes.pdf"
+DOWNLOAD_PATH: Final = "/downloads/{id}"
+DOWNLOAD_SECONDS: Final = 7 * 24 * 3600  # for which a customer can use the link in an e-mail
 
 
 class Links:
@@ -31,8 +33,12 @@ class Links:
         """To several, in this order, in one file."""
         return await self._signed(DELIVERY_NOTES_PATH, {"ids": ",".join(each.hex for each in note_ids)})
 
-    async def _signed(self, path: str, parameters: dict[str, str]) -> str:
-        given = {**parameters, "expires": str(int(time.time()) + self._seconds)}
+    async def download(self, line_id: UUID) -> str:
+        """To the digital product of an order's line, for `DOWNLOAD_SECONDS`."""
+        return await self._signed(DOWNLOAD_PATH.format(id=line_id), {}, DOWNLOAD_SECONDS)
+
+    async def _signed(self, path: str, parameters: dict[str, str], seconds: int | None = None) -> str:
+        given = {**parameters, "expires": str(int(time.time()) + (seconds or self._seconds))}
         signed = signature(await self._secret(), _text(path, given))
         return f"{self._base}{path}?{urlencode({**given, 'signature': signed}, safe=',')}"
 

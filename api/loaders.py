@@ -17,6 +17,7 @@ from models import (
     DeliveryNote,
     Fulfillment,
     FulfillmentLine,
+    FulfillmentService,
     Order,
     OrderEvent,
     OrderLine,
@@ -82,6 +83,10 @@ class Loaders:
     @cached_property
     def delivery_notes(self) -> DataLoader[UUID, list[DeliveryNote]]:
         return DataLoader(parts.delivery_notes)
+
+    @cached_property
+    def services(self) -> DataLoader[UUID, FulfillmentService]:
+        return DataLoader(parts.services)
 
     @cached_property
     def tracking(self) -> DataLoader[UUID, list[Tracking]]:

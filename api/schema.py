@@ -5,6 +5,7 @@ from typing import Any
 import strawberry
 from strawberry.extensions import ParserCache, ValidationCache
 
+from api.effects import EffectMutations, EffectQueries
 from api.execution import NotesOperation
 from api.orders.events import OrderEvent
 from api.orders.mutations import OrderMutations
@@ -17,12 +18,12 @@ CACHED_DOCUMENTS = 512
 
 
 @strawberry.type(name="Query", description="Everything that can be read.")
-class Query(OrderQueries):
+class Query(OrderQueries, EffectQueries):
     pass
 
 
 @strawberry.type(name="Mutation", description="Everything that can be done: one input each, one payload each.")
-class Mutation(OrderMutations):
+class Mutation(OrderMutations, EffectMutations):
     pass
 
 

@@ -13,6 +13,7 @@ from api.settings import Settings
 from domain.actors import Actor
 from domain.live import Feed
 from effects.delivery_notes.printing import Printing
+from effects.payments.payments import Payments
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +25,16 @@ class Service:
     metrics: Metrics
     links: Links
     printing: Printing
+    payments: Payments
     stopping: asyncio.Event = field(default_factory=asyncio.Event)  # set once the server is to end
 
     def context(self, actor: Actor | None) -> Context:
         """For one operation of this caller's."""
-        return Context(actor, self.feed, self.metrics, self.links, self.printing)
+        return Context(
+            actor,
+            feed=self.feed,
+            metrics=self.metrics,
+            links=self.links,
+            printing=self.printing,
+            payments=self.payments,
+        )

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from effects.mail.transport import transport_of
 from models.database import config, is_postgres
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -34,6 +35,27 @@ class Settings(BaseSettings):
     delivery_notes_folder: Path | None = Field(
         default=None,
         description="The folder of the merchant's own delivery notes: settings.toml, logo, texts, template.",
+    )
+    effects: bool = Field(
+        default=True,
+        description="Whether this process does what follows from events: e-mail, automations, calls. One must.",
+    )
+    mail_url: str = Field(
+        default=f"file://{ROOT / '.data' / 'mail'}",
+        description="How e-mail is sent: smtp://USER:PASSWORD@HOST:PORT, smtps://…, or into a folder as .eml files:"
+        " file:///FOLDER.",
+    )
+    mail_folder: Path | None = Field(
+        default=None, description="The folder of the merchant's own e-mail: settings.toml, texts, templates."
+    )
+    stripe_api_key: str | None = Field(
+        default=None, description="The secret key of the merchant's Stripe account; without it, Stripe is not used."
+    )
+    stripe_webhook_secret: str | None = Field(
+        default=None, description="The secret with which Stripe signs what it sends to /webhooks/stripe."
+    )
+    stripe_api_base: str | None = Field(
+        default=None, description="Where Stripe's API is, for tests; by default https://api.stripe.com."
     )
     link_seconds: int = Field(
         default=3600, gt=0, description="How long a link to a document opens it without a token, in seconds."
@@ -89,6 +111,12 @@ class Settings(BaseSettings):
     def _is_an_address(cls, url: str | None) -> str | None:
         if url and urlsplit(url).scheme not in ("http", "https"):
             raise ValueError("a public URL starts with http:// or https://")
+        return url
+
+    @field_validator("mail_url")
+    @classmethod
+    def _is_a_way_to_send_mail(cls, url: str) -> str:
+        transport_of(url)
         return url
 
     @field_validator("database_url")

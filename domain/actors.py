@@ -26,17 +26,21 @@ class Forbidden(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """A caller. `channel_ids` are the only channels that exist for them; `None` means every channel."""
+    """A caller. `channel_ids` are the only channels that exist for them; `None` means every channel.
+
+    `service_id` is the fulfillment service that calls, for which nothing exists but what it was asked to ship.
+    """
 
     kind: ActorKind
     id: str | None
     name: str
     scopes: frozenset[Scope]
     channel_ids: frozenset[UUID] | None = None
+    service_id: UUID | None = None
 
-    def require(self, scope: Scope) -> None:
-        """Raises `Forbidden` unless the caller has the scope."""
-        if scope not in self.scopes:
+    def require(self, scope: Scope, *, services_too: bool = False) -> None:
+        """Raises `Forbidden` unless the caller has the scope; a fulfillment service has it where so said only."""
+        if scope not in self.scopes or (self.service_id is not None and not services_too):
             raise Forbidden(scope)
 
     def sees(self, channel_id: UUID) -> bool:

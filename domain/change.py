@@ -18,11 +18,13 @@ from domain import bell, event_log
 from domain.actors import Actor
 from domain.errors import DomainError, ErrorCode, NotFound
 from domain.orders.events import Happening
-from models import IdempotencyRecord, Order, OrderEvent
+from models import Fulfillment, IdempotencyRecord, Order, OrderEvent
 from models.errors import DatabaseUnavailable, TransactionConflict
 
 ATTEMPTS: Final = 4
 _LONGEST_PAUSE: Final = 0.02  # seconds before the second attempt; doubled for each after it
+
+_LONGEST_MESSAGE: Final = 1024  # characters
 
 _COLUMNS = sorted(Order._meta.db_fields)
 
@@ -115,10 +117,15 @@ class Unit:
         if order is None:
             order = await Order.filter(id=order_id).select_for_update(no_key=True).get_or_none()
             self.now = datetime.now(UTC)  # whoever held the order until now acted before
-        if order is None or not self.actor.sees(order.channel_id):
+        if order is None or not self.actor.sees(order.channel_id) or not await self._is_asked(order):
             raise NotFound("There is no such order.", "order_id")
         self._track(order)
         return order
+
+    async def _is_asked(self, order: Order) -> bool:
+        """Whether a fulfillment service is asked to ship something of the order; anybody else need not be."""
+        service_id = self.actor.service_id
+        return service_id is None or await Fulfillment.exists(order_id=order.id, service_id=service_id)
 
     async def insert_order(self, order: Order) -> None:
         await order.save(force_create=True)
@@ -145,7 +152,7 @@ class Unit:
             actor_kind=self.actor.kind,
             actor_id=self.actor.id,
             actor_name=self.actor.name,
-            message=happening.message(),
+            message=_sentence(happening),
             data=happening.data(),
         )
         for axis, old, new in zip(("status", "payment_status", "fulfillment_status"), before, after, strict=True):
@@ -174,6 +181,12 @@ class Unit:
         if self._events:
             await event_log.append(self._events)
         return bool(self._events)
+
+
+def _sentence(happening: Happening) -> str:
+    """What happened, as far as a row has room: a reason may be long, and is whole in the event's data."""
+    message = happening.message()
+    return message if len(message) <= _LONGEST_MESSAGE else f"{message[: _LONGEST_MESSAGE - 1]}…"
 
 
 def _columns(order: Order) -> dict[str, Any]:

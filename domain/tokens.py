@@ -11,6 +11,7 @@ from domain.actors import Actor, Scope
 from domain.change import command
 from domain.channels import ensure_channel
 from domain.errors import InvalidInput, NotFound
+from domain.fulfillments.services import require_service
 from domain.validation import required_text
 from models import ApiToken
 from models.enums import ActorKind
@@ -29,16 +30,21 @@ async def create_token(
     name: str,
     scopes: Collection[Scope],
     channels: Sequence[str] = (),
+    service: str | None = None,
     expires_in: timedelta | None = None,
 ) -> tuple[ApiToken, str]:
     """A new token and its secret, which cannot be read again. Without channels it is good for all of them.
 
-    A channel that does not exist is opened. Raises `InvalidInput`.
+    A channel that does not exist is opened. That of a fulfillment service is good for answering what the service is
+    asked, and nothing else. Raises `InvalidInput`.
     """
     actor.require(Scope.TOKENS_WRITE)
     name = required_text(name, "name", longest=255)
     if not scopes:
         raise InvalidInput("A token needs at least one scope.", "scopes")
+    if service is not None and set(scopes) != {Scope.FULFILLMENT_WRITE}:
+        raise InvalidInput("The token of a fulfillment service has the scope fulfillment:write alone.", "scopes")
+    shipper = None if service is None else await require_service(service, "service")
     bound = [str((await ensure_channel(actor, code)).id) for code in channels]
     secret = PREFIX + secrets.token_urlsafe(32)
     now = datetime.now(UTC)
@@ -48,6 +54,7 @@ async def create_token(
         hash=_hash(secret),
         scopes=sorted(scope.value for scope in scopes),
         channel_ids=bound or None,
+        service=shipper,
         created_at=now,
         expires_at=now + expires_in if expires_in else None,
     )
@@ -91,6 +98,7 @@ async def authenticate(secret: str) -> Actor | None:
         name=token.name,
         scopes=frozenset(Scope(scope) for scope in token.scopes),
         channel_ids=None if token.channel_ids is None else frozenset(map(UUID, token.channel_ids)),
+        service_id=token.service_id,
     )
 
 

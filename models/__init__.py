@@ -3,8 +3,9 @@
 from models.channels import Channel
 from models.customers import Customer
 from models.delivery_notes import DeliveryNote, DeliveryNoteFile, DeliveryNoteSeries
+from models.effects import Automation, Effect, EffectPosition
 from models.events import OrderEvent
-from models.fulfillments import Fulfillment, FulfillmentLine, Tracking
+from models.fulfillments import Fulfillment, FulfillmentLine, FulfillmentService, Tracking
 from models.idempotency import IdempotencyRecord
 from models.orders import Address, Order, OrderLine, OrderNumber, OrderTag, SearchTerm
 from models.payments import Transaction
@@ -14,13 +15,17 @@ from models.tokens import ApiToken
 __all__ = [
     "Address",
     "ApiToken",
+    "Automation",
     "Channel",
     "Customer",
     "DeliveryNote",
     "DeliveryNoteFile",
     "DeliveryNoteSeries",
+    "Effect",
+    "EffectPosition",
     "Fulfillment",
     "FulfillmentLine",
+    "FulfillmentService",
     "IdempotencyRecord",
     "Order",
     "OrderEvent",

@@ -7,18 +7,42 @@ from tortoise.indexes import Index
 from tortoise.migrations.constraints import CheckConstraint
 from tortoise.models import Model
 
-from models.enums import FulfillmentState
+from models.enums import FulfillmentState, RequestStatus
 from models.fields import UtcField, choice, key
 
 
+class FulfillmentService(Model):
+    """Somebody who packs and ships for the merchant. Requests go to `url`, signed with `secret`, or to `email`."""
+
+    id: UUID = key()
+    code = fields.CharField(max_length=64, unique=True)
+    name = fields.CharField(max_length=255)
+    email = fields.CharField(max_length=255, null=True)
+    url = fields.CharField(max_length=2048, null=True)
+    secret = fields.CharField(max_length=255, null=True)
+    created_at: datetime = UtcField()
+
+    class Meta:
+        table = "fulfillment_services"
+
+
 class Fulfillment(Model):
-    """Units of an order that leave together, in one parcel or several."""
+    """Units of an order that leave together, in one parcel or several.
+
+    Where a service has been asked to ship it, `request_status` says what it has answered, and `rejection` why not.
+    """
 
     id: UUID = key()
     order: Any = fields.ForeignKeyField("models.Order", related_name="fulfillments", on_delete=fields.RESTRICT)
     order_id: UUID
     position = fields.IntField()
     state: FulfillmentState = choice(FulfillmentState, 16, default=FulfillmentState.OPEN)
+    service: Any = fields.ForeignKeyField(
+        "models.FulfillmentService", related_name=False, null=True, on_delete=fields.RESTRICT
+    )
+    service_id: UUID | None
+    request_status: RequestStatus | None = choice(RequestStatus, 16, null=True)
+    rejection = fields.CharField(max_length=1024, null=True)
     created_at: datetime = UtcField()
     shipped_at: datetime | None = UtcField(null=True)
 

@@ -31,7 +31,8 @@ class OrderNumber(Model):
 class Order(Model):
     """An order and the sums and states that are derived from its parts.
 
-    All amounts are whole minor units of `currency` (ISO 4217). `version` is the number of events recorded.
+    All amounts are whole minor units of `currency` (ISO 4217). `version` is the number of events recorded. While it is
+    held, no automation touches it.
     """
 
     id: UUID = key()
@@ -64,6 +65,8 @@ class Order(Model):
     cancelled_at: datetime | None = UtcField(null=True)
     cancel_reason: CancelReason | None = choice(CancelReason, 16, null=True)
     archived_at: datetime | None = UtcField(null=True)
+    held_at: datetime | None = UtcField(null=True)
+    hold_reason = fields.CharField(max_length=1024, null=True)
     locale = fields.CharField(max_length=35, null=True)
     note = fields.TextField(null=True)
 
@@ -103,7 +106,7 @@ class OrderLine(Model):
     """A position of an order. `fulfillable_quantity` are the units due that no fulfillment holds yet.
 
     `total` is what the line costs after its discounts, in minor units of the order's currency. `weight_grams` is the
-    weight of one unit.
+    weight of one unit. `download_url` is where a digital product is, `service` who fulfills the line.
     """
 
     id: UUID = key()
@@ -120,6 +123,11 @@ class OrderLine(Model):
     total = fields.BigIntField()
     requires_shipping = fields.BooleanField(default=True)
     weight_grams = fields.IntField(null=True)
+    download_url = fields.CharField(max_length=2048, null=True)
+    service: Any = fields.ForeignKeyField(
+        "models.FulfillmentService", related_name=False, null=True, on_delete=fields.RESTRICT
+    )
+    service_id: UUID | None
     removed_quantity = fields.IntField(default=0)
     fulfillable_quantity = fields.IntField()
     shipped_quantity = fields.IntField(default=0)

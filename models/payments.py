@@ -14,7 +14,8 @@ from models.fields import UtcField, choice, key
 class Transaction(Model):
     """A movement of money for an order, or a promise of one.
 
-    `amount` is in minor units of the order's currency.
+    `amount` is in minor units of the order's currency. One that is `PENDING` was asked of its gateway, or is about to
+    be, with its key as idempotency key; `failure` is why it has failed, in the gateway's words.
     """
 
     id: UUID = key()
@@ -24,6 +25,7 @@ class Transaction(Model):
     status: TransactionStatus = choice(TransactionStatus, 16)
     gateway = fields.CharField(max_length=64)
     reference = fields.CharField(max_length=255, null=True)
+    failure = fields.CharField(max_length=1024, null=True)
     amount = fields.BigIntField()
     parent: Any = fields.ForeignKeyField("models.Transaction", related_name=False, null=True, on_delete=fields.RESTRICT)
     parent_id: UUID | None
@@ -31,5 +33,5 @@ class Transaction(Model):
 
     class Meta:
         table = "transactions"
-        indexes = (Index(fields=("order_id", "processed_at")),)
+        indexes = (Index(fields=("order_id", "processed_at")), Index(fields=("reference",)))
         constraints = (CheckConstraint(check="amount >= 0", name="transactions_amount_not_negative"),)

@@ -12,6 +12,7 @@ class ApiToken(Model):
     """A caller's key, of which only the SHA-256 is kept.
 
     `scopes` is a list of scope names. `channel_ids` is a list of channel keys as text, or null for every channel.
+    `service` is the fulfillment service whose token it is, if it is one's.
     """
 
     id: UUID = key()
@@ -20,6 +21,10 @@ class ApiToken(Model):
     hash = fields.CharField(max_length=64, unique=True)
     scopes: Any = fields.JSONField()
     channel_ids: Any = fields.JSONField(null=True)
+    service: Any = fields.ForeignKeyField(
+        "models.FulfillmentService", related_name=False, null=True, on_delete=fields.RESTRICT
+    )
+    service_id: UUID | None
     created_at: datetime = UtcField()
     expires_at: datetime | None = UtcField(null=True)
     revoked_at: datetime | None = UtcField(null=True)

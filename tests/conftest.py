@@ -52,6 +52,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    os.environ["EFFECTS"] = "false"  # whose test is not about them has no e-mail sent
     # Tests start many processes, each of which would compile the whole project anew.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     if not hasattr(config, "workerinput"):
@@ -151,6 +152,12 @@ def postgres_url(databases: Databases) -> Iterator[str]:
 def redis_url(servers_port: int) -> str:
     """A Valkey that other tests use at the same time: what one publishes, all hear."""
     return url_of("redis", servers_port)
+
+
+@pytest.fixture(scope="session")
+def stripe_url(servers_port: int) -> str:
+    """A Stripe that other tests use at the same time, and that forgets nothing."""
+    return url_of("stripe", servers_port)
 
 
 @pytest.fixture(scope="session")

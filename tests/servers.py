@@ -1,4 +1,4 @@
-"""The PostgreSQL and the Valkey that a run of the tests needs: started when first asked for, ended with the run.
+"""The PostgreSQL, Valkey and Stripe that a run of the tests needs: started when first asked for, ended with the run.
 
 They belong to the process that was started, whose workers (pytest-xdist's) ask it for them over a connection.
 """
@@ -16,12 +16,13 @@ import asyncpg
 
 from api.commands.services import postgres_server, valkey_server
 from models.database import migrate
+from tests.local_stripe import local_stripe
 
-Kind = Literal["postgres", "redis"]
+Kind = Literal["postgres", "redis", "stripe"]
 
 # Where these are set, the tests use the servers that they name and start none. The PostgreSQL user must be allowed to
 # create databases; what is in other databases is left alone.
-VARIABLES: dict[Kind, str] = {"postgres": "TEST_POSTGRES_URL", "redis": "TEST_REDIS_URL"}
+VARIABLES: dict[Kind, str] = {"postgres": "TEST_POSTGRES_URL", "redis": "TEST_REDIS_URL", "stripe": "TEST_STRIPE_URL"}
 
 
 class SharedServers:
@@ -70,6 +71,8 @@ class SharedServers:
     async def _start(self, kind: Kind) -> str:
         if kind == "postgres":
             return (await self._started.enter_async_context(postgres_server())).url()
+        if kind == "stripe":
+            return await self._started.enter_async_context(local_stripe())
         return (await self._started.enter_async_context(valkey_server())).url
 
 

@@ -8,8 +8,9 @@ from typing import Annotated, Final
 import typer
 
 from api.settings import Settings
-from domain.delivery_notes.document import LOCALES, Document, Parcel, Position
+from domain.delivery_notes.document import Document, Parcel, Position
 from domain.errors import DomainError
+from domain.locales import LOCALES
 from effects.delivery_notes.renderer import Renderer
 from effects.delivery_notes.settings import Merchant, load
 

@@ -21,6 +21,8 @@ from domain.actors import Scope, system
 from domain.tokens import authenticate, create_token
 from models.database import connected, migrate
 
+DEMO_SHOP = Path(__file__).with_name("demo_shop")
+
 
 async def _token(database_url: str, file: Path) -> str:
     """The demo's token, which stays the same for as long as its database does."""
@@ -91,7 +93,9 @@ def main(
     settings = Settings(
         database_url=f"sqlite://{folder.resolve() / 'demo.sqlite3'}",
         public_url=f"http://127.0.0.1:{listening.getsockname()[1]}",
-        delivery_notes_folder=Path(__file__).with_name("demo_shop"),
+        delivery_notes_folder=DEMO_SHOP,
+        mail_folder=DEMO_SHOP / "mail",
+        mail_url=f"file://{folder.resolve() / 'mail'}",
     )
     with contextlib.suppress(KeyboardInterrupt):  # by which uvicorn passes Ctrl-C on once it has stopped
         asyncio.run(_run(settings, folder, listening, pause))

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import random
+from decimal import Decimal
 from typing import Any
 
 from api.commands.client import ApiError, Client
@@ -30,11 +31,19 @@ CUSTOMERS = (
     ("Mira Öztürk", "Marktgasse 21", "3011", "Bern", "de-CH"),
     ("Oliver Smith", "Quai du Mont-Blanc 5", "1201", "Genève", "en"),
 )
+PATTERNS = (("Knitting pattern “Arve” (PDF)", "arve"), ("Knitting pattern “Piz Palü” (PDF)", "piz-palu"))
+DOWNLOADS = "downloads"  # the channel in which everything happens by itself
+AUTOMATIONS = ("CONFIRM_ON_ARRIVAL", "CAPTURE_ON_ARRIVAL", "FULFILL_ON_PAYMENT", "ARCHIVE_WHEN_DONE")
 CHANNELS = (("web-shop", "ONLINE"), ("marketplace", "MARKETPLACE"), ("store-basel", "POS"))
 
+_AUTOMATION = "mutation ($i: UpdateAutomationInput!) { updateAutomation(input: $i) { userErrors { message } } }"
 _WAITING = """query {
-    orders(filter: { status: [PENDING, CONFIRMED, READY_TO_SHIP] }, sort: { direction: ASC }, first: 100) {
-        nodes { id status outstanding { amount } source deliveryNotes { id } }
+    orders(
+        filter: { status: [PENDING, CONFIRMED, READY_TO_SHIP], not: { channels: ["downloads"] } }
+        sort: { direction: ASC }
+        first: 100
+    ) {
+        nodes { id status outstanding { amount } deliveryNotes { id } }
     }
 }"""
 
@@ -49,6 +58,9 @@ class Traffic:
     async def run(self, seconds_between_steps: float) -> None:
         """Fills an empty shop, and then takes one step after another for ever."""
         if (await self._client.ask("query { orderCounts { total } }"))["orderCounts"]["total"] == 0:
+            await self._place_download()
+            for kind in AUTOMATIONS:
+                await self._client.ask(_AUTOMATION, {"i": {"kind": kind, "enabled": True, "channel": DOWNLOADS}})
             for _ in range(SAMPLES):
                 await self._place()
             for _ in range(SAMPLES * 2):
@@ -65,7 +77,9 @@ class Traffic:
 
     async def _step(self) -> None:
         waiting = (await self._client.ask(_WAITING))["orders"]["nodes"]
-        if len(waiting) < MOST_WAITING and self._chance.random() < 0.35:
+        if self._chance.random() < 0.1:
+            await self._place_download()
+        elif len(waiting) < MOST_WAITING and self._chance.random() < 0.35:
             await self._place()
         elif waiting:
             await self._carry_on(self._chance.choice(waiting))
@@ -84,16 +98,39 @@ class Traffic:
             for title, sku, price, weight in self._chance.sample(CATALOGUE, self._chance.randint(1, 3))
         ]
         address = {"name": name, "address1": street, "postalCode": postal_code, "city": city, "countryCode": "CH"}
+        at_till = source == "POS"
         new = {
             "channel": channel,
             "source": source,
             "currency": "CHF",
             "lines": lines,
-            "customer": {"name": name, "email": f"{name.split()[0].lower()}@example.com"},
-            "shippingAddress": None if source == "POS" else address,
-            "shippingPrice": "0.00" if source == "POS" else "7.00",
+            "customer": _customer(name),
+            "shippingAddress": None if at_till else address,
+            "shippingPrice": "0.00" if at_till else "7.00",
+            "payments": [{"kind": "SALE", "amount": str(_sum(lines)), "gateway": "cash"}] if at_till else [],
             "locale": locale,
             "externalReference": f"demo-{self._chance.getrandbits(64):016x}",
+        }
+        await self._mutate("placeOrder", new)
+
+    async def _place_download(self) -> None:
+        """An order that nobody need touch."""
+        name, *_, locale = self._chance.choice(CUSTOMERS)
+        title, file = self._chance.choice(PATTERNS)
+        line = {
+            "title": title,
+            "unitPrice": "8.00",
+            "quantity": 1,
+            "requiresShipping": False,
+            "downloadUrl": f"https://alpenfaden.example/patterns/{file}.pdf",
+        }
+        new = {
+            "channel": DOWNLOADS,
+            "currency": "CHF",
+            "lines": [line],
+            "customer": _customer(name),
+            "payments": [{"kind": "AUTHORIZATION", "amount": "8.00"}],
+            "locale": locale,
         }
         await self._mutate("placeOrder", new)
 
@@ -106,12 +143,20 @@ class Traffic:
                 await self._mutate("cancelOrder", {**about, "reason": "CUSTOMER"})
             else:
                 await self._mutate("confirmOrder", about)
-        elif order["status"] == "CONFIRMED" and order["source"] != "POS":
+        elif order["status"] == "CONFIRMED":
             await self._mutate("markReadyToShip", about)
-        elif order["source"] != "POS" and not order["deliveryNotes"]:
+        elif not order["deliveryNotes"]:
             await self._mutate("createDeliveryNote", about)
         else:
             number = f"99.{self._chance.randrange(10**8):08d}"
             link = f"https://service.post.ch/ekp-web/ui/entry/search/{number.replace('.', '')}"
             tracking = [{"number": number, "carrier": "Swiss Post", "url": link}]
-            await self._mutate("markShipped", about if order["source"] == "POS" else {**about, "tracking": tracking})
+            await self._mutate("markShipped", {**about, "tracking": tracking})
+
+
+def _customer(name: str) -> dict[str, str]:
+    return {"name": name, "email": f"{name.split()[0].lower()}@example.com"}
+
+
+def _sum(lines: list[dict[str, Any]]) -> Decimal:
+    return sum((Decimal(line["unitPrice"]) * line["quantity"] for line in lines), Decimal(0))

@@ -17,6 +17,7 @@ from domain.actors import Scope, system
 from domain.tokens import create_token
 from models.database import connected, migrate
 
+_QUIET = {"BROADCAST_URL": "memory://", "EFFECTS": "false"}  # unless the command asks for more
 START_SECONDS = 30  # for the server to answer
 
 
@@ -49,7 +50,7 @@ async def server_process(
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "api.commands.serve", "--port", str(port), *arguments),
             cwd=ROOT,
-            env={**os.environ, "BROADCAST_URL": "memory://", **(environment or {}), "DATABASE_URL": database_url},
+            env={**os.environ, **_QUIET, **(environment or {}), "DATABASE_URL": database_url},
             stdout=log,
             stderr=log,
         )

@@ -45,11 +45,18 @@ def create(
         list[str] | None,
         typer.Option(help="A channel that it is bound to; may be given several times. By default all channels."),
     ] = None,
+    service: Annotated[
+        str | None, typer.Option(help="The code of the fulfillment service whose token it is.", show_default=False)
+    ] = None,
     days: Annotated[int | None, typer.Option(min=1, help="For how many days it is good; by default for ever.")] = None,
 ) -> None:
     """Create a token and print it: it cannot be read again."""
     expires_in = timedelta(days=days) if days else None
-    _, secret = _run(create_token(actor=ACTOR, name=name, scopes=scope, channels=channel or (), expires_in=expires_in))
+    _, secret = _run(
+        create_token(
+            actor=ACTOR, name=name, scopes=scope, channels=channel or (), service=service, expires_in=expires_in
+        )
+    )
     typer.echo(secret)
 
 

@@ -20,6 +20,7 @@ field = strawberry.field
 
 _ID_TYPES = {
     "deliveryNoteId": "DeliveryNote",
+    "effectId": "Effect",
     "fulfillmentId": "Fulfillment",
     "lineId": "OrderLine",
     "replacesId": "DeliveryNote",

@@ -98,6 +98,7 @@ class ConfirmOrderInput:
 class CancelOrderInput:
     order_id: strawberry.ID = field(description=ORDER_ID)
     reason: enums.CancelReason = field(description="Why.")
+    refund: bool | None = optional("Whether what was paid is given back, the way it came; needs payments:write, too.")
     expected_version: int | None = optional(EXPECTED_VERSION)
     idempotency_key: str | None = optional(IDEMPOTENCY_KEY)
 
@@ -219,6 +220,46 @@ class AddOrderNoteInput:
     idempotency_key: str | None = optional(IDEMPOTENCY_KEY)
 
 
+@strawberry.input(description="Keep automations away from an order.")
+class HoldOrderInput:
+    order_id: strawberry.ID = field(description=ORDER_ID)
+    reason: str = field(description="Why, in at most 1,000 characters.")
+    expected_version: int | None = optional(EXPECTED_VERSION)
+    idempotency_key: str | None = optional(IDEMPOTENCY_KEY)
+
+
+@strawberry.input(description="Let automations have an order again.")
+class ReleaseOrderInput:
+    order_id: strawberry.ID = field(description=ORDER_ID)
+    expected_version: int | None = optional(EXPECTED_VERSION)
+    idempotency_key: str | None = optional(IDEMPOTENCY_KEY)
+
+
+@strawberry.input(description="Ask fulfillment services to ship.")
+class RequestFulfillmentInput:
+    order_id: strawberry.ID = field(description=ORDER_ID)
+    service: str | None = optional("The code of the one that is asked; by default all that lines name.")
+    expected_version: int | None = optional(EXPECTED_VERSION)
+    idempotency_key: str | None = optional(IDEMPOTENCY_KEY)
+
+
+@strawberry.input(description="Say that a requested fulfillment will be shipped.")
+class AcceptFulfillmentInput:
+    order_id: strawberry.ID = field(description=ORDER_ID)
+    fulfillment_id: strawberry.ID = field(description="What was requested.")
+    expected_version: int | None = optional(EXPECTED_VERSION)
+    idempotency_key: str | None = optional(IDEMPOTENCY_KEY)
+
+
+@strawberry.input(description="Say that a requested fulfillment will not be shipped.")
+class RejectFulfillmentInput:
+    order_id: strawberry.ID = field(description=ORDER_ID)
+    fulfillment_id: strawberry.ID = field(description="What was requested.")
+    reason: str = field(description="Why not, in at most 1,000 characters.")
+    expected_version: int | None = optional(EXPECTED_VERSION)
+    idempotency_key: str | None = optional(IDEMPOTENCY_KEY)
+
+
 @strawberry.input(description="Take what is outstanding, or part of it.")
 class CapturePaymentInput:
     order_id: strawberry.ID = field(description=ORDER_ID)
@@ -236,10 +277,17 @@ class RecordPaymentInput:
     idempotency_key: str | None = optional(IDEMPOTENCY_KEY)
 
 
-@strawberry.input(description="Write down money that was given back.")
+@strawberry.input(description="Give money back the way it came, the newest payment first.")
 class RefundPaymentInput:
     order_id: strawberry.ID = field(description=ORDER_ID)
     amount: MoneyInput | None = optional("How much; by default all that was paid and not given back yet.")
-    reference: str | None = optional("A reference for it.")
+    reference: str | None = optional("A reference for what is given back by hand; a gateway has its own.")
+    expected_version: int | None = optional(EXPECTED_VERSION)
+    idempotency_key: str | None = optional(IDEMPOTENCY_KEY)
+
+
+@strawberry.input(description="Give up what was authorized and is not captured.")
+class VoidPaymentInput:
+    order_id: strawberry.ID = field(description=ORDER_ID)
     expected_version: int | None = optional(EXPECTED_VERSION)
     idempotency_key: str | None = optional(IDEMPOTENCY_KEY)

@@ -1,15 +1,16 @@
 """Each mutation translates its input and calls one command."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Annotated, TypeVar
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar
 
 import strawberry
 
 import models
 from api import enums, ids
 from api.context import Info
-from api.execution import INTERNAL, SUCCESS, camel, code_of
+from api.execution import INTERNAL, SUCCESS, code_of
 from api.loaders import Loaders
 from api.orders import inputs
 from api.orders.inputs import idempotency_of, line_quantities, optional_key, or_keep, target_of, to_amount
@@ -17,10 +18,12 @@ from api.orders.parts import DeliveryNote
 from api.orders.placing import PlaceOrderInput
 from api.orders.types import Order
 from domain.actors import Scope
-from domain.change import VersionConflict
+from domain.change import Target, VersionConflict
 from domain.errors import DomainError
 from domain.fulfillments import commands as fulfillments
 from domain.fulfillments.commands import TrackingInfo
+from domain.fulfillments.requests import accept_fulfillment, reject_fulfillment, request_fulfillments
+from domain.naming import camel
 from domain.orders import commands as orders
 from domain.orders.placing import place_order
 from domain.orders.rules import InvalidTransition
@@ -30,7 +33,9 @@ from effects.delivery_notes.printing import Outcome
 field = strawberry.field
 
 
-@strawberry.type(description="Why a mutation was refused. Nothing was changed.")
+@strawberry.type(
+    description="Why a mutation was refused. Nothing was changed, unless an order comes with it: see PAYMENT_FAILED."
+)
 class UserError:
     code: enums.ErrorCode = field(description="The reason, for programs.")
     message: str = field(description="The reason, for people.")
@@ -54,7 +59,7 @@ class UserError:
 
 @strawberry.type(description="What a mutation of an order answers.")
 class OrderPayload:
-    order: Order | None = field(description="The order as it is now; null where the mutation was refused.")
+    order: Order | None = field(description="The order as it is now; null where nothing was done.")
     user_errors: list[UserError] = field(description="Why the mutation was refused; empty where it was carried out.")
 
 
@@ -99,32 +104,69 @@ class DeliveryNotesPayload:
 T = TypeVar("T")
 
 
-async def answer(info: Info, needed: Scope, command: Callable[[], Awaitable[models.Order]]) -> OrderPayload:
+async def answer(
+    info: Info, needed: Scope, command: Callable[[], Awaitable[models.Order]], *, services_too: bool = False
+) -> OrderPayload:
     """The payload of a command that changes an order. Raises `Unauthenticated` and `Forbidden`."""
     try:
-        order = await carried_out(info, needed, command)
+        order = await carried_out(info, needed, command, services_too=services_too)
     except DomainError as refusal:
         return OrderPayload(order=None, user_errors=[UserError.of(refusal)])
     return OrderPayload(order=Order.of(order), user_errors=[])
 
 
-async def carried_out(info: Info, needed: Scope, command: Callable[[], Awaitable[T]]) -> T:
+@dataclass(frozen=True, slots=True)
+class _Settlement:
+    """An order of which gateways were asked something, and what they have refused."""
+
+    order: models.Order
+    refusals: Sequence[DomainError]
+
+
+async def settled(
+    info: Info, needed: Scope, input: Any, command: Callable[[Target], Awaitable[models.Order]]
+) -> OrderPayload:
+    """The payload of a command that may ask gateways for something, once they have answered, or for too long not.
+
+    What they refuse is said beside the order, which is changed nevertheless.
+    """
+
+    async def settle() -> _Settlement:
+        target = target_of(input)
+        order = await command(target)
+        return _Settlement(order, await info.context.payments.settle_act(info.context.actor, target))
+
+    try:
+        settlement = await carried_out(info, needed, settle)
+    except DomainError as refusal:
+        return OrderPayload(order=None, user_errors=[UserError.of(refusal)])
+    order = settlement.order
+    if info.context.payments.gateways:
+        order = await info.context.loaders.orders.load(order.id)
+    return OrderPayload(order=Order.of(order), user_errors=[UserError.of(each) for each in settlement.refusals])
+
+
+async def carried_out(
+    info: Info, needed: Scope, command: Callable[[], Awaitable[T]], *, services_too: bool = False
+) -> T:
     """Runs a command to its end, even if the caller goes away: what was begun is done and counted.
 
     Raises its refusals, and before the input is looked at `Unauthenticated` and `Forbidden`.
     """
-    result = await asyncio.shield(_counted(info, needed, command))
+    result = await asyncio.shield(_counted(info, needed, command, services_too))
     info.context.loaders = Loaders()  # what was loaded for an earlier mutation of the operation may have changed
     return result
 
 
-async def _counted(info: Info, needed: Scope, command: Callable[[], Awaitable[T]]) -> T:
+async def _counted(info: Info, needed: Scope, command: Callable[[], Awaitable[T]], services_too: bool) -> T:
     """The outcome is counted here, because the caller may be gone when it is known."""
     outcome = INTERNAL
     try:
-        info.context.require(needed)
+        info.context.require(needed, services_too=services_too)
         result = await command()
         refusal = result.refusal if isinstance(result, Outcome) else None
+        if isinstance(result, _Settlement) and result.refusals:
+            refusal = result.refusals[0]
         outcome = refusal.code.name if refusal else SUCCESS
         return result
     except DomainError as error:
@@ -159,13 +201,21 @@ class OrderMutations:
         )
 
     @strawberry.mutation(
-        description="Cancel an order that has not shipped. What was authorized by hand is voided. Needs orders:write."
+        description="Cancel an order that has not shipped. What was authorized is voided, unless its gateway is not set"
+        " up here; what was paid is given back if that is asked. Needs orders:write."
     )
     async def cancel_order(self, info: Info, input: Annotated[inputs.CancelOrderInput, _INPUT]) -> OrderPayload:
-        return await answer(
+        return await settled(
             info,
             Scope.ORDERS_WRITE,
-            lambda: orders.cancel_order(actor=info.context.actor, target=target_of(input), reason=input.reason),
+            input,
+            lambda target: orders.cancel_order(
+                actor=info.context.actor,
+                target=target,
+                reason=input.reason,
+                refund=bool(input.refund),
+                gateways=info.context.payments.gateways,
+            ),
         )
 
     @strawberry.mutation(description="Open a fulfillment: CONFIRMED → READY_TO_SHIP. Needs fulfillment:write.")
@@ -195,6 +245,7 @@ class OrderMutations:
                 fulfillment_id=optional_key("Fulfillment", input.fulfillment_id, "fulfillment_id"),
                 tracking=input.tracking_infos(),
             ),
+            services_too=True,
         )
 
     @strawberry.mutation(
@@ -236,6 +287,7 @@ class OrderMutations:
                 info=TrackingInfo(input.number, input.carrier, input.url),
                 fulfillment_id=optional_key("Fulfillment", input.fulfillment_id, "fulfillment_id"),
             ),
+            services_too=True,
         )
 
     @strawberry.mutation(description="Correct a tracking number, its carrier or its link. Needs fulfillment:write.")
@@ -251,6 +303,7 @@ class OrderMutations:
                 carrier=or_keep(input.carrier),
                 url=or_keep(input.url),
             ),
+            services_too=True,
         )
 
     @strawberry.mutation(description="Take a tracking number away. Needs fulfillment:write.")
@@ -263,6 +316,7 @@ class OrderMutations:
                 target=target_of(input),
                 tracking_id=ids.decode("Tracking", input.tracking_id, "tracking_id"),
             ),
+            services_too=True,
         )
 
     @strawberry.mutation(
@@ -291,15 +345,84 @@ class OrderMutations:
             lambda: orders.add_order_note(actor=info.context.actor, target=target_of(input), note=input.note),
         )
 
+    @strawberry.mutation(description="Keep automations away from an order until it is released. Needs orders:write.")
+    async def hold_order(self, info: Info, input: Annotated[inputs.HoldOrderInput, _INPUT]) -> OrderPayload:
+        return await answer(
+            info,
+            Scope.ORDERS_WRITE,
+            lambda: orders.hold_order(actor=info.context.actor, target=target_of(input), reason=input.reason),
+        )
+
+    @strawberry.mutation(description="Let automations have an order again: they catch up. Needs orders:write.")
+    async def release_order(self, info: Info, input: Annotated[inputs.ReleaseOrderInput, _INPUT]) -> OrderPayload:
+        return await answer(
+            info,
+            Scope.ORDERS_WRITE,
+            lambda: orders.release_order(actor=info.context.actor, target=target_of(input)),
+        )
+
+    @strawberry.mutation(
+        description="Ask the fulfillment services of an order's lines to ship what is left of them. Needs"
+        " fulfillment:write."
+    )
+    async def request_fulfillment(
+        self, info: Info, input: Annotated[inputs.RequestFulfillmentInput, _INPUT]
+    ) -> OrderPayload:
+        return await answer(
+            info,
+            Scope.FULFILLMENT_WRITE,
+            lambda: request_fulfillments(actor=info.context.actor, target=target_of(input), service=input.service),
+        )
+
+    @strawberry.mutation(
+        description="A fulfillment service's answer: it will ship. Needs fulfillment:write, or the service's own token."
+    )
+    async def accept_fulfillment(
+        self, info: Info, input: Annotated[inputs.AcceptFulfillmentInput, _INPUT]
+    ) -> OrderPayload:
+        return await answer(
+            info,
+            Scope.FULFILLMENT_WRITE,
+            lambda: accept_fulfillment(
+                actor=info.context.actor,
+                target=target_of(input),
+                fulfillment_id=ids.decode("Fulfillment", input.fulfillment_id, "fulfillment_id"),
+            ),
+            services_too=True,
+        )
+
+    @strawberry.mutation(
+        description="A fulfillment service's answer: it does not ship, and the units are free again. Needs"
+        " fulfillment:write, or the service's own token."
+    )
+    async def reject_fulfillment(
+        self, info: Info, input: Annotated[inputs.RejectFulfillmentInput, _INPUT]
+    ) -> OrderPayload:
+        return await answer(
+            info,
+            Scope.FULFILLMENT_WRITE,
+            lambda: reject_fulfillment(
+                actor=info.context.actor,
+                target=target_of(input),
+                fulfillment_id=ids.decode("Fulfillment", input.fulfillment_id, "fulfillment_id"),
+                reason=input.reason,
+            ),
+            services_too=True,
+        )
+
     @strawberry.mutation(
         description="Capture what was authorized, or what is outstanding where nothing was. Needs payments:write."
     )
     async def capture_payment(self, info: Info, input: Annotated[inputs.CapturePaymentInput, _INPUT]) -> OrderPayload:
-        return await answer(
+        return await settled(
             info,
             Scope.PAYMENTS_WRITE,
-            lambda: payments.capture_payment(
-                actor=info.context.actor, target=target_of(input), amount=to_amount(input.amount)
+            input,
+            lambda target: payments.capture_payment(
+                actor=info.context.actor,
+                target=target,
+                amount=to_amount(input.amount),
+                gateways=info.context.payments.gateways,
             ),
         )
 
@@ -316,16 +439,32 @@ class OrderMutations:
             ),
         )
 
-    @strawberry.mutation(description="Write down money that was given back. Needs payments:write.")
+    @strawberry.mutation(
+        description="Give money back the way it came; what no gateway can return is written down as handed back. Needs"
+        " payments:write."
+    )
     async def refund_payment(self, info: Info, input: Annotated[inputs.RefundPaymentInput, _INPUT]) -> OrderPayload:
-        return await answer(
+        return await settled(
             info,
             Scope.PAYMENTS_WRITE,
-            lambda: payments.refund_payment(
+            input,
+            lambda target: payments.refund_payment(
                 actor=info.context.actor,
-                target=target_of(input),
+                target=target,
                 amount=to_amount(input.amount),
                 reference=input.reference,
+                gateways=info.context.payments.gateways,
+            ),
+        )
+
+    @strawberry.mutation(description="Give up what was authorized and is not captured. Needs payments:write.")
+    async def void_payment(self, info: Info, input: Annotated[inputs.VoidPaymentInput, _INPUT]) -> OrderPayload:
+        return await settled(
+            info,
+            Scope.PAYMENTS_WRITE,
+            input,
+            lambda target: payments.void_payment(
+                actor=info.context.actor, target=target, gateways=info.context.payments.gateways
             ),
         )
 

@@ -3,6 +3,7 @@
 from datetime import datetime
 from decimal import Decimal
 from typing import Self
+from uuid import UUID
 
 import strawberry
 from strawberry import Private
@@ -75,8 +76,21 @@ class Address:
         )
 
 
+@strawberry.type(description="Somebody who packs and ships for the merchant.")
+class FulfillmentService:
+    code: str = field(description="The name by which programs know it.")
+    name: str = field(description="The name by which people know it.")
+    email: str | None = field(description="Where it is asked if it has no URL.")
+    url: str | None = field(description="Where it is asked, by calls that are signed (Standard Webhooks).")
+
+    @classmethod
+    def of(cls, row: models.FulfillmentService) -> Self:
+        return cls(code=row.code, name=row.name, email=row.email, url=row.url)
+
+
 @strawberry.type(description="A position of an order.")
 class OrderLine:
+    row: Private[models.OrderLine]
     id: strawberry.ID = field(description="An opaque id.")
     sku: str | None = field(description="Stock-keeping unit.")
     title: str = field(description="What was bought.")
@@ -96,6 +110,7 @@ class OrderLine:
     def of(cls, row: models.OrderLine, currency: str) -> Self:
         return cls(
             id=ids.encode("OrderLine", row.id),
+            row=row,
             sku=row.sku,
             title=row.title,
             variant_title=row.variant_title,
@@ -111,6 +126,23 @@ class OrderLine:
             shipped_quantity=row.shipped_quantity,
         )
 
+    @field(description="Who ships it, where that is a fulfillment service.")
+    async def service(self, info: Info) -> FulfillmentService | None:
+        return await _service(info, self.row.service_id)
+
+    @field(
+        description="Where its digital product can be downloaded: a link that needs no token and expires. Null until"
+        " units of it have been fulfilled."
+    )
+    async def download(self, info: Info) -> str | None:
+        if self.row.download_url is None or not self.row.shipped_quantity:
+            return None
+        return await info.context.links.download(self.row.id)
+
+
+async def _service(info: Info, service_id: UUID | None) -> FulfillmentService | None:
+    return FulfillmentService.of(await info.context.loaders.services.load(service_id)) if service_id else None
+
 
 @strawberry.type(description="A movement of money for an order, or a promise of one.")
 class Transaction:
@@ -120,10 +152,11 @@ class Transaction:
     amount: Money = field(description="How much.")
     gateway: str = field(description="Who moved the money; manual for money that is handled outside.")
     reference: str | None = field(description="The gateway's or the payer's reference.")
+    failure: str | None = field(description="Why the gateway has refused it, in the gateway's words.")
     parent_id: strawberry.ID | None = field(
-        description="The id of the authorization that this captures from or gives up."
+        description="The id of the authorization that this captures from or gives up, or the payment that it refunds."
     )
-    processed_at: datetime = field(description="When it was carried out.")
+    processed_at: datetime = field(description="When it was carried out, or the gateway was first asked for it.")
 
     @classmethod
     def of(cls, row: models.Transaction, currency: str) -> Self:
@@ -134,6 +167,7 @@ class Transaction:
             amount=Money.of(row.amount, currency),
             gateway=row.gateway,
             reference=row.reference,
+            failure=row.failure,
             parent_id=ids.encode("Transaction", row.parent_id) if row.parent_id else None,
             processed_at=row.processed_at,
         )
@@ -172,6 +206,10 @@ class FulfillmentLine:
 class Fulfillment(Node):
     row: Private[models.Fulfillment]
     state: enums.FulfillmentState = field(description="How far it has come.")
+    request_status: enums.RequestStatus | None = field(
+        description="What the fulfillment service has answered; null where none was asked."
+    )
+    rejection: str | None = field(description="Why the fulfillment service does not ship it.")
     created_at: datetime = field(description="When it was opened.")
     shipped_at: datetime | None = field(description="When it left.")
 
@@ -181,9 +219,15 @@ class Fulfillment(Node):
             id=ids.encode("Fulfillment", row.id),
             row=row,
             state=row.state,
+            request_status=row.request_status,
+            rejection=row.rejection,
             created_at=row.created_at,
             shipped_at=row.shipped_at,
         )
+
+    @field(description="Who ships it, where that is a fulfillment service.")
+    async def service(self, info: Info) -> FulfillmentService | None:
+        return await _service(info, self.row.service_id)
 
     @field(description="What is in it.")
     async def lines(self, info: Info) -> list[FulfillmentLine]:

@@ -8,7 +8,7 @@ import strawberry
 from api import enums
 from api.orders.inputs import IDEMPOTENCY_KEY, optional
 from domain.orders import placing
-from domain.payments.ledger import MANUAL
+from domain.payments.balances import MANUAL
 
 field = strawberry.field
 
@@ -24,6 +24,10 @@ class PlaceOrderLineInput:
     tax: Decimal | None = optional("The tax on all units of the line.")
     requires_shipping: bool = field(default=True, description="Whether it has to be sent.")
     weight_grams: int | None = optional("The weight of one unit, in grams.")
+    download_url: str | None = optional(
+        "Where a digital product is: an http or https address. The customer gets a link to it once it is fulfilled."
+    )
+    service: str | None = optional("The code of the fulfillment service that ships the line.")
 
 
 @strawberry.input(description="A postal address.")
@@ -115,6 +119,10 @@ class PlaceOrderInput:
     locale: str | None = optional("The customer's language (BCP 47), such as de-CH.")
     note: str | None = optional("What the customer wrote, at most 5,000 characters.")
     tags: list[str] | None = optional("Words by which it can be found; at most 100.")
+    handed_over: bool | None = optional(
+        "Whether the customer has taken the goods along: the order is SHIPPED then. By default so for POS orders"
+        " without a shippingAddress."
+    )
     idempotency_key: str | None = optional(IDEMPOTENCY_KEY)
 
     def to_domain(self) -> placing.NewOrder:
@@ -137,6 +145,7 @@ class PlaceOrderInput:
             locale=self.locale,
             note=self.note,
             tags=self.tags or (),
+            handed_over=self.handed_over,
         )
 
 
@@ -151,4 +160,6 @@ def _new_line(line: PlaceOrderLineInput) -> placing.NewLine:
         tax=line.tax or Decimal(0),
         requires_shipping=line.requires_shipping,
         weight_grams=line.weight_grams,
+        download_url=line.download_url,
+        service=line.service,
     )

@@ -27,8 +27,8 @@ from api.orders.parts import (
     Transaction,
 )
 from domain.orders import rules
-from domain.payments.ledger import foreign_gateways, open_authorizations
-from models.enums import AddressKind, FulfillmentState
+from domain.payments.balances import open_authorizations, under_way, unknown_gateways
+from models.enums import AddressKind, FulfillmentState, TransactionKind
 
 if TYPE_CHECKING:
     from api.orders.events import OrderEventConnection
@@ -54,6 +54,10 @@ class Order(Node):
     cancelled_at: datetime | None = field(description="When it was cancelled.")
     cancel_reason: enums.CancelReason | None = field(description="Why it was cancelled.")
     archived_at: datetime | None = field(description="When it was put away; null unless it is in the archive.")
+    held_at: datetime | None = field(
+        description="When it was put on hold; null unless it is: no automation touches it."
+    )
+    hold_reason: str | None = field(description="Why it is on hold.")
     locale: str | None = field(description="The customer's language (BCP 47), such as de-CH.")
     subtotal: Money = field(description="What the lines cost after all discounts.")
     discount_total: Money = field(description="All discounts; they are in the subtotal already.")
@@ -86,6 +90,8 @@ class Order(Node):
             cancelled_at=row.cancelled_at,
             cancel_reason=row.cancel_reason,
             archived_at=row.archived_at,
+            held_at=row.held_at,
+            hold_reason=row.hold_reason,
             locale=row.locale,
             subtotal=Money.of(row.subtotal, row.currency),
             discount_total=Money.of(row.discount_total, row.currency),
@@ -157,19 +163,25 @@ class Order(Node):
         fulfillable = sum(line.fulfillable_quantity for line in lines)
         fulfillments = await loaders.fulfillments.load(row.id)
         noted = {note.fulfillment_id for note in await loaders.delivery_notes.load(row.id)}
-        authorizations = open_authorizations(await loaders.transactions.load(row.id))
+        transactions = await loaders.transactions.load(row.id)
+        authorizations = open_authorizations(transactions)
         situation = rules.Situation(
             status=row.status,
             archived=row.archived_at is not None,
+            held=row.held_at is not None,
             outstanding=row.outstanding,
             refundable=row.paid_total - row.refunded_total,
             fulfillable_units=fulfillable,
+            requestable_units=sum(line.fulfillable_quantity for line in lines if line.service_id),
             open_units=due - fulfillable,
             tracking_numbers=len(await loaders.tracking.load(row.id)),
             fulfillments_without_note=sum(
                 each.state is not FulfillmentState.CANCELLED and each.id not in noted for each in fulfillments
             ),
-            foreign_gateways=foreign_gateways(authorizations),
+            authorized=sum(each.amount for each in authorizations),
+            capturing=under_way(transactions, TransactionKind.CAPTURE),
+            refunding=under_way(transactions, TransactionKind.REFUND),
+            unknown_gateways=unknown_gateways(authorizations, info.context.payments.gateways),
         )
         return [
             AvailableAction(action=each.action, available=each.available, reason=each.reason)

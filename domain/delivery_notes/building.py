@@ -2,18 +2,17 @@
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Protocol
 from zoneinfo import ZoneInfo
 
-from domain.delivery_notes.addresses import written
-from domain.delivery_notes.document import LOCALES, Document, Letterhead, Parcel, Position
+from domain.addresses import written
+from domain.delivery_notes.document import Document, Letterhead, Parcel, Position
 from domain.delivery_notes.numbers import NumberSeries
 from domain.errors import InvalidInput
 from domain.fulfillments.packing import Packing
+from domain.locales import LOCALES, best_locale
 from models import Address, Channel, Customer, Fulfillment, Order, OrderLine, Tracking
 from models.enums import AddressKind, FulfillmentState
-
-_HOME: Final = {"de": "de-DE", "fr": "fr-CH", "it": "it-CH", "en": "en"}  # for what is none of the locales exactly
 
 
 class Issuer(Protocol):
@@ -37,17 +36,6 @@ def checked_locale(locale: str | None) -> str | None:
         if known.lower() == locale.strip().replace("_", "-").lower():
             return known
     raise InvalidInput(f"A delivery note is written in {', '.join(LOCALES)}.", "locale")
-
-
-def best_locale(wanted: str | None, default: str) -> str:
-    """The one of `LOCALES` that serves a customer of that language (BCP 47), or the default where none does."""
-    parts = (wanted or "").replace("_", "-").lower().split("-")
-    for known in LOCALES:
-        if known.lower() == "-".join(parts[:2]):
-            return known
-    if parts[0] == default.partition("-")[0]:
-        return default
-    return _HOME.get(parts[0], default)
 
 
 async def build(

@@ -5,9 +5,7 @@ It is made once, when the note gets its number, and kept with it; what becomes o
 
 import datetime
 from dataclasses import asdict, dataclass
-from typing import Any, Final, Literal
-
-LOCALES: Final = ("de-CH", "de-DE", "fr-CH", "it-CH", "en")
+from typing import Any, Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +60,7 @@ class Document:
     `recipient` are the lines of the address, none where the goods are picked up: then `customer` says by whom.
 
     `recipient_country` (ISO 3166-1) tells how the lines are written. Days are those of the merchant's time zone;
-    `locale` is one of `LOCALES`; `replaces` is the number of the note that this one corrects.
+    `locale` is one of `domain.locales`; `replaces` is the number of the note that this one corrects.
     """
 
     number: str

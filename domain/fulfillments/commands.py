@@ -91,7 +91,7 @@ async def mark_shipped(
     holds just these, or else in a new one as far as they are free. A fulfillment of which only some units are named
     leaves with those; the others are free again.
     """
-    actor.require(Scope.FULFILLMENT_WRITE)
+    _require_shipper(actor, fulfillment_id, lines)
     tracking = [each.checked() for each in tracking]
     async with change(actor) as unit:
         order = await unit.lock_order(target)
@@ -110,6 +110,15 @@ async def mark_shipped(
         await packing.write()
         await _write_numbers(order, numbers)
     return unit.order
+
+
+def _require_shipper(actor: Actor, fulfillment_id: UUID | None, lines: Sequence[LineQuantity] | None = None) -> None:
+    """Raises `Forbidden`, and `InvalidInput` for a service that does not name the fulfillment it was asked to ship."""
+    actor.require(Scope.FULFILLMENT_WRITE, services_too=True)
+    if actor.service_id is not None and fulfillment_id is None:
+        raise InvalidInput("Say which fulfillment.", "fulfillment_id")
+    if actor.service_id is not None and lines is not None:
+        raise InvalidInput("A fulfillment service ships what it was asked to, as a whole.", "lines")
 
 
 def _has_left(order: Order, packing: Packing, wanted: dict[UUID, int] | None, named: Fulfillment | None) -> bool:
@@ -165,7 +174,7 @@ async def add_tracking(
 
     Where the order has none yet, one is opened for all that is left.
     """
-    actor.require(Scope.FULFILLMENT_WRITE)
+    _require_shipper(actor, fulfillment_id)
     info = info.checked()
     async with change(actor) as unit:
         order = await unit.lock_order(target)
@@ -228,6 +237,14 @@ async def _write_numbers(order: Order, rows: Sequence[Tracking]) -> None:
         await search.add_terms(order.id, [row.number for row in rows])
 
 
+async def _find_tracking(actor: Actor, order: Order, tracking_id: UUID) -> Tracking | None:
+    """Of the order or, where a service calls, of what it was asked to ship."""
+    found = Tracking.filter(id=tracking_id, order_id=order.id)
+    if actor.service_id is not None:
+        found = found.filter(fulfillment__service_id=actor.service_id)
+    return await found.get_or_none()
+
+
 @dataclass(frozen=True, slots=True)
 class Keep:
     """In an update: leave this as it is."""
@@ -247,10 +264,10 @@ async def update_tracking(
     url: str | Keep | None = KEEP,
 ) -> Order:
     """Correct a tracking number, before or after the shipment; `None` takes its carrier or link away."""
-    actor.require(Scope.FULFILLMENT_WRITE)
+    actor.require(Scope.FULFILLMENT_WRITE, services_too=True)
     async with change(actor) as unit:
         order = await unit.lock_order(target)
-        tracking = await Tracking.get_or_none(id=tracking_id, order_id=order.id)
+        tracking = await _find_tracking(actor, order, tracking_id)
         if tracking is None:
             raise NotFound("The order has no such tracking number.", "tracking_id")
         old = TrackingInfo(tracking.number, tracking.carrier, tracking.url)
@@ -288,10 +305,10 @@ async def update_tracking(
 @command
 async def remove_tracking(*, actor: Actor, target: Target, tracking_id: UUID) -> Order:
     """Take a tracking number away."""
-    actor.require(Scope.FULFILLMENT_WRITE)
+    actor.require(Scope.FULFILLMENT_WRITE, services_too=True)
     async with change(actor) as unit:
         order = await unit.lock_order(target)
-        tracking = await Tracking.get_or_none(id=tracking_id, order_id=order.id)
+        tracking = await _find_tracking(actor, order, tracking_id)
         if tracking is None:
             removals = OrderEvent.filter(order_id=order.id, type=OrderEventType.TRACKING_REMOVED)
             if any(event.data["trackingId"] == str(tracking_id) for event in await removals):

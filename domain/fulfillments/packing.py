@@ -41,6 +41,7 @@ class Packing:
         self._opened: list[Fulfillment] = []
         self._repacked: list[Fulfillment] = []
         self._shipped: list[Fulfillment] = []
+        self._cancelled: list[Fulfillment] = []
         self._moved: dict[UUID, OrderLine] = {}
 
     @classmethod
@@ -62,9 +63,9 @@ class Packing:
         return [fulfillment for fulfillment in self.fulfillments if fulfillment.state in states]
 
     def find(self, fulfillment_id: UUID) -> Fulfillment:
-        """Raises `NotFound` for one that the order does not have."""
+        """Raises `NotFound` for one that the order does not have, or that is not the calling service's."""
         for fulfillment in self.fulfillments:
-            if fulfillment.id == fulfillment_id:
+            if fulfillment.id == fulfillment_id and self._unit.actor.service_id in (None, fulfillment.service_id):
                 return fulfillment
         raise NotFound("The order has no such fulfillment.", "fulfillment_id")
 
@@ -179,12 +180,21 @@ class Packing:
         order.shipped_at = self._unit.now
         self._unit.record(order, OrderShipped(fulfillment_id=fulfillment.id, lines=units))
 
+    def give_back(self, fulfillment: Fulfillment) -> None:
+        """The fulfillment is cancelled, and its units are free again."""
+        fulfillment.state = FulfillmentState.CANCELLED
+        self._cancelled.append(fulfillment)
+        for each in self.units_in(fulfillment):
+            self._moving(each.line_id).fulfillable_quantity += each.quantity
+
     async def write(self) -> None:
-        """Writes what was packed and shipped."""
+        """Writes what was packed, shipped and given back."""
         if self._opened:
             await Fulfillment.bulk_create(self._opened)
         if sent := [each.id for each in self._shipped if each not in self._opened]:
             await Fulfillment.filter(id__in=sent).update(state=FulfillmentState.SHIPPED, shipped_at=self._unit.now)
+        if given_back := [each.id for each in self._cancelled]:
+            await Fulfillment.filter(id__in=given_back).update(state=FulfillmentState.CANCELLED)
         if self._repacked:
             await FulfillmentLine.filter(fulfillment_id__in=[each.id for each in self._repacked]).delete()
         if rows := [row for each in (*self._opened, *self._repacked) for row in self._rows(each)]:

@@ -81,6 +81,7 @@ def read_order(channel: str, document: Any) -> History:
     totals, goods = _totals_and_goods(source, placed_at)
     money = read_money(source, totals.total, placed_at)
     new = NewOrder(
+        handed_over=False,  # what became of it follows from its own history
         channel=channel,
         source=_order_source(order),
         currency=source.currency,

@@ -8,7 +8,7 @@ from decimal import Decimal
 from domain.imports.history import Refund, Void
 from domain.imports.reading import JsonObject, Source
 from domain.orders.placing import NewPayment
-from domain.payments.ledger import MANUAL
+from domain.payments.balances import MANUAL
 from models.enums import PaymentStatus, TransactionKind
 
 _REFUNDED = ("partially_refunded", "refunded")

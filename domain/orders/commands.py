@@ -1,14 +1,26 @@
 """The steps of an order's life that are neither a shipment nor a payment."""
 
+from collections.abc import Collection
+
 from domain.actors import Actor, Scope
 from domain.change import Target, change, command
 from domain.orders import rules
-from domain.orders.events import NoteAdded, OrderArchived, OrderCancelled, OrderConfirmed, OrderUnarchived
+from domain.orders.events import (
+    NoteAdded,
+    OrderArchived,
+    OrderCancelled,
+    OrderConfirmed,
+    OrderHeld,
+    OrderReleased,
+    OrderUnarchived,
+)
 from domain.orders.placing import LONGEST_NOTE
-from domain.payments.ledger import void_authorizations
+from domain.payments.ledger import give_back, require_no_capture
 from domain.validation import required_text
 from models import Fulfillment, Order, OrderLine
 from models.enums import CancelReason, FulfillmentState, OrderStatus
+
+LONGEST_HOLD_REASON = 1_000  # characters
 
 
 @command
@@ -27,14 +39,23 @@ async def confirm_order(*, actor: Actor, target: Target) -> Order:
 
 
 @command
-async def cancel_order(*, actor: Actor, target: Target, reason: CancelReason) -> Order:
-    """Cancel an order that has not shipped. What was only authorized by hand is voided; what was paid stays paid."""
+async def cancel_order(
+    *, actor: Actor, target: Target, reason: CancelReason, refund: bool = False, gateways: Collection[str] = ()
+) -> Order:
+    """Cancel an order that has not shipped. What was only authorized is voided, by hand and at these gateways.
+
+    What was paid stays paid, or is refunded the way it came; that needs `payments:write`, too.
+    """
     actor.require(Scope.ORDERS_WRITE)
+    if refund:
+        actor.require(Scope.PAYMENTS_WRITE)
     async with change(actor) as unit:
         order = await unit.lock_order(target)
         if order.status is OrderStatus.CANCELLED:
             return order
         rules.require_transition(order.status, OrderStatus.CANCELLED)
+        if refund:
+            await require_no_capture(unit, order)
         await Fulfillment.filter(order_id=order.id, state=FulfillmentState.OPEN).update(
             state=FulfillmentState.CANCELLED
         )
@@ -43,7 +64,7 @@ async def cancel_order(*, actor: Actor, target: Target, reason: CancelReason) ->
         order.cancelled_at = unit.now
         order.cancel_reason = reason
         unit.record(order, OrderCancelled(reason=reason))
-        await void_authorizations(unit, order)
+        await give_back(unit, order, gateways=gateways, refund=refund)
     return unit.order
 
 
@@ -72,6 +93,33 @@ async def unarchive_order(*, actor: Actor, target: Target) -> Order:
             return order
         order.archived_at = None
         unit.record(order, OrderUnarchived())
+    return unit.order
+
+
+@command
+async def hold_order(*, actor: Actor, target: Target, reason: str) -> Order:
+    """Keep automations away from an order until it is released. What people do with it is not affected."""
+    actor.require(Scope.ORDERS_WRITE)
+    reason = required_text(reason, "reason", longest=LONGEST_HOLD_REASON)
+    async with change(actor) as unit:
+        order = await unit.lock_order(target)
+        if order.held_at is not None:
+            return order
+        order.held_at, order.hold_reason = unit.now, reason
+        unit.record(order, OrderHeld(reason=reason))
+    return unit.order
+
+
+@command
+async def release_order(*, actor: Actor, target: Target) -> Order:
+    """Let automations have an order again: those that were kept away catch up."""
+    actor.require(Scope.ORDERS_WRITE)
+    async with change(actor) as unit:
+        order = await unit.lock_order(target)
+        if order.held_at is None:
+            return order
+        order.held_at = order.hold_reason = None
+        unit.record(order, OrderReleased())
     return unit.order
 
 

@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from domain.money import Money
-from models.enums import OrderEventType
+from domain.naming import camel
+from models.enums import AutomationKind, EmailKind, OrderEventType, TransactionKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +21,7 @@ class Happening:
 
     def data(self) -> dict[str, Any]:
         """The fields as JSON has them, named as in GraphQL; ids are the rows' keys."""
-        return {_camel(field.name): _plain(getattr(self, field.name)) for field in fields(self)}
-
-
-def _camel(name: str) -> str:
-    head, *rest = name.split("_")
-    return head + "".join(word.capitalize() for word in rest)
+        return {camel(field.name): _plain(getattr(self, field.name)) for field in fields(self)}
 
 
 def _plain(value: Any) -> Any:
@@ -38,7 +34,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, UUID):
         return str(value)
     if isinstance(value, Units | PlacedLine):
-        return {_camel(field.name): _plain(getattr(value, field.name)) for field in fields(value)}
+        return {camel(field.name): _plain(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
     return value
@@ -204,6 +200,95 @@ class TrackingRemoved(Happening):
 
 
 @dataclass(frozen=True, slots=True)
+class _FulfillmentRequest(Happening):
+    fulfillment_id: UUID
+    service: str
+
+
+@dataclass(frozen=True, slots=True)
+class FulfillmentRequested(_FulfillmentRequest):
+    """A fulfillment was opened, and a service is asked to ship it."""
+
+    type = OrderEventType.FULFILLMENT_REQUESTED
+    lines: tuple[Units, ...]
+
+    def message(self) -> str:
+        return f"{self.service} is asked to ship {_count(self.lines)}."
+
+
+@dataclass(frozen=True, slots=True)
+class FulfillmentAccepted(_FulfillmentRequest):
+    type = OrderEventType.FULFILLMENT_ACCEPTED
+
+    def message(self) -> str:
+        return f"{self.service} has accepted to ship."
+
+
+@dataclass(frozen=True, slots=True)
+class FulfillmentRejected(_FulfillmentRequest):
+    """The service does not ship it; its units are free again."""
+
+    type = OrderEventType.FULFILLMENT_REJECTED
+    reason: str
+
+    def message(self) -> str:
+        return f"{self.service} does not ship: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class OrderHeld(Happening):
+    type = OrderEventType.ORDER_HELD
+    reason: str
+
+    def message(self) -> str:
+        return f"The order was put on hold: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class OrderReleased(Happening):
+    type = OrderEventType.ORDER_RELEASED
+
+    def message(self) -> str:
+        return "The order is no longer on hold."
+
+
+@dataclass(frozen=True, slots=True)
+class AutomationRefused(Happening):
+    """A rule did not allow what an automation was to do."""
+
+    type = OrderEventType.AUTOMATION_REFUSED
+    automation: AutomationKind
+    code: str
+    reason: str
+
+    def message(self) -> str:
+        return f"{self.automation} was refused: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class EmailSent(Happening):
+    type = OrderEventType.EMAIL_SENT
+    effect_id: UUID
+    email: EmailKind
+    address: str
+
+    def message(self) -> str:
+        return f"{self.email} was sent to {self.address}."
+
+
+@dataclass(frozen=True, slots=True)
+class EmailFailed(Happening):
+    type = OrderEventType.EMAIL_FAILED
+    effect_id: UUID
+    email: EmailKind
+    address: str
+    reason: str
+
+    def message(self) -> str:
+        return f"{self.email} could not be sent to {self.address}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
 class OrderArchived(Happening):
     type = OrderEventType.ORDER_ARCHIVED
 
@@ -274,3 +359,26 @@ class PaymentVoided(_Payment):
 
     def message(self) -> str:
         return f"The authorization of {self.amount} was voided."
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentPending(_Payment):
+    """A gateway is asked to move money. What becomes of it is another event."""
+
+    type = OrderEventType.PAYMENT_PENDING
+    kind: TransactionKind
+
+    def message(self) -> str:
+        return f"{self.gateway} is asked for a {self.kind} of {self.amount}."
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentFailed(_Payment):
+    """The gateway has not moved the money."""
+
+    type = OrderEventType.PAYMENT_FAILED
+    kind: TransactionKind
+    reason: str
+
+    def message(self) -> str:
+        return f"A {self.kind} of {self.amount} has failed at {self.gateway}: {self.reason}"

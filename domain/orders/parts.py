@@ -16,6 +16,7 @@ from models import (
     DeliveryNote,
     Fulfillment,
     FulfillmentLine,
+    FulfillmentService,
     Order,
     OrderLine,
     OrderTag,
@@ -88,6 +89,11 @@ async def delivery_notes(order_ids: Sequence[UUID]) -> list[list[DeliveryNote]]:
         await DeliveryNote.filter(order_id__in=order_ids).only(*_NOTE_COLUMNS).order_by("order_id", "created_at", "id")
     )
     return _grouped(order_ids, rows, "order_id")
+
+
+async def services(ids: Sequence[UUID]) -> list[FulfillmentService]:
+    found = await FulfillmentService.in_bulk(ids, "id")
+    return [found[each] for each in ids]
 
 
 async def tracking(order_ids: Sequence[UUID]) -> list[list[Tracking]]:

@@ -9,13 +9,16 @@ from domain.actors import Actor, Scope
 from domain.change import Idempotency, Unit, change, command
 from domain.channels import ensure_channel
 from domain.errors import DomainError, ErrorCode, InvalidInput
+from domain.fulfillments.packing import Packing
+from domain.fulfillments.services import require_service
 from domain.money import LARGEST, Money, require_currency, to_minor
 from domain.orders import rules, search
-from domain.orders.events import OrderPlaced, PlacedLine
-from domain.payments.ledger import MANUAL, Ledger
-from domain.validation import matching, moment, optional_text, quantity, required_text
-from models import Address, Channel, Customer, Order, OrderLine, OrderNumber, OrderTag
-from models.enums import AddressKind, OrderSource, TransactionKind
+from domain.orders.events import OrderConfirmed, OrderPlaced, PlacedLine
+from domain.payments.balances import MANUAL
+from domain.payments.ledger import Ledger
+from domain.validation import link, matching, moment, optional_text, quantity, required_text
+from models import Address, Channel, Customer, FulfillmentService, Order, OrderLine, OrderNumber, OrderTag
+from models.enums import AddressKind, OrderSource, OrderStatus, TransactionKind
 from models.fields import new_key
 
 FIRST_NUMBER = 1001
@@ -36,7 +39,8 @@ class DuplicateReference(DomainError):
 class NewLine:
     """`discount` and `tax` are for all of the line's units; `removed_quantity` are units that will never ship.
 
-    `weight_grams` is the weight of one unit.
+    `weight_grams` is the weight of one unit, `download_url` where a digital product is, `service` the code of the
+    fulfillment service that ships the line.
     """
 
     title: str
@@ -48,6 +52,8 @@ class NewLine:
     tax: Decimal = Decimal(0)
     requires_shipping: bool = True
     weight_grams: int | None = None
+    download_url: str | None = None
+    service: str | None = None
     removed_quantity: int = 0
 
 
@@ -95,7 +101,10 @@ class NewTotals:
 
 @dataclass(frozen=True, slots=True)
 class NewOrder:
-    """An order as a shop knows it. Amounts are decimals of `currency`."""
+    """An order as a shop knows it. Amounts are decimals of `currency`.
+
+    `handed_over` says whether the customer has taken the goods along; `None` leaves it to the kind of order.
+    """
 
     channel: str
     source: OrderSource
@@ -115,6 +124,14 @@ class NewOrder:
     locale: str | None = None
     note: str | None = None
     tags: Sequence[str] = ()
+    handed_over: bool | None = None
+
+    @property
+    def leaves_at_once(self) -> bool:
+        """Whether the customer takes the goods along: what is sold at a till, unless it is to be sent."""
+        if self.handed_over is not None:
+            return self.handed_over
+        return self.source is OrderSource.POS and self.shipping_address is None
 
 
 @command
@@ -131,6 +148,7 @@ async def place_order(*, actor: Actor, new: NewOrder, idempotency: Idempotency |
         if order.external_reference is not None:
             await _refuse_duplicate(channel, order.external_reference)
         lines = [_line(new, order, position, line) for position, line in enumerate(new.lines)]
+        await _assign_services(new, lines)
         _add_up(new, order, lines)
         addresses = _addresses(new, order)
         tags = _tags(new)
@@ -147,7 +165,21 @@ async def place_order(*, actor: Actor, new: NewOrder, idempotency: Idempotency |
         await search.add_terms(order.id, _search_texts(order, customer, lines, addresses))
         unit.record(order, _placed(order, channel, lines))
         await _record_payments(unit, order, new.payments)
+        if new.leaves_at_once:
+            await _hand_over(unit, order)
     return unit.order
+
+
+async def _hand_over(unit: Unit, order: Order) -> None:
+    """All that is due has left with the customer, and nobody need confirm that."""
+    packing = await Packing.open(unit, order)
+    if not packing.free_units():
+        return
+    order.status = OrderStatus.CONFIRMED
+    order.confirmed_at = unit.now
+    unit.record(order, OrderConfirmed())
+    packing.ship(packing.pack_rest())
+    await packing.write()
 
 
 def _order(new: NewOrder, channel: Channel, now: datetime) -> Order:
@@ -209,8 +241,27 @@ def _line(new: NewOrder, order: Order, position: int, line: NewLine) -> OrderLin
         tax_total=to_minor(line.tax, order.currency, *path, "tax"),
         total=total,
         requires_shipping=line.requires_shipping,
+        download_url=_download_url(line, *path),
         weight_grams=_weight(line.weight_grams, *path, "weight_grams"),
     )
+
+
+def _download_url(line: NewLine, *path: str | int) -> str | None:
+    url = link(line.download_url, *path, "download_url", longest=2048)
+    if url is not None and line.requires_shipping:
+        raise InvalidInput(
+            "What has to be sent cannot be downloaded: set requiresShipping to false.", *path, "download_url"
+        )
+    return url
+
+
+async def _assign_services(new: NewOrder, lines: Sequence[OrderLine]) -> None:
+    found: dict[str, FulfillmentService] = {}
+    for position, (given, line) in enumerate(zip(new.lines, lines, strict=True)):
+        code = given.service
+        if code is not None:
+            found[code] = found.get(code) or await require_service(code, "lines", position, "service")
+            line.service = found[code]
 
 
 def _weight(grams: int | None, *field: str | int) -> int | None:

@@ -17,7 +17,7 @@ from domain.channels import find_channel
 from domain.errors import InvalidInput
 from domain.orders.filters import OrderFilter, visible_query
 from domain.validation import storable
-from models import Channel, Fulfillment, Order
+from models import Channel, Fulfillment, Order, OrderLine
 from models.enums import FulfillmentStatus, OrderStatus, PaymentStatus
 
 MOST_PER_PAGE = 100
@@ -72,6 +72,12 @@ async def get_fulfillment(actor: Actor, fulfillment_id: UUID) -> Fulfillment | N
     if fulfillment is None or await get_order(actor, fulfillment.order_id) is None:
         return None
     return fulfillment
+
+
+async def download_url(line_id: UUID) -> str | None:
+    """Where the digital product of a line is, once units of it have been fulfilled."""
+    line = await OrderLine.get_or_none(id=line_id, shipped_quantity__gt=0)
+    return line.download_url if line else None
 
 
 async def get_channel(actor: Actor, channel_id: UUID) -> Channel | None:

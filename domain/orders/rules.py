@@ -55,6 +55,7 @@ def require_status(status: OrderStatus, allowed: Iterable[OrderStatus], step: st
 
 
 TRACKABLE = frozenset({OrderStatus.CONFIRMED, OrderStatus.READY_TO_SHIP, OrderStatus.SHIPPED})
+REQUESTABLE = frozenset({OrderStatus.CONFIRMED, OrderStatus.READY_TO_SHIP})
 PAYABLE = frozenset(OrderStatus) - {OrderStatus.CANCELLED}
 
 
@@ -104,7 +105,8 @@ def summarize(transactions: Iterable[Movement]) -> PaymentSummary:
     for transaction in transactions:
         if transaction.status is TransactionStatus.SUCCEEDED:
             sums[transaction.kind] += transaction.amount
-            used += transaction.amount if transaction.parent_id else 0
+            if transaction.parent_id and transaction.kind in (TransactionKind.CAPTURE, TransactionKind.VOID):
+                used += transaction.amount
     return PaymentSummary(
         authorized=max(sums[TransactionKind.AUTHORIZATION] - used, 0),
         paid=sums[TransactionKind.CAPTURE] + sums[TransactionKind.SALE],
@@ -127,11 +129,21 @@ def payment_status(total: int, summary: PaymentSummary) -> PaymentStatus:
     return PaymentStatus.VOIDED if summary.voided > 0 else PaymentStatus.PENDING
 
 
-def capture_refusal(foreign_gateways: Collection[str]) -> str | None:
-    """Why an order cannot be captured that has open authorizations of these gateways, or `None` for no such gateway."""
-    if not foreign_gateways:
+NOTHING_TO_VOID = "Nothing is authorized."
+
+
+def capture_refusal(unknown_gateways: Collection[str]) -> str | None:
+    """Why an order cannot be captured that has open authorizations of these, which are not set up; `None` for none."""
+    if not unknown_gateways:
         return None
-    return f"No gateway {', '.join(sorted(foreign_gateways))} is set up to capture from."
+    return f"No gateway {', '.join(sorted(unknown_gateways))} is set up to capture from."
+
+
+def void_refusal(unknown_gateways: Collection[str]) -> str | None:
+    """Why open authorizations of these gateways, which are not set up, cannot be given up; `None` for none."""
+    if not unknown_gateways:
+        return None
+    return f"No gateway {', '.join(sorted(unknown_gateways))} is set up to give the authorization up."
 
 
 def archive_refusal(status: OrderStatus, outstanding: int) -> str | None:
@@ -152,6 +164,7 @@ class OrderAction(StrEnum):
     CANCEL = "CANCEL"
     MARK_READY_TO_SHIP = "MARK_READY_TO_SHIP"
     CREATE_DELIVERY_NOTE = "CREATE_DELIVERY_NOTE"
+    REQUEST_FULFILLMENT = "REQUEST_FULFILLMENT"
     MARK_SHIPPED = "MARK_SHIPPED"
     ADD_TRACKING = "ADD_TRACKING"
     UPDATE_TRACKING = "UPDATE_TRACKING"
@@ -159,28 +172,38 @@ class OrderAction(StrEnum):
     ARCHIVE = "ARCHIVE"
     UNARCHIVE = "UNARCHIVE"
     ADD_NOTE = "ADD_NOTE"
+    HOLD = "HOLD"
+    RELEASE = "RELEASE"
     CAPTURE_PAYMENT = "CAPTURE_PAYMENT"
     RECORD_PAYMENT = "RECORD_PAYMENT"
     REFUND_PAYMENT = "REFUND_PAYMENT"
+    VOID_PAYMENT = "VOID_PAYMENT"
 
 
 @dataclass(frozen=True, slots=True)
 class Situation:
     """What decides on an order's actions. Amounts in minor units, the rest in units and pieces.
 
+    `requestable_units` are those of the fulfillable ones that a fulfillment service ships.
     `fulfillments_without_note` are those that are not cancelled and have no delivery note.
-    `foreign_gateways` are those other than the built-in one that hold an authorization not captured yet.
+    `authorized` is what can still be captured, `capturing` and `refunding` what gateways are being asked for.
+    `unknown_gateways` are those that hold an authorization not captured yet and are not set up.
     """
 
     status: OrderStatus
     archived: bool
+    held: bool
     outstanding: int
     refundable: int
     fulfillable_units: int
+    requestable_units: int
     open_units: int
     tracking_numbers: int
     fulfillments_without_note: int
-    foreign_gateways: frozenset[str] = frozenset()
+    authorized: int = 0
+    capturing: int = 0
+    refunding: int = 0
+    unknown_gateways: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +225,7 @@ def available_actions(now: Situation) -> list[AvailableAction]:
             (OrderAction.CANCEL, _step(now, OrderStatus.CANCELLED)),
             (OrderAction.MARK_READY_TO_SHIP, _ready_refusal(now)),
             (OrderAction.CREATE_DELIVERY_NOTE, _delivery_note_refusal(now)),
+            (OrderAction.REQUEST_FULFILLMENT, _request_refusal(now)),
             (OrderAction.MARK_SHIPPED, _shipping_refusal(now)),
             (OrderAction.ADD_TRACKING, _tracking_refusal(now, existing=False)),
             (OrderAction.UPDATE_TRACKING, _tracking_refusal(now, existing=True)),
@@ -209,9 +233,12 @@ def available_actions(now: Situation) -> list[AvailableAction]:
             (OrderAction.ARCHIVE, _archiving_refusal(now)),
             (OrderAction.UNARCHIVE, None if now.archived else "The order is not archived."),
             (OrderAction.ADD_NOTE, None),
-            (OrderAction.CAPTURE_PAYMENT, _payment_refusal(now) or capture_refusal(now.foreign_gateways)),
+            (OrderAction.HOLD, "The order is on hold already." if now.held else None),
+            (OrderAction.RELEASE, None if now.held else "The order is not on hold."),
+            (OrderAction.CAPTURE_PAYMENT, _capture_refusal(now)),
             (OrderAction.RECORD_PAYMENT, _payment_refusal(now)),
-            (OrderAction.REFUND_PAYMENT, None if now.refundable else "Nothing is left to refund."),
+            (OrderAction.REFUND_PAYMENT, _refund_refusal(now)),
+            (OrderAction.VOID_PAYMENT, void_refusal(now.unknown_gateways) if now.authorized else NOTHING_TO_VOID),
         )
     ]
 
@@ -249,6 +276,12 @@ def _delivery_note_refusal(now: Situation) -> str | None:
     return "Every fulfillment has its delivery note."
 
 
+def _request_refusal(now: Situation) -> str | None:
+    if now.status not in REQUESTABLE:
+        return f"An order that is {now.status} cannot be given to a fulfillment service."
+    return None if now.requestable_units else "No line is left that a fulfillment service ships."
+
+
 def _tracking_refusal(now: Situation, *, existing: bool) -> str | None:
     if existing:
         return None if now.tracking_numbers else "The order has no tracking number."
@@ -266,4 +299,19 @@ def _archiving_refusal(now: Situation) -> str | None:
 def _payment_refusal(now: Situation) -> str | None:
     if now.status not in PAYABLE:
         return f"An order that is {now.status} cannot be paid."
-    return None if now.outstanding else "Nothing is left to pay."
+    if not now.outstanding:
+        return "Nothing is left to pay."
+    return None if now.outstanding > now.capturing else "What is left to pay is being captured."
+
+
+def _capture_refusal(now: Situation) -> str | None:
+    refusal = _payment_refusal(now) or capture_refusal(now.unknown_gateways)
+    if refusal is None and now.capturing:
+        return "A capture is under way."
+    return refusal
+
+
+def _refund_refusal(now: Situation) -> str | None:
+    if now.refunding:
+        return "A refund is under way."
+    return None if now.refundable else "Nothing is left to refund."

@@ -1,5 +1,11 @@
-"""Money of an order: captured, recorded, refunded."""
+"""Money of an order: captured, recorded, given up, refunded.
 
+Each command takes the names of the gateways that are set up. What they hold is not moved here: a transaction that is
+`PENDING` is written, and whoever called has the gateway asked after the commit. Until that is settled, asking for the
+same again is a repetition, which changes nothing.
+"""
+
+from collections.abc import Collection
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -8,7 +14,8 @@ from domain.change import Target, change, command
 from domain.errors import DomainError, ErrorCode, InvalidInput
 from domain.money import Money, to_minor
 from domain.orders import rules
-from domain.payments.ledger import Ledger, foreign_gateways
+from domain.payments.balances import unknown_gateways
+from domain.payments.ledger import Ledger
 from domain.validation import optional_text
 from models import Order
 from models.enums import TransactionKind
@@ -30,12 +37,20 @@ class NothingToRefund(DomainError):
     code = ErrorCode.NOTHING_TO_REFUND
 
 
-def _minor(amount: Amount, order: Order, limit: int, limit_name: str) -> int:
+class NothingToVoid(DomainError):
+    code = ErrorCode.NOTHING_TO_VOID
+
+
+def _minor(amount: Amount, order: Order) -> int:
     if amount.currency is not None and amount.currency.strip().upper() != order.currency:
         raise InvalidInput(f"The order is in {order.currency}.", "amount", "currency_code")
     minor = to_minor(amount.amount, order.currency, "amount", "amount")
     if minor == 0:
         raise InvalidInput("An amount must be above zero.", "amount", "amount")
+    return minor
+
+
+def _at_most(limit: int, limit_name: str, minor: int, order: Order) -> int:
     if minor > limit:
         raise InvalidInput(
             f"{Money(minor, order.currency)} is more than is {limit_name}: {Money(limit, order.currency)}.",
@@ -46,7 +61,9 @@ def _minor(amount: Amount, order: Order, limit: int, limit_name: str) -> int:
 
 
 @command
-async def capture_payment(*, actor: Actor, target: Target, amount: Amount | None = None) -> Order:
+async def capture_payment(
+    *, actor: Actor, target: Target, amount: Amount | None = None, gateways: Collection[str] = ()
+) -> Order:
     """Take what is outstanding, or part of it: from what was authorized, or by hand where nothing was."""
     actor.require(Scope.PAYMENTS_WRITE)
     async with change(actor) as unit:
@@ -56,19 +73,15 @@ async def capture_payment(*, actor: Actor, target: Target, amount: Amount | None
             return order
         ledger = await Ledger.open(unit, order)
         authorizations = ledger.authorizations()
-        if refusal := rules.capture_refusal(foreign_gateways(authorizations)):
+        if refusal := rules.capture_refusal(unknown_gateways(authorizations, gateways)):
             raise UnknownGateway(refusal)
-        limit = order.outstanding
+        wanted = None if amount is None else _minor(amount, order)
+        if ledger.is_asked(TransactionKind.CAPTURE, wanted):
+            return order
+        limit = max(order.outstanding - ledger.under_way(TransactionKind.CAPTURE), 0)
         if authorizations:
             limit = min(limit, sum(each.amount for each in authorizations))
-        left = limit if amount is None else _minor(amount, order, limit, "open")
-        for authorization in authorizations:
-            part = min(left, authorization.amount)
-            if part:
-                await ledger.post(TransactionKind.CAPTURE, part, parent=authorization.transaction)
-                left -= part
-        if left:
-            await ledger.post(TransactionKind.CAPTURE, left)
+        await ledger.capture(limit if wanted is None else _at_most(limit, "open", wanted, order))
     return unit.order
 
 
@@ -76,7 +89,7 @@ async def capture_payment(*, actor: Actor, target: Target, amount: Amount | None
 async def record_payment(
     *, actor: Actor, target: Target, amount: Amount | None = None, reference: str | None = None
 ) -> Order:
-    """Write down money that arrived outside a gateway: by default all that is outstanding."""
+    """Write down money that arrived outside a gateway: by default all that is outstanding and not being captured."""
     actor.require(Scope.PAYMENTS_WRITE)
     reference = optional_text(reference, "reference", longest=255)
     async with change(actor) as unit:
@@ -84,18 +97,28 @@ async def record_payment(
         rules.require_status(order.status, rules.PAYABLE, "be paid")
         if amount is None and order.outstanding == 0:
             return order
-        limit = order.outstanding
-        minor = limit if amount is None else _minor(amount, order, limit, "outstanding")
         ledger = await Ledger.open(unit, order)
+        limit = max(order.outstanding - ledger.under_way(TransactionKind.CAPTURE), 0)
+        if amount is None and limit == 0:
+            return order
+        minor = limit if amount is None else _at_most(limit, "outstanding", _minor(amount, order), order)
         await ledger.post(TransactionKind.SALE, minor, reference=reference)
     return unit.order
 
 
 @command
 async def refund_payment(
-    *, actor: Actor, target: Target, amount: Amount | None = None, reference: str | None = None
+    *,
+    actor: Actor,
+    target: Target,
+    amount: Amount | None = None,
+    reference: str | None = None,
+    gateways: Collection[str] = (),
 ) -> Order:
-    """Write down money that was handed back: by default all that was paid and not refunded yet."""
+    """Give money back the way it came, the newest first: by default all that was paid and not refunded yet.
+
+    The reference is for what is handed back by hand: a gateway has its own.
+    """
     actor.require(Scope.PAYMENTS_WRITE)
     reference = optional_text(reference, "reference", longest=255)
     async with change(actor) as unit:
@@ -105,7 +128,29 @@ async def refund_payment(
             if order.refunded_total:
                 return order
             raise NothingToRefund("Nothing was paid.")
-        minor = limit if amount is None else _minor(amount, order, limit, "left to refund")
         ledger = await Ledger.open(unit, order)
-        await ledger.post(TransactionKind.REFUND, minor, reference=reference)
+        wanted = None if amount is None else _minor(amount, order)
+        if ledger.is_asked(TransactionKind.REFUND, wanted):
+            return order
+        limit -= ledger.under_way(TransactionKind.REFUND)
+        minor = limit if wanted is None else _at_most(limit, "left to refund", wanted, order)
+        await ledger.refund(minor, gateways, reference)
+    return unit.order
+
+
+@command
+async def void_payment(*, actor: Actor, target: Target, gateways: Collection[str] = ()) -> Order:
+    """Give up what was authorized and is not captured: all of it, for good."""
+    actor.require(Scope.PAYMENTS_WRITE)
+    async with change(actor) as unit:
+        order = await unit.lock_order(target)
+        ledger = await Ledger.open(unit, order)
+        authorizations = ledger.authorizations()
+        if not authorizations:
+            if ledger.was_voided():
+                return order
+            raise NothingToVoid(rules.NOTHING_TO_VOID)
+        if refusal := rules.void_refusal(unknown_gateways(authorizations, gateways)):
+            raise UnknownGateway(refusal)
+        await ledger.void(gateways)
     return unit.order

@@ -1,9 +1,8 @@
 """An order's transactions, and what they add up to on the order."""
 
-from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 from domain.change import Unit
@@ -12,15 +11,19 @@ from domain.orders import rules
 from domain.orders.events import (
     PaymentAuthorized,
     PaymentCaptured,
+    PaymentFailed,
+    PaymentPending,
     PaymentRecorded,
     PaymentRefunded,
     PaymentVoided,
 )
+from domain.payments import balances
+from domain.payments.balances import MANUAL, Balance
 from models import Order, Transaction
 from models.enums import TransactionKind, TransactionStatus
 from models.fields import new_key
 
-MANUAL = "manual"  # the gateway that is built in: money is handled outside, and written down here
+LONGEST_FAILURE: Final = 900  # characters: an event tells it in a sentence of 1,024
 
 _HAPPENINGS = {
     TransactionKind.AUTHORIZATION: PaymentAuthorized,
@@ -31,16 +34,12 @@ _HAPPENINGS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Authorization:
-    """An authorization of which `amount` minor units can still be captured."""
-
-    transaction: Transaction
-    amount: int
-
-
 class Ledger:
-    """The transactions of an order that is locked."""
+    """The transactions of an order that is locked.
+
+    What is done by hand has succeeded when it is written down. Of a gateway it is asked: the transaction is `PENDING`
+    until it is settled.
+    """
 
     def __init__(self, unit: Unit, order: Order, transactions: list[Transaction]) -> None:
         self._unit = unit
@@ -52,9 +51,64 @@ class Ledger:
         transactions = await Transaction.filter(order_id=order.id).order_by("processed_at", "id")
         return cls(unit, order, transactions)
 
-    def authorizations(self) -> list[Authorization]:
+    def transaction(self, key: UUID) -> Transaction:
+        return next(each for each in self._transactions if each.id == key)
+
+    def authorizations(self) -> list[Balance]:
         """Those that can still be captured, oldest first."""
-        return open_authorizations(self._transactions)
+        return balances.open_authorizations(self._transactions)
+
+    def payments(self) -> list[Balance]:
+        """Those that can still be refunded, newest first."""
+        return balances.open_payments(self._transactions)
+
+    def under_way(self, kind: TransactionKind) -> int:
+        """How many minor units gateways are being asked for."""
+        return balances.under_way(self._transactions, kind)
+
+    def is_asked(self, kind: TransactionKind, amount: int | None) -> bool:
+        """Whether gateways are being asked for just this: see `balances.is_asked`."""
+        return balances.is_asked(self._transactions, kind, amount)
+
+    def was_voided(self) -> bool:
+        """Whether something that was authorized has been given up, or is being."""
+        return any(
+            each.kind is TransactionKind.VOID and each.status is not TransactionStatus.FAILED
+            for each in self._transactions
+        )
+
+    async def capture(self, amount: int) -> None:
+        """From what was authorized, oldest first; what that does not cover is written down as captured by hand."""
+        for authorization in self.authorizations():
+            part = min(amount, authorization.amount)
+            if part:
+                await self._use(TransactionKind.CAPTURE, part, authorization.transaction)
+                amount -= part
+        if amount:
+            await self.post(TransactionKind.CAPTURE, amount)
+
+    async def void(self, gateways: Collection[str]) -> None:
+        """Gives up what was authorized and is not captured, other than at gateways that are not set up."""
+        for authorization in self.authorizations():
+            transaction = authorization.transaction
+            if transaction.gateway == MANUAL or transaction.gateway in gateways:
+                await self._use(TransactionKind.VOID, authorization.amount, transaction)
+
+    async def refund(self, amount: int, gateways: Collection[str], reference: str | None = None) -> None:
+        """The way that the money came, the newest first.
+
+        What no gateway that is set up can return is handed back by hand, with this reference.
+        """
+        by_hand = 0
+        for payment in self.payments():
+            part = min(amount, payment.amount)
+            amount -= part
+            if payment.transaction.gateway not in gateways or payment.transaction.reference is None:
+                by_hand += part
+            elif part:
+                await self._ask(TransactionKind.REFUND, part, payment.transaction)
+        if by_hand:
+            await self.post(TransactionKind.REFUND, by_hand, reference=reference)
 
     async def post(
         self,
@@ -67,66 +121,103 @@ class Ledger:
         processed_at: datetime | None = None,
     ) -> None:
         """Writes a transaction that has succeeded, the order's new sums and payment status, and the event."""
+        await self._write(
+            Transaction(
+                id=new_key(),
+                order_id=self._order.id,
+                kind=kind,
+                status=TransactionStatus.SUCCEEDED,
+                gateway=gateway,
+                reference=reference,
+                amount=amount,
+                parent_id=parent.id if parent else None,
+                processed_at=processed_at or self._unit.now,
+            )
+        )
+
+    async def succeed(self, transaction: Transaction, reference: str) -> None:
+        """A gateway has done what it was asked for. `processed_at` stays the moment at which it was asked."""
+        transaction.status, transaction.reference, transaction.failure = TransactionStatus.SUCCEEDED, reference, None
+        await transaction.save(update_fields=["status", "reference", "failure"])
+        self._record_success(transaction)
+
+    async def fail(self, transaction: Transaction, reason: str) -> None:
+        """A gateway does not do what it was asked for."""
+        transaction.status, transaction.failure = TransactionStatus.FAILED, reason[:LONGEST_FAILURE]
+        await transaction.save(update_fields=["status", "failure"])
+        happening = PaymentFailed(
+            transaction_id=transaction.id,
+            amount=Money(transaction.amount, self._order.currency),
+            gateway=transaction.gateway,
+            reference=transaction.reference,
+            kind=transaction.kind,
+            reason=transaction.failure,
+        )
+        self._unit.record(self._order, happening)
+
+    async def _use(self, kind: TransactionKind, amount: int, authorization: Transaction) -> None:
+        if authorization.gateway == MANUAL:
+            await self.post(kind, amount, parent=authorization)
+        else:
+            await self._ask(kind, amount, authorization)
+
+    async def _ask(self, kind: TransactionKind, amount: int, parent: Transaction) -> None:
+        """Writes the intention, on which somebody else acts after the commit."""
         transaction = Transaction(
             id=new_key(),
             order_id=self._order.id,
             kind=kind,
-            status=TransactionStatus.SUCCEEDED,
-            gateway=gateway,
-            reference=reference,
+            status=TransactionStatus.PENDING,
+            gateway=parent.gateway,
             amount=amount,
-            parent_id=parent.id if parent else None,
-            processed_at=processed_at or self._unit.now,
+            parent_id=parent.id,
+            processed_at=self._unit.now,
         )
         await transaction.save(force_create=True)
         self._transactions.append(transaction)
-        self._derive()
-        happening = _HAPPENINGS[kind](
+        self._unit.result_id = self._unit.result_id or transaction.id
+        happening = PaymentPending(
             transaction_id=transaction.id,
             amount=Money(amount, self._order.currency),
-            gateway=gateway,
-            reference=reference,
+            gateway=transaction.gateway,
+            reference=None,
+            kind=kind,
         )
         self._unit.record(self._order, happening)
 
-    def _derive(self) -> None:
+    async def _write(self, transaction: Transaction) -> None:
+        await transaction.save(force_create=True)
+        self._transactions.append(transaction)
+        self._record_success(transaction)
+
+    def _record_success(self, transaction: Transaction) -> None:
         summary = rules.summarize(self._transactions)
         self._order.authorized_total = summary.authorized
         self._order.paid_total = summary.paid
         self._order.refunded_total = summary.refunded
         self._order.payment_status = rules.payment_status(self._order.total, summary)
+        happening = _HAPPENINGS[transaction.kind](
+            transaction_id=transaction.id,
+            amount=Money(transaction.amount, self._order.currency),
+            gateway=transaction.gateway,
+            reference=transaction.reference,
+        )
+        self._unit.record(self._order, happening)
 
 
-def open_authorizations(transactions: Sequence[Transaction]) -> list[Authorization]:
-    """Those of an order's authorizations that can still be captured, in the order of the transactions."""
-    used: dict[UUID | None, int] = defaultdict(int)
-    for transaction in _succeeded(transactions, TransactionKind.CAPTURE, TransactionKind.VOID):
-        used[transaction.parent_id] += transaction.amount
-    left = [
-        Authorization(transaction, transaction.amount - used[transaction.id])
-        for transaction in _succeeded(transactions, TransactionKind.AUTHORIZATION)
-    ]
-    return [authorization for authorization in left if authorization.amount > 0]
+async def require_no_capture(unit: Unit, order: Order) -> None:
+    """Raises `InvalidTransition` while a capture is under way: what nobody knows to be paid cannot be refunded."""
+    if order.authorized_total and (await Ledger.open(unit, order)).under_way(TransactionKind.CAPTURE):
+        raise rules.InvalidTransition("A capture is under way: refund once it is settled.", order.status)
 
 
-def foreign_gateways(authorizations: Sequence[Authorization]) -> frozenset[str]:
-    """The gateways of these other than the built-in one."""
-    return frozenset(each.transaction.gateway for each in authorizations) - {MANUAL}
-
-
-def _succeeded(transactions: Sequence[Transaction], *kinds: TransactionKind) -> list[Transaction]:
-    return [
-        transaction
-        for transaction in transactions
-        if transaction.kind in kinds and transaction.status is TransactionStatus.SUCCEEDED
-    ]
-
-
-async def void_authorizations(unit: Unit, order: Order) -> None:
-    """Gives back what the manual gateway has authorized and nobody has captured."""
-    if order.authorized_total == 0:
+async def give_back(unit: Unit, order: Order, *, gateways: Collection[str], refund: bool) -> None:
+    """Voids what an order's gateways only hold, and refunds what was paid if that is wanted."""
+    to_refund = order.paid_total - order.refunded_total if refund else 0
+    if order.authorized_total == 0 and to_refund == 0:
         return
     ledger = await Ledger.open(unit, order)
-    for authorization in ledger.authorizations():
-        if authorization.transaction.gateway == MANUAL:
-            await ledger.post(TransactionKind.VOID, authorization.amount, parent=authorization.transaction)
+    await ledger.void(gateways)
+    to_refund -= ledger.under_way(TransactionKind.REFUND)
+    if to_refund > 0:
+        await ledger.refund(to_refund, gateways)

@@ -6,7 +6,6 @@ It may hold `settings.toml`, `logo.svg` or `logo.png`, `texts/LOCALE.toml` with 
 
 import base64
 import struct
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BytesIO
@@ -15,40 +14,37 @@ from typing import Annotated, Any, Final, Literal
 from xml.etree import ElementTree
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
+from pydantic import Field, StringConstraints
 
-from domain.delivery_notes.document import LOCALES, Letterhead
+from domain.delivery_notes.document import Letterhead
 from domain.delivery_notes.numbers import NumberSeries
-from effects.delivery_notes import texts
 from effects.delivery_notes.presentation import Presentation
-from effects.delivery_notes.texts import Texts
+from effects.merchant_folder import LocaleName, Strict, TimeZone, read_settings, read_source, read_texts, require_folder
+from effects.texts import built_in
 
 LARGEST_LOGO: Final = 1_000_000  # bytes
 MOST_PIXELS: Final = 4_000_000
+_TEXTS: Final = Path(__file__).with_name("texts")
 _PNG: Final = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"  # followed by width and height
 
 Line = Annotated[str, StringConstraints(max_length=200)]
 Window = Literal["left", "right"]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class _Numbers(_Strict):
+class _Numbers(Strict):
     prefix: str = Field(default="LS", pattern=r"^[A-Za-z0-9][A-Za-z0-9-]{0,9}$")
     width: int = Field(default=6, ge=1, le=12)
     yearly: bool = True
 
 
-class _Sender(_Strict):
+class _Sender(Strict):
     line: Line | None = None
     header: tuple[Line, ...] = Field(default=(), max_length=6)
     footer: tuple[Annotated[tuple[Line, ...], Field(max_length=6)], ...] = Field(default=(), max_length=4)
     country_code: str = Field(default="CH", pattern="^[A-Z]{2}$")
 
 
-class _Channel(_Strict):
+class _Channel(Strict):
     """What one channel has otherwise than the rest."""
 
     sender: _Sender = _Sender()
@@ -57,29 +53,14 @@ class _Channel(_Strict):
     logo: str | None = None
 
 
-class _Settings(_Strict):
-    time_zone: ZoneInfo = ZoneInfo("Europe/Zurich")
-    default_locale: str = "de-CH"
+class _Settings(Strict):
+    time_zone: TimeZone = ZoneInfo("Europe/Zurich")
+    default_locale: LocaleName = "de-CH"
     prices: bool = False
     window: Window = "left"
     numbers: _Numbers = _Numbers()
     sender: _Sender = _Sender()
     channels: Mapping[str, _Channel] = {}
-
-    @field_validator("time_zone", mode="before")
-    @classmethod
-    def _is_a_time_zone(cls, name: object) -> object:
-        try:
-            return ZoneInfo(name) if isinstance(name, str) else name
-        except (KeyError, ValueError, OSError):
-            raise ValueError("this is not a time zone, such as Europe/Zurich") from None
-
-    @field_validator("default_locale")
-    @classmethod
-    def _is_a_locale(cls, locale: str) -> str:
-        if locale not in LOCALES:
-            raise ValueError(f"a delivery note is written in {', '.join(LOCALES)}")
-        return locale
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +98,8 @@ def load(folder: Path | None) -> Merchant:
 
     Raises `ValueError`, one sentence that names the file and what is wrong in it.
     """
-    if folder is not None and not folder.is_dir():
-        raise ValueError(f"{folder} is not a folder.")
-    settings = _settings(folder)
+    require_folder(folder)
+    settings = read_settings(folder, _Settings)
     presentation = _presentation(folder)
     return Merchant(
         series=NumberSeries(**settings.numbers.model_dump()),
@@ -128,23 +108,6 @@ def load(folder: Path | None) -> Merchant:
         _rest=_shop(folder, settings, _Channel(), presentation),
         _channels={code: _shop(folder, settings, channel, presentation) for code, channel in settings.channels.items()},
     )
-
-
-def _settings(folder: Path | None) -> _Settings:
-    path = folder and folder / "settings.toml"
-    if path is None or not path.exists():
-        return _Settings()
-    try:
-        return _Settings.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ValueError(f"{path}: {error}") from error
-    except ValidationError as error:
-        raise ValueError(f"{path}: {_first(error)}") from error
-
-
-def _first(error: ValidationError) -> str:
-    first = error.errors(include_url=False)[0]
-    return f"{'.'.join(map(str, first['loc']))}: {first['msg'].removeprefix('Value error, ')}."
 
 
 def _shop(folder: Path | None, settings: _Settings, channel: _Channel, presentation: Presentation) -> _Shop:
@@ -165,34 +128,15 @@ def _given(sender: _Sender) -> dict[str, Any]:
 
 
 def _presentation(folder: Path | None) -> Presentation:
-    built_in = texts.built_in()
+    texts = read_texts(folder, built_in(_TEXTS))
     if folder is None:
-        return Presentation(built_in)
+        return Presentation(texts)
     return Presentation(
-        texts={locale: _own_texts(folder, locale, built_in[locale]) for locale in _checked_locales(folder)},
-        template=_source(folder / "template.html"),
-        style=_source(folder / "style.css"),
+        texts=texts,
+        template=read_source(folder / "template.html"),
+        style=read_source(folder / "style.css"),
         logo=next((_logo(path) for path in (folder / "logo.svg", folder / "logo.png") if path.exists()), None),
     )
-
-
-def _checked_locales(folder: Path) -> tuple[str, ...]:
-    for path in sorted((folder / "texts").glob("*.toml")):
-        if path.stem not in LOCALES:
-            raise ValueError(f"{path}: a delivery note is written in {', '.join(LOCALES)}.")
-    return LOCALES
-
-
-def _own_texts(folder: Path, locale: str, built_in: Texts) -> Texts:
-    path = folder / "texts" / f"{locale}.toml"
-    return texts.overlaid(built_in, path) if path.exists() else built_in
-
-
-def _source(path: Path) -> str | None:
-    try:
-        return path.read_text(encoding="utf-8") if path.exists() else None
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: {error}") from error
 
 
 def _with_logo(folder: Path | None, name: str | None, presentation: Presentation) -> Presentation:

@@ -10,7 +10,7 @@ from domain.actors import Scope
 from domain.change import Target
 from domain.delivery_notes.commands import create_delivery_note
 from models import ApiToken
-from tests.api.test_access import MUTATIONS
+from tests.api.test_access import MUTATIONS, parts_for
 from tests.clients import Server, an_order, key_of, live
 from tests.database import all_rows
 from tests.domain.shop import ADA, ISSUER
@@ -169,8 +169,7 @@ async def test_the_viewer_has_its_own_channel_only(world: World) -> None:
 @pytest.mark.parametrize("name", [name for name in MUTATIONS if name != "placeOrder"])
 async def test_no_mutation_reaches_an_order_of_another_channel(world: World, name: str) -> None:
     given = {**MUTATIONS[name].given, "orderId": world.b["id"], "idempotencyKey": "k"}
-    if name in ("updateTracking", "removeTracking"):
-        given["trackingId"] = world.b["tracking"][0]["id"]
+    given |= parts_for(name, world.b)
     before = await all_rows()
     payload = await world.server.mutate(name, given, token=world.token)
     unknown = {**given, "orderId": str(ids.encode("Order", key_of(world.b["lines"][0]["id"])))}

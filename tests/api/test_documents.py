@@ -10,6 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
+from api.links import DOWNLOAD_SECONDS
 from api.settings import Settings
 from domain.actors import Scope
 from domain.delivery_notes.commands import create_delivery_note
@@ -18,7 +19,7 @@ from domain.orders.commands import confirm_order
 from domain.signing import signature, signing_key
 from models import DeliveryNote
 from models.fields import new_key
-from tests.clients import Server
+from tests.clients import Server, key_of
 from tests.domain.shop import ADA, ISSUER, on, place
 
 pytestmark = pytest.mark.wire
@@ -199,6 +200,31 @@ async def test_what_is_known_already_is_not_sent_again(server: Server) -> None:
     assert (head.status_code, head.content, head.headers["Content-Length"]) == (200, b"", str(len(CONTENT)))
     posted = await server.http.post(f"http://127.0.0.1:{server.port}{link}")
     assert posted.status_code == 405
+
+
+async def test_a_download_once_its_line_is_fulfilled(server: Server) -> None:
+    line = {
+        "title": "E-book",
+        "quantity": 1,
+        "unitPrice": "5.00",
+        "requiresShipping": False,
+        "downloadUrl": "https://files.example/e-book.epub?key=1",
+    }
+    order = await server.place(lines=[line], fields="id lines { id download }")
+    assert order["lines"][0]["download"] is None
+    key = key_of(order["lines"][0]["id"])
+    early = await server.service.links.download(key)
+    assert refusal_of(await fetch(server, early)) == (404, "NOT_FOUND")
+    await server.do("confirmOrder", {"orderId": order["id"]})
+    shipped = await server.do("markShipped", {"orderId": order["id"]}, "lines { download }")
+    link = shipped["lines"][0]["download"]
+    response = await fetch(server, link)
+    assert (response.status_code, response.headers["Location"]) == (302, line["downloadUrl"])
+    assert response.headers["Referrer-Policy"] == "no-referrer"
+    for changed in (link[:-1] + "x", f"/downloads/{key}", link.replace(str(key), str(new_key()))):
+        assert refusal_of(await fetch(server, changed)) == (403, "FORBIDDEN")
+    seconds = int(parse_qs(urlsplit(link).query)["expires"][0]) - time.time()
+    assert DOWNLOAD_SECONDS - 60 < seconds <= DOWNLOAD_SECONDS
 
 
 class TestWithAPublicUrl:

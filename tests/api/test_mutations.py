@@ -6,7 +6,7 @@ import pytest
 
 from api import ids
 from models.fields import new_key
-from tests.api.test_access import MUTATIONS
+from tests.api.test_access import MUTATIONS, PARTS, parts_for, place_for
 from tests.clients import Server, an_order
 from tests.database import all_rows
 
@@ -145,19 +145,18 @@ async def test_available_actions_say_what_the_mutations_do(server: Server) -> No
     ]
     mutation = {"ADD_NOTE": "addOrderNote"}
     for path in paths:
-        for index in range(14):
+        for index in range(18):
             order = await run(server, await server.place(), *path)
             query = "query ($id: ID!) { order(id: $id) { version availableActions { action available reason } } }"
             actions = (await server.ask(query, {"id": order["id"]}))["order"]["availableActions"]
-            assert len(actions) == 14
+            assert len(actions) == 18
             action = actions[index]
             assert (action["reason"] is None) is action["available"]
             head, *rest = action["action"].lower().split("_")
             camel = head + "".join(part.capitalize() for part in rest)
             name = mutation.get(action["action"]) or next(each for each in MUTATIONS if each.startswith(camel))
             given = {**MUTATIONS[name].given, "orderId": order["id"]}
-            if "TRACKING" in name.upper() and name != "addTracking":
-                given["trackingId"] = ids.encode("Tracking", new_key())
+            given |= parts_for(name)
             payload = await server.mutate(name, given, "version")
             done = payload["order"] is not None and payload["order"]["version"] > order["version"]
             assert done is action["available"], (path, action)
@@ -165,9 +164,7 @@ async def test_available_actions_say_what_the_mutations_do(server: Server) -> No
 
 @pytest.mark.parametrize("name", ON_AN_ORDER)
 async def test_an_unknown_order(server: Server, name: str) -> None:
-    given = {**MUTATIONS[name].given, "orderId": ids.encode("Order", new_key())}
-    if name in ("updateTracking", "removeTracking"):
-        given["trackingId"] = ids.encode("Tracking", new_key())
+    given = {**MUTATIONS[name].given, "orderId": ids.encode("Order", new_key()), **parts_for(name)}
     assert await refused(server, name, given) == ("NOT_FOUND", ["orderId"])
 
 
@@ -175,18 +172,14 @@ async def test_an_unknown_order(server: Server, name: str) -> None:
 async def test_a_malformed_order_id(server: Server, name: str) -> None:
     order = await server.place()
     for malformed in ("", "x", order["number"], order["lines"][0]["id"], "\x00"):
-        given = {**MUTATIONS[name].given, "orderId": malformed}
-        if name in ("updateTracking", "removeTracking"):
-            given["trackingId"] = ids.encode("Tracking", new_key())
+        given = {**MUTATIONS[name].given, "orderId": malformed, **parts_for(name)}
         assert await refused(server, name, given) == ("INVALID_INPUT", ["orderId"])
 
 
 @pytest.mark.parametrize("name", ON_AN_ORDER)
 async def test_a_stale_version(server: Server, name: str) -> None:
     order = await run(server, await server.place(), "confirmOrder")
-    given = {**MUTATIONS[name].given, "orderId": order["id"], "expectedVersion": 1}
-    if name in ("updateTracking", "removeTracking"):
-        given["trackingId"] = ids.encode("Tracking", new_key())
+    given = {**MUTATIONS[name].given, "orderId": order["id"], "expectedVersion": 1, **parts_for(name)}
     [error] = await errors(server, name, given)
     assert (error["code"], error["field"], error["currentVersion"]) == ("VERSION_CONFLICT", ["expectedVersion"], 2)
 
@@ -254,12 +247,10 @@ async def test_the_same_key_acts_once(server: Server, name: str) -> None:
     given: dict[str, Any] = {**MUTATIONS[name].given, "idempotencyKey": "once"}
     other = {"note": "other"} if name in ("placeOrder", "addOrderNote") else {"expectedVersion": 77}
     if name != "placeOrder":
-        order = await server.place()
-        given["orderId"] = order["id"]
+        order = await place_for(server, name)
         for step, step_input in MUTATIONS[name].before.items():
-            order = await server.do(step, {"orderId": order["id"], **step_input}, "id tracking { id }")
-        if name in ("updateTracking", "removeTracking"):
-            given["trackingId"] = order["tracking"][0]["id"]
+            order = await server.do(step, {"orderId": order["id"], **step_input}, PARTS)
+        given |= {"orderId": order["id"], **parts_for(name, order)}
     first = await server.do(name, given)
     before = await all_rows()
     assert await server.do(name, given) == first

@@ -22,7 +22,7 @@ async def place_all(server: Server) -> None:
         "a": {"lines": line("10.00"), "tags": ["gift", "rush"]},
         "b": {"lines": line("1000"), "currency": "JPY", "source": "MARKETPLACE"},
         "c": {"lines": line("10.005"), "currency": "KWD", "tags": ["rush"]},
-        "d": {"lines": line("20.00"), "source": "POS", "channel": "till"},
+        "d": {"lines": line("20.00"), "source": "POS", "channel": "till", "handedOver": False},
         "e": {"lines": line("9.99"), "source": "MANUAL"},
         "f": {"lines": line("0")},
     }

@@ -107,11 +107,7 @@ class ModelOrder:
             parcel.state = CANCELLED
         for line in self.lines:
             line.free = 0
-        given_back = [each for each in self.authorizations if each.left and each.gateway == "manual"]
-        for each in given_back:
-            self.voided += each.left
-            each.left = 0
-        return ["ORDER_CANCELLED"] + ["PAYMENT_VOIDED"] * len(given_back)
+        return ["ORDER_CANCELLED", *self._give_back()]
 
     def archive(self) -> list[str]:
         if self.archived:
@@ -296,6 +292,22 @@ class ModelOrder:
             return []
         self.refunded += self._amount(amount, left)
         return ["PAYMENT_REFUNDED"]
+
+    def void(self) -> list[str]:
+        if not self.authorized:
+            if not self.voided:
+                raise Refused("NOTHING_TO_VOID")
+            return []
+        if any(each.left and each.gateway != "manual" for each in self.authorizations):
+            raise Refused("UNKNOWN_GATEWAY")
+        return self._give_back()
+
+    def _give_back(self) -> list[str]:
+        given_back = [each for each in self.authorizations if each.left and each.gateway == "manual"]
+        for each in given_back:
+            self.voided += each.left
+            each.left = 0
+        return ["PAYMENT_VOIDED"] * len(given_back)
 
     def _amount(self, amount: int | None, limit: int) -> int:
         if amount is not None and not 0 < amount <= limit:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from domain.delivery_notes.addresses import written
+from domain.addresses import written
 from models import Address
 
 STREET = {"name": "Anna Muster", "address1": "Hauptstrasse 5"}

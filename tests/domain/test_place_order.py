@@ -54,8 +54,49 @@ async def test_an_order_as_it_is_placed() -> None:
     assert (await place()).number == 1002
 
 
+async def test_what_is_sold_at_a_till_is_taken_along() -> None:
+    order = await stored(await place(source=OrderSource.POS, payments=[paid("39.80")]))
+    assert (order.status, order.payment_status, order.fulfillment_status) == (
+        OrderStatus.SHIPPED,
+        PaymentStatus.PAID,
+        FulfillmentStatus.FULFILLED,
+    )
+    assert order.confirmed_at == order.shipped_at
+    assert await types_of(order) == ["ORDER_PLACED", "PAYMENT_RECORDED", "ORDER_CONFIRMED", "ORDER_SHIPPED"]
+    assert [line.shipped_quantity for line in await lines_of(order)] == [2, 1]
+
+
+@pytest.mark.parametrize(
+    ("given", "status"),
+    [
+        ({"source": OrderSource.POS, "handed_over": False}, OrderStatus.PENDING),
+        ({"source": OrderSource.POS, "shipping_address": NewAddress(city="Bern")}, OrderStatus.PENDING),
+        ({"source": OrderSource.ONLINE}, OrderStatus.PENDING),
+        ({"source": OrderSource.ONLINE, "handed_over": True}, OrderStatus.SHIPPED),
+        ({"source": OrderSource.POS, "payments": [paid("10")]}, OrderStatus.SHIPPED),
+        ({"source": OrderSource.POS, "lines": [replace(HAT, removed_quantity=1)]}, OrderStatus.PENDING),
+    ],
+)
+async def test_what_is_taken_along(given: dict[str, Any], status: OrderStatus) -> None:
+    assert (await stored(await place(**given))).status is status
+
+
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [
+        ({"download_url": "file:///etc/passwd", "requires_shipping": False}, "download_url"),
+        ({"download_url": "https://files.example/x"}, "download_url"),
+        ({"weight_grams": -1}, "weight_grams"),
+        ({"service": "nobody"}, "service"),
+    ],
+)
+async def test_a_line_that_cannot_be_fulfilled(given: dict[str, Any], field: str) -> None:
+    async with refused(ErrorCode.INVALID_INPUT, "lines", 0, field):
+        await place(lines=[replace(HAT, **given)])
+
+
 async def test_the_event_of_an_order_placed() -> None:
-    order = await place(source=OrderSource.POS)
+    order = await place(source=OrderSource.POS, handed_over=False)
     [event] = await log_of(order)
     assert (event.type, event.actor_kind, event.actor_id, event.actor_name) == (
         "ORDER_PLACED",

@@ -246,16 +246,19 @@ class Lives:
         situation = rules.Situation(
             status=OrderStatus(model.status),
             archived=model.archived,
+            held=False,
             outstanding=model.outstanding,
             refundable=model.paid - model.refunded,
             fulfillable_units=sum(line.free for line in model.lines),
+            requestable_units=0,
             open_units=sum(sum(parcel.units.values()) for parcel in model.parcels if parcel.state == "OPEN"),
             tracking_numbers=sum(not each.removed for each in model.numbers),
             fulfillments_without_note=sum(
                 parcel.state != "CANCELLED" and all(of != place for of, _ in model.notes)
                 for place, parcel in enumerate(model.parcels)
             ),
-            foreign_gateways=frozenset(each.gateway for each in model.authorizations if each.left) - {"manual"},
+            authorized=model.authorized,
+            unknown_gateways=frozenset(each.gateway for each in model.authorizations if each.left) - {"manual"},
         )
         available = {each.action.value for each in rules.available_actions(situation) if each.available}
         trials: dict[str, tuple[str, tuple[Any, ...]]] = {
@@ -268,6 +271,7 @@ class Lives:
             "CAPTURE_PAYMENT": ("capture", (None,)),
             "RECORD_PAYMENT": ("record", (None,)),
             "REFUND_PAYMENT": ("refund", (None,)),
+            "VOID_PAYMENT": ("void", ()),
         }
         possible = set()
         for action, (command, arguments) in trials.items():

@@ -153,9 +153,11 @@ def test_what_can_be_archived(status: OrderStatus, outstanding: int, refusal: st
 FRESH = Situation(
     status=PENDING,
     archived=False,
+    held=False,
     outstanding=3980,
     refundable=0,
     fulfillable_units=3,
+    requestable_units=0,
     open_units=0,
     tracking_numbers=0,
     fulfillments_without_note=0,
@@ -169,33 +171,40 @@ CORRECTING = "UPDATE_TRACKING REMOVE_TRACKING"
 @pytest.mark.parametrize(
     ("situation", "available"),
     [
-        (FRESH, f"CONFIRM CANCEL ADD_NOTE {PAYING}"),
+        (FRESH, f"CONFIRM CANCEL ADD_NOTE HOLD {PAYING}"),
         (
             replace(FRESH, status=CONFIRMED),
-            f"CANCEL MARK_READY_TO_SHIP CREATE_DELIVERY_NOTE MARK_SHIPPED ADD_TRACKING ADD_NOTE {PAYING}",
+            f"CANCEL MARK_READY_TO_SHIP CREATE_DELIVERY_NOTE MARK_SHIPPED ADD_TRACKING ADD_NOTE HOLD {PAYING}",
         ),
         (
             replace(FRESH, status=CONFIRMED, fulfillable_units=0, open_units=3, fulfillments_without_note=1),
-            f"CANCEL MARK_READY_TO_SHIP CREATE_DELIVERY_NOTE MARK_SHIPPED ADD_TRACKING ADD_NOTE {PAYING}",
+            f"CANCEL MARK_READY_TO_SHIP CREATE_DELIVERY_NOTE MARK_SHIPPED ADD_TRACKING ADD_NOTE HOLD {PAYING}",
         ),
         (
             replace(FRESH, status=CONFIRMED, fulfillable_units=0, open_units=3),
-            f"CANCEL MARK_READY_TO_SHIP MARK_SHIPPED ADD_TRACKING ADD_NOTE {PAYING}",
+            f"CANCEL MARK_READY_TO_SHIP MARK_SHIPPED ADD_TRACKING ADD_NOTE HOLD {PAYING}",
         ),
         (
             replace(FRESH, status=READY_TO_SHIP, fulfillable_units=1, open_units=2, tracking_numbers=1),
-            f"CANCEL MARK_READY_TO_SHIP CREATE_DELIVERY_NOTE MARK_SHIPPED ADD_TRACKING {CORRECTING} ADD_NOTE {PAYING}",
+            "CANCEL MARK_READY_TO_SHIP CREATE_DELIVERY_NOTE MARK_SHIPPED ADD_TRACKING"
+            f" {CORRECTING} ADD_NOTE HOLD {PAYING}",
         ),
         (
             replace(FRESH, status=READY_TO_SHIP, fulfillable_units=0, open_units=3),
-            f"CANCEL MARK_SHIPPED ADD_TRACKING ADD_NOTE {PAYING}",
+            f"CANCEL MARK_SHIPPED ADD_TRACKING ADD_NOTE HOLD {PAYING}",
         ),
-        (replace(FRESH, foreign_gateways=frozenset({"stripe"})), "CONFIRM CANCEL ADD_NOTE RECORD_PAYMENT"),
-        (DONE, "ADD_TRACKING UPDATE_TRACKING REMOVE_TRACKING ARCHIVE ADD_NOTE REFUND_PAYMENT"),
-        (replace(DONE, archived=True), f"ADD_TRACKING {CORRECTING} UNARCHIVE ADD_NOTE REFUND_PAYMENT"),
-        (replace(DONE, outstanding=1, refundable=0, tracking_numbers=0), f"ADD_TRACKING ADD_NOTE {PAYING}"),
-        (GONE, "ARCHIVE ADD_NOTE"),
-        (replace(GONE, refundable=100, tracking_numbers=1), f"{CORRECTING} ARCHIVE ADD_NOTE REFUND_PAYMENT"),
+        (replace(FRESH, unknown_gateways=frozenset({"stripe"})), "CONFIRM CANCEL ADD_NOTE HOLD RECORD_PAYMENT"),
+        (DONE, "ADD_TRACKING UPDATE_TRACKING REMOVE_TRACKING ARCHIVE ADD_NOTE HOLD REFUND_PAYMENT"),
+        (replace(DONE, archived=True), f"ADD_TRACKING {CORRECTING} UNARCHIVE ADD_NOTE HOLD REFUND_PAYMENT"),
+        (replace(DONE, outstanding=1, refundable=0, tracking_numbers=0), f"ADD_TRACKING ADD_NOTE HOLD {PAYING}"),
+        (GONE, "ARCHIVE ADD_NOTE HOLD"),
+        (replace(GONE, held=True), "ARCHIVE ADD_NOTE RELEASE"),
+        (
+            replace(FRESH, status=CONFIRMED, requestable_units=1),
+            "CANCEL MARK_READY_TO_SHIP CREATE_DELIVERY_NOTE REQUEST_FULFILLMENT MARK_SHIPPED ADD_TRACKING"
+            f" ADD_NOTE HOLD {PAYING}",
+        ),
+        (replace(GONE, refundable=100, tracking_numbers=1), f"{CORRECTING} ARCHIVE ADD_NOTE HOLD REFUND_PAYMENT"),
     ],
 )
 def test_what_can_be_done(situation: Situation, available: str) -> None:
@@ -228,9 +237,17 @@ def test_what_can_be_done(situation: Situation, available: str) -> None:
         (DONE, OrderAction.CAPTURE_PAYMENT, "Nothing is left to pay."),
         (GONE, OrderAction.RECORD_PAYMENT, "An order that is CANCELLED cannot be paid."),
         (
-            replace(FRESH, foreign_gateways=frozenset({"stripe", "adyen"})),
+            replace(FRESH, unknown_gateways=frozenset({"stripe", "adyen"})),
             OrderAction.CAPTURE_PAYMENT,
             "No gateway adyen, stripe is set up to capture from.",
+        ),
+        (FRESH, OrderAction.RELEASE, "The order is not on hold."),
+        (replace(FRESH, held=True), OrderAction.HOLD, "The order is on hold already."),
+        (DONE, OrderAction.REQUEST_FULFILLMENT, "An order that is SHIPPED cannot be given to a fulfillment service."),
+        (
+            replace(FRESH, status=CONFIRMED),
+            OrderAction.REQUEST_FULFILLMENT,
+            "No line is left that a fulfillment service ships.",
         ),
         (FRESH, OrderAction.REFUND_PAYMENT, "Nothing is left to refund."),
     ],

@@ -5,7 +5,8 @@ from typing import Any, Final
 
 from api.commands.delivery_note import CHANNEL, sample
 from api.settings import ROOT
-from domain.delivery_notes.document import LOCALES, Document, Parcel, Position
+from domain.delivery_notes.document import Document, Parcel, Position
+from domain.locales import LOCALES
 from effects.delivery_notes.settings import load
 
 MERCHANT: Final = load(ROOT / "api" / "commands" / "demo_shop")

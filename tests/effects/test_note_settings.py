@@ -8,11 +8,13 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from api.settings import ROOT
-from domain.delivery_notes.document import LOCALES, Letterhead
+from domain.delivery_notes.document import Letterhead
 from domain.delivery_notes.numbers import NumberSeries
-from effects.delivery_notes import texts
+from domain.locales import LOCALES
+from effects import texts
 from effects.delivery_notes.settings import load
 
+TEXTS = ROOT / "effects" / "delivery_notes" / "texts"
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="10" height="10"/>'
 
 
@@ -101,7 +103,7 @@ def test_a_text_can_be_replaced_in_one_locale(folder: Path) -> None:
         ("settings.toml", "prices", "Expected '=' after a key"),
         ("settings.toml", "time_zone = 'Europe/Atlantis'", "time_zone: this is not a time zone"),
         ("settings.toml", "time_zone = '../../etc/passwd'", "time_zone: this is not a time zone"),
-        ("settings.toml", "default_locale = 'rm'", "default_locale: a delivery note is written in de-CH, de-DE"),
+        ("settings.toml", "default_locale = 'rm'", "default_locale: the locales are de-CH, de-DE"),
         ("settings.toml", "window = 'above'", "window: Input should be 'left' or 'right'."),
         ("settings.toml", "[numbers]\nprefix = 'L/S'", "numbers.prefix: String should match pattern"),
         ("settings.toml", "[numbers]\nwidth = 0", "numbers.width: Input should be greater than or equal to 1."),
@@ -116,7 +118,7 @@ def test_a_text_can_be_replaced_in_one_locale(folder: Path) -> None:
         ("logo.png", png(100_000, 100_000, rows=1), "a logo has at most 4 megapixels."),
         ("logo.png", png(3_000, 1_500), "a logo has at most 4 megapixels."),
         ("logo.svg", SVG + " " * 1_000_000, "a logo has at most 1 MB."),
-        ("texts/de-AT.toml", "", "a delivery note is written in de-CH, de-DE, fr-CH, it-CH, en."),
+        ("texts/de-AT.toml", "", "the locales are de-CH, de-DE, fr-CH, it-CH, en."),
         ("texts/en.toml", "titel = 'x'", "there is no text titel."),
         ("texts/en.toml", "title = 1", "title is not a text."),
         ("texts/en.toml", "title = 'Note'", "the placeholders of title must be {number}."),
@@ -145,7 +147,7 @@ def test_a_folder_must_be_one(folder: Path) -> None:
 
 
 def test_all_locales_have_the_same_texts() -> None:
-    built_in = texts.built_in()
+    built_in = texts.built_in(TEXTS)
     english = {key: sorted(name for _, name in texts.parts(text) if name) for key, text in built_in["en"].items()}
     for locale in LOCALES:
         own = {key: sorted(name for _, name in texts.parts(text) if name) for key, text in built_in[locale].items()}
@@ -153,7 +155,7 @@ def test_all_locales_have_the_same_texts() -> None:
 
 
 def test_switzerland_has_no_sharp_s() -> None:
-    built_in = texts.built_in()
+    built_in = texts.built_in(TEXTS)
     assert "freundliche Grüße" in built_in["de-DE"]["closing"]
     assert "freundliche Grüsse" in built_in["de-CH"]["closing"]
     assert not any("ß" in text for text in built_in["de-CH"].values())

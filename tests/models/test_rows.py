@@ -12,13 +12,17 @@ from tortoise.models import Model
 from models import (
     Address,
     ApiToken,
+    Automation,
     Channel,
     Customer,
     DeliveryNote,
     DeliveryNoteFile,
     DeliveryNoteSeries,
+    Effect,
+    EffectPosition,
     Fulfillment,
     FulfillmentLine,
+    FulfillmentService,
     IdempotencyRecord,
     Order,
     OrderEvent,
@@ -33,6 +37,8 @@ from models import (
 from models.enums import (
     ActorKind,
     AddressKind,
+    AutomationKind,
+    EffectKind,
     OrderEventType,
     OrderSource,
     TransactionKind,
@@ -92,7 +98,14 @@ async def one_of_each() -> Rows:
     note = await DeliveryNote.create(
         order=order, fulfillment=fulfillment, position=1, number="LS-1", locale="en", document={}, created_at=NOW
     )
+    effect = await Effect.create(
+        event=event, order=order, channel=channel, kind=EffectKind.EMAIL, due_at=NOW, created_at=NOW
+    )
     others = [
+        effect,
+        await EffectPosition.create(name="effects", position=1),
+        await Automation.create(kind=AutomationKind.CONFIRM_ON_ARRIVAL, channel=channel),
+        await FulfillmentService.create(code="lager", name="Lager", created_at=NOW),
         await DeliveryNoteFile.create(delivery_note=note, content=b"%PDF", created_at=NOW),
         await DeliveryNoteSeries.create(name="LS", last_number=1),
         await SigningKey.create(id=1, secret=b"secret", created_at=NOW),
@@ -173,6 +186,9 @@ TWINS: list[tuple[type[Model], dict[str, Any]]] = [
     (DeliveryNote, {"number": "LS-2"}),
     (DeliveryNote, {"position": 2}),
     (OrderEvent, {"message": "other"}),
+    (Effect, {"attempts": 1}),
+    (Automation, {"enabled": True}),
+    (FulfillmentService, {"name": "Other"}),
     (IdempotencyRecord, {"fingerprint": "other"}),
     (ApiToken, {"name": "other"}),
 ]
@@ -216,6 +232,13 @@ ORPHANS: list[tuple[type[Model], str, dict[str, Any]]] = [
     (DeliveryNote, "order_id", {"number": "LS-2", "position": 2}),
     (DeliveryNote, "fulfillment_id", {"number": "LS-2"}),
     (DeliveryNoteFile, "delivery_note_id", {}),
+    (Effect, "event_id", {}),
+    (Effect, "order_id", {"target": "x"}),
+    (Effect, "channel_id", {"target": "x"}),
+    (Automation, "channel_id", {}),
+    (OrderLine, "service_id", {"position": 1}),
+    (Fulfillment, "service_id", {"position": 2}),
+    (ApiToken, "service_id", {"hash": "x"}),
     (Transaction, "order_id", {}),
     (Transaction, "parent_id", {}),
     (OrderEvent, "order_id", {}),
@@ -229,13 +252,15 @@ async def test_what_a_row_points_to_must_exist(
     rows: Rows, model: type[Model], column: str, changes: dict[str, Any]
 ) -> None:
     with pytest.raises(IntegrityError, match=r"(?i)foreign key constraint"):
-        await copy_of(rows[model], **{**changes, column: new_key()}).save(force_create=True)
+        await copy_of(rows[model], **{**changes, column: 77 if column == "event_id" else new_key()}).save(
+            force_create=True
+        )
     assert await model.all().count() == 1
 
 
 async def test_keys_are_uuids_of_version_7_in_the_order_in_which_they_were_made(rows: Rows) -> None:
     for row in rows.values():
-        if not isinstance(row, OrderNumber | OrderEvent | DeliveryNoteSeries | SigningKey):
+        if not isinstance(row, OrderNumber | OrderEvent | DeliveryNoteSeries | SigningKey | EffectPosition):
             assert isinstance(row.pk, UUID)
             assert (row.pk.version, row.pk.variant) == (7, "specified in RFC 4122")
     keys = [new_key() for _ in range(1000)]

@@ -1,4 +1,4 @@
-"""The words of delivery notes in each of their locales."""
+"""Words in each of the locales that customers are written to in, and a merchant's own in their place."""
 
 import re
 import tomllib
@@ -7,21 +7,20 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Final
 
-from domain.delivery_notes.document import LOCALES
+from domain.locales import LOCALES
 
-_FOLDER: Final = Path(__file__).with_name("texts")
 _PLACEHOLDER: Final = re.compile(r"\{([a-z_]+)\}")
 
 Texts = Mapping[str, str]
 
 
-def built_in() -> dict[str, Texts]:
-    """The texts of each of `LOCALES`."""
-    return {locale: _of(locale) for locale in LOCALES}
+def built_in(folder: Path) -> dict[str, Texts]:
+    """The texts of each of `LOCALES`, from a folder that has one file for each language."""
+    return {locale: _of(locale, folder) for locale in LOCALES}
 
 
-def _of(locale: str) -> Texts:
-    texts = read(_FOLDER / f"{locale.partition('-')[0]}.toml")
+def _of(locale: str, folder: Path) -> Texts:
+    texts = read(folder / f"{locale.partition('-')[0]}.toml")
     return swiss(texts) if locale == "de-CH" else texts
 
 

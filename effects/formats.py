@@ -6,12 +6,13 @@ from typing import Final
 
 from babel import Locale
 from babel.dates import format_date
-from babel.numbers import format_decimal
+from babel.numbers import format_decimal, get_currency_symbol
 from babel.units import format_unit
 
 from domain.money import to_decimal
 
 _REGIONS: Final = {"en": "en-GB"}  # English for the world has the day before the month
+_NO_BREAK: Final = "\N{NO-BREAK SPACE}"
 
 
 class Formats:
@@ -36,4 +37,20 @@ class Formats:
         value = to_decimal(minor, currency)
         decimals = -int(value.as_tuple().exponent)
         pattern = "#,##0." + "0" * decimals if decimals > 0 else "#,##0"
-        return format_decimal(value, format=pattern, locale=self._locale)
+        text = format_decimal(value, format=pattern, locale=self._locale)
+        return self._with_point_of_money(text) if decimals > 0 else text
+
+    def _with_point_of_money(self, text: str) -> str:
+        """In Switzerland's French it is another one than elsewhere: CLDR has it, and Babel (2.18) does not use it."""
+        symbols = self._locale.number_symbols["latn"]
+        whole, _, decimals = text.rpartition(symbols["decimal"])
+        return f"{whole}{symbols.get('currencyDecimal', symbols['decimal'])}{decimals}"
+
+    def money(self, minor: int, currency: str) -> str:
+        """With the currency, such as CHF 39.80 or 39,80 €."""
+        amount, symbol = self.amount(minor, currency), get_currency_symbol(currency, self._locale)
+        pattern = self._locale.currency_formats["standard"].pattern
+        if not pattern.startswith("¤"):
+            return f"{amount}{_NO_BREAK}{symbol}"
+        apart = pattern[1] != "#" or symbol[-1].isalpha()  # £39.80, but CHF 39.80
+        return f"{symbol}{_NO_BREAK if apart else ''}{amount}"

@@ -1,0 +1,239 @@
+"""What happens by itself because of an event: automations, fulfillment services, and effects that were given up."""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Annotated, Any, Self
+
+import strawberry
+from strawberry import Private
+
+import models
+from api import enums, ids
+from api.context import Info
+from api.nodes import PageInfo
+from api.orders import inputs
+from api.orders.mutations import UserError, carried_out
+from api.orders.parts import Channel, FulfillmentService
+from api.orders.queries import After, First
+from api.orders.types import Order
+from domain import effects
+from domain.actors import Scope
+from domain.automations import list_automations, update_automation
+from domain.errors import DomainError
+from domain.fulfillments.services import list_services, save_service
+from domain.orders.queries import PageRequest
+
+field = strawberry.field
+
+
+@strawberry.type(description="Whether a rule acts by itself, in one channel or in the whole shop.")
+class Automation:
+    kind: enums.AutomationKind = field(description="The rule.")
+    channel: Channel | None = field(description="Where; null for every channel that has no setting of its own.")
+    enabled: bool = field(description="Whether it acts.")
+
+    @classmethod
+    def of(cls, row: models.Automation) -> Self:
+        channel: Any = row.channel
+        return cls(kind=row.kind, channel=Channel.of(channel) if channel else None, enabled=row.enabled)
+
+
+@strawberry.type(description="Something that is to happen once because of an event.")
+class Effect:
+    row: Private[models.Effect]
+    id: strawberry.ID = field(description="An opaque id.")
+    kind: enums.EffectKind = field(description="What kind of thing.")
+    email: enums.EmailKind | None = field(description="Which e-mail.")
+    address: str | None = field(description="To whom the e-mail goes.")
+    automation: enums.AutomationKind | None = field(description="Which rule.")
+    state: enums.EffectState = field(description="How far it has come.")
+    attempts: int = field(description="How often it was tried.")
+    due_at: datetime = field(description="When it is tried next, or was.")
+    error: str | None = field(description="What went wrong last.")
+    created_at: datetime = field(description="When it was planned.")
+    finished_at: datetime | None = field(description="When it was done or given up.")
+
+    @classmethod
+    def of(cls, row: models.Effect) -> Self:
+        return cls(
+            row=row,
+            id=ids.encode("Effect", row.id),
+            kind=row.kind,
+            email=enums.EmailKind(row.subject) if row.kind is enums.EffectKind.EMAIL else None,
+            address=row.target if row.kind is enums.EffectKind.EMAIL else None,
+            automation=enums.AutomationKind(row.subject) if row.kind is enums.EffectKind.AUTOMATION else None,
+            state=row.state,
+            attempts=row.attempts,
+            due_at=row.due_at,
+            error=row.error,
+            created_at=row.created_at,
+            finished_at=row.finished_at,
+        )
+
+    @field(description="The order that it is about.")
+    async def order(self, info: Info) -> Order:
+        return Order.of(await info.context.loaders.orders.load(self.row.order_id))
+
+
+@strawberry.type(description="An effect in a list.")
+class EffectEdge:
+    node: Effect = field(description="The effect.")
+    cursor: str = field(description="Its place in the list.")
+
+
+@strawberry.type(description="A page of effects, oldest first.")
+class EffectConnection:
+    edges: list[EffectEdge] = field(description="The effects with their cursors.")
+    nodes: list[Effect] = field(description="The effects.")
+    page_info: PageInfo = field(description="Where the page lies in the list.")
+
+    @classmethod
+    def of(cls, page: effects.EffectPage, after: str | None) -> Self:
+        edges = [EffectEdge(node=Effect.of(row), cursor=effects.cursor_of(row)) for row in page.effects]
+        return cls(
+            edges=edges,
+            nodes=[edge.node for edge in edges],
+            page_info=PageInfo(
+                has_next_page=page.has_next_page,
+                has_previous_page=after is not None,
+                start_cursor=edges[0].cursor if edges else None,
+                end_cursor=edges[-1].cursor if edges else after,
+            ),
+        )
+
+
+@strawberry.input(description="Turn a rule on or off.")
+class UpdateAutomationInput:
+    kind: enums.AutomationKind = field(description="The rule.")
+    enabled: bool | None = field(
+        description="Whether it acts; null takes a channel's own setting away, so that the shop's holds."
+    )
+    channel: str | None = inputs.optional("The channel's code; by default every channel without a setting of its own.")
+
+
+@strawberry.input(description="Enter a fulfillment service, or change the one of that code.")
+class SaveFulfillmentServiceInput:
+    code: str = field(description="Its code: letters, digits, dots, dashes and underscores.")
+    name: str = field(description="Its name.")
+    email: str | None = inputs.optional("Where it is asked if it has no URL.")
+    url: str | None = inputs.optional("Where it is asked: an http or https address.")
+    new_secret: bool = field(default=False, description="Whether calls are signed with a new secret from now on.")
+
+
+@strawberry.input(description="Have something that was given up tried again.")
+class RetryEffectInput:
+    effect_id: strawberry.ID = field(description="The effect. One that was not given up stays as it is.")
+
+
+@strawberry.input(description="Have an e-mail sent once more.")
+class ResendEmailInput:
+    effect_id: strawberry.ID = field(description="The e-mail: effectId in the data of EMAIL_SENT and EMAIL_FAILED.")
+
+
+@strawberry.type(description="What updateAutomation answers.")
+class AutomationPayload:
+    automation: Automation | None = field(description="The setting as it is now.")
+    user_errors: list[UserError] = field(description="Why it was refused; empty where it was carried out.")
+
+
+@strawberry.type(description="What saveFulfillmentService answers.")
+class FulfillmentServicePayload:
+    fulfillment_service: FulfillmentService | None = field(description="The service as it is now.")
+    secret: str | None = field(
+        description="The secret by which calls are signed, where it is new. It is not shown again."
+    )
+    user_errors: list[UserError] = field(description="Why it was refused; empty where it was carried out.")
+
+
+@strawberry.type(description="What retryEffect and resendEmail answer.")
+class EffectPayload:
+    effect: Effect | None = field(description="The effect as it is now.")
+    user_errors: list[UserError] = field(description="Why it was refused; empty where it was carried out.")
+
+
+async def _effect_payload(info: Info, command: Callable[[], Awaitable[models.Effect]]) -> EffectPayload:
+    try:
+        row = await carried_out(info, Scope.ORDERS_WRITE, command)
+    except DomainError as refusal:
+        return EffectPayload(effect=None, user_errors=[UserError.of(refusal)])
+    return EffectPayload(effect=Effect.of(row), user_errors=[])
+
+
+_INPUT = strawberry.argument(description="What to do.")
+
+
+@strawberry.type(description="Everything that can be read of what happens by itself.")
+class EffectQueries:
+    @strawberry.field(
+        description="The rules that were ever set, for the whole shop and for channels. One that is not listed is off."
+        " Needs settings:write."
+    )
+    async def automations(self, info: Info) -> list[Automation]:
+        return [Automation.of(row) for row in await list_automations(actor=info.context.actor)]
+
+    @strawberry.field(description="The fulfillment services, by code.")
+    async def fulfillment_services(self, info: Info) -> list[FulfillmentService]:
+        return [FulfillmentService.of(row) for row in await list_services(actor=info.context.actor)]
+
+    @strawberry.field(description="What was given up and waits for a person, oldest first: see retryEffect.")
+    async def failed_effects(self, info: Info, first: First = None, after: After = None) -> EffectConnection:
+        request = PageRequest(first=first, after=after)
+        return EffectConnection.of(await effects.failed_effects(info.context.actor, request=request), after)
+
+
+@strawberry.type(description="Everything that can be done about what happens by itself.")
+class EffectMutations:
+    @strawberry.mutation(description="Turn a rule on or off, in the whole shop or in a channel. Needs settings:write.")
+    async def update_automation(self, info: Info, input: Annotated[UpdateAutomationInput, _INPUT]) -> AutomationPayload:
+        try:
+            row = await carried_out(
+                info,
+                Scope.SETTINGS_WRITE,
+                lambda: update_automation(
+                    actor=info.context.actor, kind=input.kind, enabled=input.enabled, channel=input.channel
+                ),
+            )
+        except DomainError as refusal:
+            return AutomationPayload(automation=None, user_errors=[UserError.of(refusal)])
+        return AutomationPayload(automation=Automation.of(row), user_errors=[])
+
+    @strawberry.mutation(
+        description="Enter a fulfillment service, or change the one of that code. Needs settings:write."
+    )
+    async def save_fulfillment_service(
+        self, info: Info, input: Annotated[SaveFulfillmentServiceInput, _INPUT]
+    ) -> FulfillmentServicePayload:
+        try:
+            row, secret = await carried_out(
+                info,
+                Scope.SETTINGS_WRITE,
+                lambda: save_service(
+                    actor=info.context.actor,
+                    code=input.code,
+                    name=input.name,
+                    email=input.email,
+                    url=input.url,
+                    new_secret=input.new_secret,
+                ),
+            )
+        except DomainError as refusal:
+            return FulfillmentServicePayload(fulfillment_service=None, secret=None, user_errors=[UserError.of(refusal)])
+        return FulfillmentServicePayload(fulfillment_service=FulfillmentService.of(row), secret=secret, user_errors=[])
+
+    @strawberry.mutation(description="Have something that was given up tried again. Needs orders:write.")
+    async def retry_effect(self, info: Info, input: Annotated[RetryEffectInput, _INPUT]) -> EffectPayload:
+        return await _effect_payload(
+            info,
+            lambda: effects.retry_effect(
+                actor=info.context.actor, effect_id=ids.decode("Effect", input.effect_id, "effect_id")
+            ),
+        )
+
+    @strawberry.mutation(description="Have an e-mail sent once more. Needs orders:write.")
+    async def resend_email(self, info: Info, input: Annotated[ResendEmailInput, _INPUT]) -> EffectPayload:
+        return await _effect_payload(
+            info,
+            lambda: effects.resend_email(
+                actor=info.context.actor, effect_id=ids.decode("Effect", input.effect_id, "effect_id")
+            ),
+        )

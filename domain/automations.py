@@ -1,0 +1,67 @@
+"""Which rules act by themselves, for the whole shop or for one channel. All are off until somebody turns them on."""
+
+from typing import Final
+from uuid import UUID, uuid5
+
+from domain.actors import Actor, Scope
+from domain.change import command
+from domain.channels import find_channel
+from domain.errors import InvalidInput
+from models import Automation, Channel
+from models.enums import AutomationKind
+
+_KEYS: Final = UUID("6f1d3a52-9c0e-4b7d-8a41-2f5be3c7d910")  # the namespace of the rows' keys
+
+
+async def list_automations(*, actor: Actor) -> list[Automation]:
+    """What was ever set, with each row's `channel`: for the whole shop first, and then by channel.
+
+    A kind without a row is off. A caller who is bound to channels sees the shop's, and those of their channels.
+    """
+    actor.require(Scope.SETTINGS_WRITE)
+    rows = await Automation.all().select_related("channel")
+    mine = [row for row in rows if row.channel_id is None or actor.sees(row.channel_id)]
+    return sorted(mine, key=lambda row: (row.kind, "" if row.channel is None else row.channel.code))
+
+
+@command
+async def update_automation(
+    *, actor: Actor, kind: AutomationKind, enabled: bool | None, channel: str | None = None
+) -> Automation:
+    """Turn a rule on or off: in one channel, or in all that have no setting of their own.
+
+    `None` takes a channel's own setting away. Raises `InvalidInput` for a channel that there is not, and for the whole
+    shop where the caller is bound to channels.
+    """
+    actor.require(Scope.SETTINGS_WRITE)
+    found = await _channel(actor, channel)
+    channel_id = None if found is None else found.id
+    row = Automation(id=_key(kind, channel_id), kind=kind, channel=found, enabled=bool(enabled))
+    if enabled is None:
+        await Automation.filter(id=row.id).delete()
+    else:
+        await Automation.bulk_create([row], update_fields=["enabled"], on_conflict=["id"])
+    return row
+
+
+def _key(kind: AutomationKind, channel_id: UUID | None) -> UUID:
+    """The same for the same setting: there is one row of it, whoever comes at the same moment."""
+    return uuid5(_KEYS, f"{kind}:{channel_id}")
+
+
+async def _channel(actor: Actor, code: str | None) -> Channel | None:
+    if code is None:
+        if actor.channel_ids is not None:
+            raise InvalidInput("This token is bound to channels: say for which one.", "channel")
+        return None
+    channel = await find_channel(actor, code)
+    if channel is None:
+        raise InvalidInput("There is no such channel.", "channel")
+    return channel
+
+
+async def enabled_automations(channel_id: UUID) -> set[AutomationKind]:
+    """Those that are on in this channel."""
+    rows = await Automation.filter(channel_id=None) + await Automation.filter(channel_id=channel_id)
+    decided = {row.kind: row.enabled for row in rows}  # the channel's own come last
+    return {kind for kind, enabled in decided.items() if enabled}

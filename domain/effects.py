@@ -1,0 +1,85 @@
+"""Effects that people look at: those that were given up, and those that they want once more."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+from uuid import UUID
+
+from tortoise.expressions import Q
+
+from domain import cursors
+from domain.actors import Actor, Scope
+from domain.change import Target, change, command
+from domain.errors import InvalidInput, NotFound
+from domain.orders.queries import PageRequest
+from models import Effect
+from models.enums import EffectKind, EffectState
+
+_CURSOR: Final = "effect"
+
+
+@dataclass(frozen=True, slots=True)
+class EffectPage:
+    effects: Sequence[Effect]
+    has_next_page: bool
+
+
+def cursor_of(effect: Effect) -> str:
+    return cursors.encode(_CURSOR, str(effect.id))
+
+
+async def failed_effects(actor: Actor, *, request: PageRequest) -> EffectPage:
+    """A page of those that were given up, oldest first. Raises `InvalidInput`."""
+    actor.require(Scope.ORDERS_READ)
+    size = request.size
+    query = Effect.filter(_visible(actor), state=EffectState.FAILED)
+    if request.after is not None:
+        query = query.filter(id__gt=_key_of(request.after))
+    found = await query.order_by("id").limit(size + 1)
+    return EffectPage(found[:size], len(found) > size)
+
+
+def _key_of(cursor: str) -> UUID:
+    [key] = cursors.decode(cursor, _CURSOR, 1, "after")
+    try:
+        return UUID(key)
+    except (ValueError, TypeError, AttributeError):
+        raise InvalidInput("This is not a cursor of this list.", "after") from None
+
+
+def _visible(actor: Actor) -> Q:
+    return Q() if actor.channel_ids is None else Q(channel_id__in=list(actor.channel_ids))
+
+
+async def get_effect(actor: Actor, effect_id: UUID) -> Effect | None:
+    return await Effect.get_or_none(_visible(actor), id=effect_id)
+
+
+@command
+async def retry_effect(*, actor: Actor, effect_id: UUID) -> Effect:
+    """Have an effect that was given up tried again, from the beginning; one that was not given up stays as it is."""
+    actor.require(Scope.ORDERS_WRITE)
+    return await _anew(actor, effect_id, EffectState.FAILED)
+
+
+@command
+async def resend_email(*, actor: Actor, effect_id: UUID) -> Effect:
+    """Have an e-mail sent once more, whatever became of it. Raises `NotFound` for an effect that is none."""
+    actor.require(Scope.ORDERS_WRITE)
+    return await _anew(actor, effect_id, EffectState.FAILED, EffectState.DONE, kind=EffectKind.EMAIL)
+
+
+async def _anew(actor: Actor, effect_id: UUID, *ended: EffectState, **conditions: Any) -> Effect:
+    effect = await Effect.get_or_none(_visible(actor), id=effect_id, **conditions)
+    if effect is None:
+        raise NotFound("There is no such effect.", "effect_id")
+    async with change(actor) as unit:
+        await unit.lock_order(Target(effect.order_id))
+        await effect.refresh_from_db()
+        if effect.state in ended:
+            effect.state, effect.attempts, effect.error = EffectState.WAITING, 0, None
+            effect.due_at, effect.finished_at = datetime.now(UTC), None
+            effect.data = {"round": effect.data.get("round", 0) + 1}  # what was sent before was another message
+            await effect.save()
+    return effect

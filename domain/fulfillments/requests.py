@@ -1,0 +1,103 @@
+"""Asking a fulfillment service to ship, and what it answers."""
+
+from uuid import UUID
+
+from domain.actors import Actor, Scope
+from domain.change import Target, Unit, change, command
+from domain.fulfillments.packing import Packing
+from domain.fulfillments.services import require_service
+from domain.orders import rules
+from domain.orders.events import FulfillmentAccepted, FulfillmentRejected, FulfillmentRequested
+from domain.validation import required_text
+from models import Fulfillment, FulfillmentService, Order
+from models.enums import FulfillmentState, RequestStatus
+
+LONGEST_REASON = 1_000
+
+
+@command
+async def request_fulfillments(*, actor: Actor, target: Target, service: str | None = None) -> Order:
+    """Ask the services of the order's lines, or one of them, to ship what is left of these lines.
+
+    Each gets a fulfillment of its own. Where all of it is asked for already, nothing changes; where no line has a
+    service, `NothingToShip` is raised.
+    """
+    actor.require(Scope.FULFILLMENT_WRITE)
+    only = None if service is None else await require_service(service, "service")
+    async with change(actor) as unit:
+        order = await unit.lock_order(target)
+        rules.require_status(order.status, rules.REQUESTABLE, "be given to a fulfillment service")
+        packing = await Packing.open(unit, order)
+        wanted = _wanted(packing, only)
+        if not wanted and not any(each.request_status for each in packing.fulfillments):
+            raise rules.NothingToShip("No line is left that a fulfillment service ships.")
+        services = await FulfillmentService.in_bulk(list(wanted), "id")
+        for service_id, units in wanted.items():
+            opened = packing.pack(units)
+            opened.service_id, opened.request_status = service_id, RequestStatus.REQUESTED
+            unit.record(
+                order,
+                FulfillmentRequested(opened.id, services[service_id].name, packing.units_in(opened)),
+            )
+        await packing.write()
+    return unit.order
+
+
+def _wanted(packing: Packing, only: FulfillmentService | None) -> dict[UUID, dict[UUID, int]]:
+    """The free units of each service's lines."""
+    wanted: dict[UUID, dict[UUID, int]] = {}
+    for line in packing.lines:
+        if line.service_id and line.fulfillable_quantity and (only is None or line.service_id == only.id):
+            wanted.setdefault(line.service_id, {})[line.id] = line.fulfillable_quantity
+    return wanted
+
+
+@command
+async def accept_fulfillment(*, actor: Actor, target: Target, fulfillment_id: UUID) -> Order:
+    """The service will ship it."""
+    actor.require(Scope.FULFILLMENT_WRITE, services_too=True)
+    async with change(actor) as unit:
+        order, _, fulfillment = await _asked(unit, target, fulfillment_id)
+        if fulfillment.request_status is RequestStatus.ACCEPTED:
+            return order
+        _require_open(order, fulfillment)
+        fulfillment.request_status = RequestStatus.ACCEPTED
+        await fulfillment.save(update_fields=["request_status"])
+        unit.record(order, FulfillmentAccepted(fulfillment.id, await _name(fulfillment)))
+    return unit.order
+
+
+@command
+async def reject_fulfillment(*, actor: Actor, target: Target, fulfillment_id: UUID, reason: str) -> Order:
+    """The service does not ship it: its units are free again, for somebody else."""
+    actor.require(Scope.FULFILLMENT_WRITE, services_too=True)
+    reason = required_text(reason, "reason", longest=LONGEST_REASON)
+    async with change(actor) as unit:
+        order, packing, fulfillment = await _asked(unit, target, fulfillment_id)
+        if fulfillment.request_status is RequestStatus.REJECTED:
+            return order
+        _require_open(order, fulfillment)
+        fulfillment.request_status, fulfillment.rejection = RequestStatus.REJECTED, reason
+        await fulfillment.save(update_fields=["request_status", "rejection"])
+        packing.give_back(fulfillment)
+        await packing.write()
+        unit.record(order, FulfillmentRejected(fulfillment.id, await _name(fulfillment), reason))
+    return unit.order
+
+
+async def _asked(unit: Unit, target: Target, fulfillment_id: UUID) -> tuple[Order, Packing, Fulfillment]:
+    order = await unit.lock_order(target)
+    packing = await Packing.open(unit, order)
+    return order, packing, packing.find(fulfillment_id)
+
+
+def _require_open(order: Order, fulfillment: Fulfillment) -> None:
+    """Raises `InvalidTransition` for one that no service was asked for, or that is not open any more."""
+    if fulfillment.request_status is None:
+        raise rules.InvalidTransition("No service was asked to ship this.", order.status)
+    if fulfillment.state is not FulfillmentState.OPEN:
+        raise rules.InvalidTransition(f"This fulfillment is {fulfillment.state} already.", order.status)
+
+
+async def _name(fulfillment: Fulfillment) -> str:
+    return (await FulfillmentService.get(id=fulfillment.service_id)).name

@@ -1,0 +1,67 @@
+"""Fulfillment services: who packs and ships for the merchant."""
+
+import base64
+import secrets
+from datetime import UTC, datetime
+from typing import Final
+
+from domain.actors import Actor, Scope
+from domain.change import command
+from domain.errors import InvalidInput
+from domain.validation import link, matching, optional_text, required_text, storable
+from models import FulfillmentService
+
+LONGEST_CODE: Final = 64
+_SECRET_PREFIX: Final = "whsec_"  # noqa: S105 - what Standard Webhooks has secrets begin with
+
+
+async def list_services(*, actor: Actor) -> list[FulfillmentService]:
+    """All of them, by code."""
+    actor.require(Scope.ORDERS_READ)
+    return await FulfillmentService.all().order_by("code")
+
+
+async def require_service(code: str, *field: str | int) -> FulfillmentService:
+    """The service of that code. Raises `InvalidInput` where there is none."""
+    code = code.strip()
+    found = await FulfillmentService.get_or_none(code=code) if storable(code, LONGEST_CODE) else None
+    if found is None:
+        raise InvalidInput("There is no such fulfillment service.", *field)
+    return found
+
+
+@command
+async def save_service(
+    *,
+    actor: Actor,
+    code: str,
+    name: str,
+    email: str | None = None,
+    url: str | None = None,
+    new_secret: bool = False,
+) -> tuple[FulfillmentService, str | None]:
+    """Enter a service, or change the one of that code. It is asked at its URL or, where it has none, by e-mail.
+
+    Calls to its URL are signed with a secret (Standard Webhooks): made when it first has a URL, and anew where that is
+    asked for. It is answered then, and cannot be read again.
+    """
+    actor.require(Scope.SETTINGS_WRITE)
+    code = required_text(code, "code", longest=LONGEST_CODE)
+    hint = "A service's code has letters, digits, dots, dashes and underscores only."
+    matching(code, r"[A-Za-z0-9][A-Za-z0-9._-]*", hint, "code")
+    name = required_text(name, "name", longest=255)
+    email = matching(
+        optional_text(email, "email", longest=255), r"[^@\s]+@[^@\s]+", "This is not an e-mail address.", "email"
+    )
+    url = link(url, "url", longest=2048)
+    if url is None and email is None:
+        raise InvalidInput("A service needs a URL or an e-mail address at which it is asked.", "url")
+    service = await FulfillmentService.get_or_none(code=code) or FulfillmentService(
+        code=code, created_at=datetime.now(UTC)
+    )
+    service.name, service.email, service.url = name, email, url
+    made = None
+    if url is not None and (new_secret or service.secret is None):
+        made = service.secret = _SECRET_PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
+    await service.save()
+    return service, made

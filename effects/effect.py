@@ -1,0 +1,74 @@
+"""What all kinds of effects have in common: how they follow from events, and how they end."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, ClassVar, Protocol
+
+from domain.actors import Actor
+from domain.change import Target, change, command
+from domain.orders.events import Happening
+from models import Effect, OrderEvent
+from models.enums import EffectKind, EffectState
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """An effect that an event is to have. With a delay, somebody else has so long to do it first."""
+
+    subject: str = ""
+    target: str = ""
+    delay: timedelta = timedelta()
+
+
+class GivenUp(Exception):
+    """Trying again would not help, or could do something twice: a person must look at it. The message says why."""
+
+
+class EffectsOfKind(Protocol):
+    """One kind of effects. Whatever is written must be as good when it is written twice."""
+
+    kind: ClassVar[EffectKind]
+
+    async def plan(self, event: OrderEvent) -> Sequence[Planned]:
+        """The effects of an event. It may query the database, must not change it, and must be quick."""
+        ...
+
+    async def carry_out(self, effect: Effect) -> None:
+        """Does it, and calls `finish`. Raises `GivenUp`; any other error means that it is tried again later.
+
+        It may be called again at any time, also after it has been killed anywhere in the middle: `effect.data` is what
+        it has written down with `remember` by then.
+        """
+        ...
+
+    async def give_up(self, effect: Effect, reason: str) -> None:
+        """Called once when the effect is given up, after `GivenUp` or a day of attempts: tell it on the timeline."""
+        ...
+
+
+async def remember(effect: Effect, **data: Any) -> None:
+    """Writes down, for good, what the next attempt must know."""
+    effect.data = {**effect.data, **data}
+    await Effect.filter(id=effect.id).update(data=effect.data)
+
+
+@command
+async def finish(
+    effect: Effect,
+    actor: Actor,
+    *happenings: Happening,
+    state: EffectState = EffectState.DONE,
+    error: str | None = None,
+) -> None:
+    """The effect has come to its end, once: the events are recorded in the same transaction, unless it had before.
+
+    Raises `NotFound` where the actor does not see the order.
+    """
+    async with change(actor) as unit:
+        order = await unit.lock_order(Target(effect.order_id))
+        ended = await Effect.filter(id=effect.id, state=EffectState.WAITING).update(
+            state=state, error=error, finished_at=datetime.now(UTC), leased_until=None
+        )
+        for happening in happenings if ended else ():
+            unit.record(order, happening)

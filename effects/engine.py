@@ -1,0 +1,231 @@
+"""Carries out what events are to bring about: each effect planned once, tried until it works, and done once.
+
+Any process with a database may run an engine, and as many as like at the same time: planning is a matter of who holds
+the row of the position, and carrying out of who has leased the effect's row.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from tortoise.expressions import Q
+from tortoise.transactions import in_transaction
+
+from domain import event_log
+from domain.event_log import EventFilter
+from domain.live import Feed
+from effects.effect import EffectsOfKind, GivenUp
+from models import Effect, EffectPosition, OrderEvent
+from models.enums import ActorKind, EffectKind, EffectState
+from models.errors import DatabaseUnavailable
+
+log = logging.getLogger(__name__)
+
+PAGE: Final = 100  # events that are planned in one transaction
+ABREAST: Final = 8  # effects of one process that are carried out at the same time
+ATTEMPT_SECONDS: Final = 60.0  # for one attempt
+LEASE: Final = timedelta(seconds=10)  # after which another process takes an effect for abandoned; it is renewed
+FIRST_PAUSE: Final = timedelta(seconds=5)  # after the first attempt; doubled after each that follows
+LONGEST_PAUSE: Final = timedelta(hours=1)
+MOST_ATTEMPTS: Final = 33  # which last for a day
+
+_POSITION: Final = "effects"
+_LONGEST_ERROR: Final = 1024
+
+
+def pause_after(attempts: int) -> timedelta:
+    """How long to wait after so many attempts, 1 or more."""
+    pause: timedelta = FIRST_PAUSE * 2 ** min(attempts - 1, 20)
+    return min(pause, LONGEST_PAUSE)
+
+
+class Engine:
+    """Plans and carries out effects of these kinds while `running` lasts.
+
+    What an operator's command has done (`SYSTEM`), such as an import of old orders, has no effects.
+    """
+
+    def __init__(self, feed: Feed, kinds: Sequence[EffectsOfKind]) -> None:
+        self._feed = feed
+        self._kinds: dict[EffectKind, EffectsOfKind] = {each.kind: each for each in kinds}
+        self._attempts: set[asyncio.Task[None]] = set()
+        self._to_do = asyncio.Event()
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        with contextlib.suppress(DatabaseUnavailable):
+            await begin()
+        tasks = [asyncio.create_task(self._plan_on()), asyncio.create_task(self._carry_on())]
+        try:
+            yield
+        finally:
+            for task in (*tasks, *self._attempts):
+                task.cancel()
+            await asyncio.gather(*tasks, *self._attempts, return_exceptions=True)
+
+    async def _plan_on(self) -> None:
+        with self._feed.watching(EventFilter()) as heard:
+            while True:
+                heard.clear()
+                try:
+                    while await plan_page(self._kinds.values()) == PAGE:
+                        self._to_do.set()
+                    self._to_do.set()
+                except Exception as error:
+                    _report("effects could not be planned, trying again", error)
+                    await asyncio.sleep(self._feed.poll_seconds)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(self._feed.poll_seconds):
+                        await heard.wait()
+
+    async def _carry_on(self) -> None:
+        while True:
+            self._to_do.clear()
+            try:
+                for effect in await claim(ABREAST - len(self._attempts)):
+                    attempt = asyncio.create_task(self._attempt(effect))
+                    self._attempts.add(attempt)
+                    attempt.add_done_callback(self._end_attempt)
+            except Exception as error:
+                _report("effects could not be taken up, trying again", error)
+                await asyncio.sleep(self._feed.poll_seconds)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._feed.poll_seconds):
+                    await self._to_do.wait()
+
+    def _end_attempt(self, attempt: asyncio.Task[None]) -> None:
+        self._attempts.discard(attempt)
+        self._to_do.set()
+        if not attempt.cancelled() and (error := attempt.exception()) is not None:
+            _report("what became of an effect could not be written down; it is tried again", error)
+
+    async def _attempt(self, effect: Effect) -> None:
+        await attempt(self._kinds[effect.kind], effect)
+
+
+async def begin() -> int:
+    """The place in the log from which on there is something to plan.
+
+    The first time ever that is the log's end: of what happened before nobody wants to hear now.
+    """
+    row = await EffectPosition.get_or_none(name=_POSITION)
+    if row is None:
+        new = EffectPosition(name=_POSITION, position=await event_log.last_position())
+        await EffectPosition.bulk_create([new], ignore_conflicts=True)
+        row = await EffectPosition.get(name=_POSITION)
+    position: int = row.position
+    return position
+
+
+async def plan_page(kinds: Iterable[EffectsOfKind]) -> int:
+    """Plans the effects of the next events of the log: of how many, at most `PAGE`."""
+    if not await event_log.read_on(after=await begin(), limit=1):
+        return 0
+    async with in_transaction():
+        row = await EffectPosition.filter(name=_POSITION).select_for_update().get()
+        events = await event_log.read_on(after=row.position, limit=PAGE)
+        planned = [effect for event in events for effect in await _effects_of(event, kinds)]
+        await Effect.bulk_create(planned)
+        if events:
+            await EffectPosition.filter(name=_POSITION).update(position=events[-1].id)
+    return len(events)
+
+
+async def _effects_of(event: OrderEvent, kinds: Iterable[EffectsOfKind]) -> list[Effect]:
+    if event.actor_kind is ActorKind.SYSTEM:
+        return []
+    now = datetime.now(UTC)
+    return [
+        Effect(
+            event_id=event.id,
+            order_id=event.order_id,
+            channel_id=event.channel_id,
+            kind=each.kind,
+            subject=planned.subject,
+            target=planned.target,
+            due_at=now + planned.delay,
+            created_at=now,
+        )
+        for each in kinds
+        for planned in await each.plan(event)
+    ]
+
+
+async def claim(most: int) -> list[Effect]:
+    """Leases so many effects that are due: nobody else has them until the lease ends."""
+    if most <= 0:
+        return []
+    now = datetime.now(UTC)
+    due = Effect.filter(
+        Q(leased_until__isnull=True) | Q(leased_until__lt=now), state=EffectState.WAITING, due_at__lte=now
+    )
+    claimed = []
+    for effect in await due.order_by("due_at").limit(most):
+        effect.attempts += 1
+        effect.leased_until = now + LEASE
+        mine = await Effect.filter(id=effect.id, state=EffectState.WAITING, attempts=effect.attempts - 1).update(
+            attempts=effect.attempts, leased_until=effect.leased_until
+        )
+        if mine:  # otherwise another process was quicker
+            claimed.append(effect)
+    return claimed
+
+
+async def attempt(kind: EffectsOfKind, effect: Effect) -> None:
+    """One attempt at an effect that is leased, and writing down what became of it."""
+    renewing = asyncio.create_task(_renew(effect))
+    try:
+        async with asyncio.timeout(ATTEMPT_SECONDS):
+            await kind.carry_out(effect)
+    except GivenUp as refusal:
+        await kind.give_up(effect, _text(refusal))
+    except asyncio.CancelledError:  # the server ends: another one need not wait for the lease to end
+        await asyncio.shield(_again(effect, datetime.now(UTC), "the server was stopped"))
+        raise
+    except Exception as error:
+        if not isinstance(error, DatabaseUnavailable):
+            log.warning(
+                "attempt %s at effect %s (%s %s) failed: %r",
+                effect.attempts,
+                effect.id,
+                effect.kind,
+                effect.subject,
+                error,
+            )
+        if effect.attempts >= MOST_ATTEMPTS:
+            await kind.give_up(effect, f"after {effect.attempts} attempts: {_text(error)}")
+        else:
+            await _again(effect, datetime.now(UTC) + pause_after(effect.attempts), _text(error))
+    finally:
+        renewing.cancel()
+        await asyncio.gather(renewing, return_exceptions=True)
+
+
+async def _renew(effect: Effect) -> None:
+    """Keeps the lease for as long as this process works on the effect, and no longer: it may be killed."""
+    while True:
+        await asyncio.sleep(LEASE.total_seconds() / 3)
+        with contextlib.suppress(DatabaseUnavailable):
+            await Effect.filter(id=effect.id, state=EffectState.WAITING, attempts=effect.attempts).update(
+                leased_until=datetime.now(UTC) + LEASE
+            )
+
+
+async def _again(effect: Effect, due_at: datetime, error: str) -> None:
+    await Effect.filter(id=effect.id, state=EffectState.WAITING, attempts=effect.attempts).update(
+        due_at=due_at, leased_until=None, error=error
+    )
+
+
+def _text(error: BaseException) -> str:
+    return (str(error) or type(error).__name__)[:_LONGEST_ERROR]
+
+
+def _report(message: str, error: BaseException) -> None:
+    if isinstance(error, DatabaseUnavailable):
+        log.warning("%s: %s", message, error)
+    else:
+        log.error(message, exc_info=error)

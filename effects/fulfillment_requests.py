@@ -1,0 +1,107 @@
+"""Telling a fulfillment service what it is asked to ship: by a signed call, or by e-mail."""
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, ClassVar, Final
+from uuid import UUID
+
+import httpx
+from standardwebhooks import Webhook
+
+from domain.actors import Actor
+from domain.global_ids import global_id
+from domain.naming import camel
+from effects.effect import GivenUp, Planned, finish
+from models import Address, Channel, Effect, Fulfillment, FulfillmentLine, FulfillmentService, Order, OrderEvent
+from models.enums import ActorKind, AddressKind, EffectKind, EffectState, FulfillmentState, OrderEventType
+
+SECONDS: Final = 15.0  # for the service to answer
+
+_NOTIFIER: Final = Actor(kind=ActorKind.AUTOMATION, id=None, name="fulfillment request", scopes=frozenset())
+_ADDRESS: Final = (
+    "name",
+    "company",
+    "address1",
+    "address2",
+    "postal_code",
+    "city",
+    "province",
+    "country_code",
+    "phone",
+)
+
+
+class FulfillmentRequests:
+    """Posts each request to the service's URL, signed as Standard Webhooks (https://www.standardwebhooks.com) has it.
+
+    The call's `webhook-id` is the same in each attempt: a service that has seen it need not look again. Services
+    without a URL are asked by e-mail, which is not of this kind. `close` ends the connections.
+    """
+
+    kind: ClassVar[EffectKind] = EffectKind.FULFILLMENT_REQUEST
+
+    def __init__(self, seconds: float = SECONDS) -> None:
+        self._http = httpx.AsyncClient(timeout=seconds, follow_redirects=False)
+
+    async def plan(self, event: OrderEvent) -> Sequence[Planned]:
+        if event.type is not OrderEventType.FULFILLMENT_REQUESTED:
+            return ()
+        key: str = event.data["fulfillmentId"]
+        fulfillment = await Fulfillment.get(id=UUID(key)).select_related("service")
+        return [Planned(target=key)] if fulfillment.service.url else ()
+
+    async def carry_out(self, effect: Effect) -> None:
+        """Raises `GivenUp` where nobody is there any more (HTTP 410), and otherwise `httpx.HTTPError`."""
+        fulfillment = await Fulfillment.get(id=UUID(effect.target)).select_related("service", "order")
+        if fulfillment.state is FulfillmentState.OPEN and fulfillment.service.url:
+            await self._post(effect, fulfillment.service, await _request(fulfillment, fulfillment.order))
+        await finish(effect, _NOTIFIER)
+
+    async def _post(self, effect: Effect, service: FulfillmentService, data: dict[str, Any]) -> None:
+        assert service.url
+        assert service.secret
+        now = datetime.now(UTC)
+        body = json.dumps({"type": "fulfillment.requested", "timestamp": now.isoformat(), "data": data})
+        headers = {
+            "Content-Type": "application/json",
+            "webhook-id": str(effect.id),
+            "webhook-timestamp": str(int(now.timestamp())),
+            "webhook-signature": Webhook(service.secret).sign(str(effect.id), now, body),
+        }
+        response = await self._http.post(service.url, content=body, headers=headers)
+        if response.status_code == httpx.codes.GONE:
+            raise GivenUp(f"{service.name} does not take requests any more (HTTP 410)")
+        response.raise_for_status()
+
+    async def give_up(self, effect: Effect, reason: str) -> None:
+        """The fulfillment stays requested: a person asks again, or rejects it in the service's place."""
+        await finish(effect, _NOTIFIER, state=EffectState.FAILED, error=reason)
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+
+async def _request(fulfillment: Fulfillment, order: Order) -> dict[str, Any]:
+    """What the service is told, with the ids by which it answers."""
+    lines = await FulfillmentLine.filter(fulfillment_id=fulfillment.id).select_related("order_line")
+    address = await Address.get_or_none(order_id=order.id, kind=AddressKind.SHIPPING)
+    return {
+        "orderId": global_id("Order", order.id),
+        "fulfillmentId": global_id("Fulfillment", fulfillment.id),
+        "orderNumber": str(order.number),
+        "externalNumber": order.external_number,
+        "channel": (await Channel.get(id=order.channel_id)).code,
+        "locale": order.locale,
+        "shippingAddress": None if address is None else {camel(name): getattr(address, name) for name in _ADDRESS},
+        "lines": [
+            {
+                "lineId": global_id("OrderLine", each.order_line_id),
+                "sku": each.order_line.sku,
+                "title": each.order_line.title,
+                "variantTitle": each.order_line.variant_title,
+                "quantity": each.quantity,
+            }
+            for each in sorted(lines, key=lambda line: line.order_line.position)
+        ],
+    }

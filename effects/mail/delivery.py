@@ -1,0 +1,45 @@
+"""What a way of sending e-mail does for a message, and how that can end."""
+
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """A message that is ready to be sent. The addresses are as SMTP has them; `name` is what its file is called."""
+
+    sender: str
+    recipient: str
+    message_id: str
+    content: bytes
+    name: str
+
+
+class NotTaken(Exception):
+    """The message was certainly not taken, and may be another time. The message of this says why."""
+
+
+class Refused(Exception):
+    """The message was certainly not taken, and never will be. The message of this says why."""
+
+
+class InDoubt(Exception):
+    """Nobody can tell whether the message was taken."""
+
+
+HandOver = Callable[[], Awaitable[None]]
+
+
+class Transport(Protocol):
+    """A way of sending. One that takes a message `once` has it once, however often it is handed over."""
+
+    once: bool
+
+    def preparing(self, mail: Mail) -> AbstractAsyncContextManager[HandOver]:
+        """Does all that may be done again, up to the point where the message needs to be handed over, and nothing more.
+
+        Raises `NotTaken` and `Refused`; the function that it gives raises these and `InDoubt`, too.
+        """
+        ...

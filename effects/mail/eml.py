@@ -1,0 +1,58 @@
+"""E-mail into a folder, where nobody sends it any further: one `.eml` file (RFC 5322) for each message."""
+
+import asyncio
+import os
+import re
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
+from email import message_from_bytes
+from functools import partial
+from itertools import count
+from pathlib import Path
+from typing import Final
+
+from effects.mail.delivery import HandOver, Mail, NotTaken
+
+_LONGEST_NAME: Final = 180  # characters, of the 255 that file systems have room for
+
+
+class FolderTransport:
+    """The folder is made where there is none. Another message of the same name gets a number behind it."""
+
+    once = True
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    @asynccontextmanager
+    async def preparing(self, mail: Mail) -> AsyncIterator[HandOver]:
+        yield partial(asyncio.to_thread, self._write, mail)
+
+    def _write(self, mail: Mail) -> None:
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=self._folder, prefix=".", suffix=".tmp") as file:
+                file.write(mail.content)
+                file.flush()
+                os.fsync(file.fileno())
+                os.chmod(file.name, 0o644)
+                _put(file.name, mail, self._paths(mail.name))
+        except OSError as error:
+            raise NotTaken(str(error)) from error
+
+    def _paths(self, name: str) -> Iterator[Path]:
+        safe = re.sub(r"[^A-Za-z0-9._@+-]+", "_", name).strip(".")[:_LONGEST_NAME]
+        yield self._folder / f"{safe}.eml"
+        for number in count(2):
+            yield self._folder / f"{safe}-{number}.eml"
+
+
+def _put(file: str, mail: Mail, paths: Iterator[Path]) -> None:
+    """Gives the file the first of the names that is free, unless the same message has one of those before."""
+    for path in paths:
+        with suppress(FileExistsError):
+            os.link(file, path)
+            return
+        if message_from_bytes(path.read_bytes()).get("Message-ID") == mail.message_id:
+            return

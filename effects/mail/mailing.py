@@ -1,0 +1,87 @@
+"""E-mail as effects of events: planned, composed from the order as it is by then, and sent once."""
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from datetime import UTC, datetime
+from typing import ClassVar, Final
+
+from domain.actors import system
+from domain.orders.events import EmailFailed, EmailSent
+from effects.effect import GivenUp, Planned, finish, remember
+from effects.mail.building import DownloadLink, build
+from effects.mail.delivery import HandOver, InDoubt, NotTaken, Refused, Transport
+from effects.mail.message import write_mail
+from effects.mail.planning import plan
+from effects.mail.settings import MailSettings
+from models import Effect, OrderEvent
+from models.enums import EffectKind, EffectState, EmailKind
+
+MAILER: Final = system("mail")
+GRACE_SECONDS: Final = 3.0
+
+_LONGEST_REASON: Final = 600  # characters: the event's sentence has an address, too
+
+
+class Mailing:
+    """Sends each e-mail once: where it cannot be known whether one was sent, a person decides.
+
+    What comes before a message is handed over may be done again. That it is being handed over is written down before,
+    and taken back by a definite answer alone. Who is stopped meanwhile waits for the answer for `grace_seconds`.
+    """
+
+    kind: ClassVar[EffectKind] = EffectKind.EMAIL
+
+    def __init__(
+        self,
+        settings: MailSettings,
+        transport: Transport,
+        download_link: DownloadLink,
+        *,
+        grace_seconds: float = GRACE_SECONDS,
+    ) -> None:
+        self._settings = settings
+        self._transport = transport
+        self._download_link = download_link
+        self._grace_seconds = grace_seconds
+
+    async def plan(self, event: OrderEvent) -> Sequence[Planned]:
+        return await plan(event, self._settings)
+
+    async def carry_out(self, effect: Effect) -> None:
+        """Raises `GivenUp` where the message was refused for good, or may have been sent, and `NotTaken`."""
+        handed_over_at = effect.data.get("handed_over_at")
+        if handed_over_at and not self._transport.once:
+            raise GivenUp(f"it may have been sent already: no answer is known since it was sent at {handed_over_at}")
+        letter = await build(effect, self._settings, self._download_link)
+        try:
+            mail = write_mail(letter, effect, self._settings)
+            async with self._transport.preparing(mail) as hand_over:
+                await self._to_the_end(_hand_over(effect, hand_over))
+        except Refused as refusal:
+            raise GivenUp(str(refusal)) from refusal
+        except InDoubt as doubt:
+            raise GivenUp(f"it may have been sent already: {doubt}") from doubt
+
+    async def give_up(self, effect: Effect, reason: str) -> None:
+        reason = reason[:_LONGEST_REASON]
+        happening = EmailFailed(effect.id, EmailKind(effect.subject), effect.target, reason)
+        await finish(effect, MAILER, happening, state=EffectState.FAILED, error=reason)
+
+    async def _to_the_end(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.ensure_future(work)
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            await asyncio.wait({task}, timeout=self._grace_seconds)
+            task.cancel()
+            raise
+
+
+async def _hand_over(effect: Effect, hand_over: HandOver) -> None:
+    await remember(effect, handed_over_at=datetime.now(UTC).isoformat(timespec="seconds"))
+    try:
+        await hand_over()
+    except (NotTaken, Refused):
+        await remember(effect, handed_over_at=None)
+        raise
+    await finish(effect, MAILER, EmailSent(effect.id, EmailKind(effect.subject), effect.target))

@@ -1,0 +1,205 @@
+"""What a template is given: the letter, put into words and in the order in which the e-mail has it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from effects.formats import Formats
+from effects.mail.addresses import one_line
+from effects.mail.letter import TO_CUSTOMERS, Item, Letter
+from effects.mail.settings import MailSettings
+from effects.texts import Texts, filled
+from models.enums import CancelReason, EmailKind
+
+# The other reasons are the merchant's business.
+_REASONS_TO_TELL: Final = (CancelReason.CUSTOMER, CancelReason.INVENTORY, CancelReason.DECLINED)
+
+_GATEWAYS: Final = ("cash", "card", "manual")  # which have a name for customers; another one goes by its own
+
+# Of the relative luminance of the accent colour (WCAG 2.2, 1.4.3): black is easier to read on it above.
+_BRIGHT: Final = 0.179
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """An item as the table has it. What is not known is an empty text."""
+
+    quantity: str
+    title: str
+    variant_title: str
+    sku: str
+    unit_price: str
+    discount: str
+    total: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """Something that has a name and a value. What is `strong` is what matters."""
+
+    name: str
+    value: str
+    strong: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """An address, or something else that takes up a few lines."""
+
+    name: str
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """Where something can be followed or fetched; `url` is empty where nobody knows that."""
+
+    name: str
+    value: str
+    url: str
+
+
+def page(letter: Letter, settings: MailSettings) -> dict[str, Any]:
+    """The variables of the templates."""
+    texts, formats, sender = settings.texts[letter.locale], Formats(letter.locale), settings.sender(letter.channel_code)
+    values = {
+        "number": letter.order_number if letter.kind in TO_CUSTOMERS else letter.own_number,
+        "date": formats.date(letter.order_date),
+        "total": formats.money(letter.sums.total, letter.currency),
+        "amount": formats.money(letter.amount or 0, letter.currency),
+        "channel": letter.channel,
+        "name": one_line(letter.customer.name or ""),
+    }
+    head = "shipped_in_parts" if letter.in_parts else letter.kind.lower()
+    return {
+        "letter": letter,
+        "texts": texts,
+        "sender": one_line(sender.mailbox.display_name or letter.channel),
+        "accent": sender.accent,
+        "on_accent": _readable_on(sender.accent),
+        "footer": sender.footer,
+        "subject": filled(texts[f"{head}_subject"], values),
+        "heading": filled(texts[f"{head}_heading"], values),
+        "reference": filled(texts["reference"], values),
+        "greeting": filled(texts["greeting" if values["name"] else "greeting_nameless"], values),
+        "paragraphs": [filled(texts[f"{head}_intro"], values), *_more(letter, texts)],
+        "rows": [_row(item, letter, texts, formats) for item in letter.items],
+        "sums": _sums(letter, texts, formats),
+        "payments": _payments(letter, texts, formats),
+        "balance": _balance(letter, texts, formats),
+        "addresses": _addresses(letter, texts),
+        "parcels": _parcels(letter, texts),
+        "downloads": [Link("", one_line(each.title), _web(each.url)) for each in letter.downloads],
+        "facts": _facts(letter, texts, formats),
+        "note": letter.note or "",
+    }
+
+
+def _readable_on(colour: str) -> str:
+    """Black or white, whichever has more contrast to the colour (WCAG 2.2)."""
+    parts = [int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5)]
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return "#000000" if 0.2126 * red + 0.7152 * green + 0.0722 * blue > _BRIGHT else "#ffffff"
+
+
+def _more(letter: Letter, texts: Texts) -> list[str]:
+    """What else is to be said, one paragraph each."""
+    match letter.kind:
+        case EmailKind.ORDER_CONFIRMATION:
+            return [texts["order_confirmation_next"]] if letter.needs_shipping else []
+        case EmailKind.CANCELLATION:
+            told = letter.reason in _REASONS_TO_TELL
+            reason = [texts[f"cancellation_reason_{str(letter.reason).lower()}"]] if told else []
+            return [*reason, *([] if letter.sums.paid else [texts["cancellation_nothing_paid"]])]
+        case EmailKind.REFUND:
+            return [texts["refund_next"]]
+        case EmailKind.DOWNLOADS:
+            return [texts["downloads_next"]]
+        case _:
+            return []
+
+
+def _row(item: Item, letter: Letter, texts: Texts, formats: Formats) -> Row:
+    discount = {"amount": formats.money(item.discount, letter.currency)}
+    return Row(
+        quantity=formats.quantity(item.quantity),
+        title=one_line(item.title),
+        variant_title=one_line(item.variant_title or ""),
+        sku=one_line(item.sku or ""),
+        unit_price=formats.money(item.unit_price, letter.currency),
+        discount=filled(texts["line_discount"], discount) if item.discount else "",
+        total=formats.money(item.total, letter.currency),
+    )
+
+
+def _sums(letter: Letter, texts: Texts, formats: Formats) -> list[Fact]:
+    """From the items to the total; a sum that says no more than the total is left out."""
+    sums = letter.sums
+    shown = []
+    if sums.subtotal != sums.total:
+        shown.append(("subtotal", sums.subtotal))
+    if sums.shipping:
+        shown.append(("shipping", sums.shipping))
+    if sums.tax and not sums.taxes_included:
+        shown.append(("tax", sums.tax))
+    facts = [Fact(texts[name], formats.money(amount, letter.currency)) for name, amount in shown]
+    if sums.discount:
+        facts.insert(0, Fact(texts["discount"], f"−{formats.money(sums.discount, letter.currency)}"))
+    facts.append(Fact(texts["total"], formats.money(sums.total, letter.currency), strong=True))
+    if sums.tax and sums.taxes_included:
+        facts.append(Fact(texts["tax_included"], formats.money(sums.tax, letter.currency)))
+    return facts
+
+
+def _payments(letter: Letter, texts: Texts, formats: Formats) -> list[Fact]:
+    return [
+        Fact(_gateway(each.gateway, texts), formats.money(each.amount, letter.currency)) for each in letter.payments
+    ]
+
+
+def _gateway(gateway: str, texts: Texts) -> str:
+    known = gateway.lower()
+    return texts[f"gateway_{known}"] if known in _GATEWAYS else one_line(gateway.replace("_", " "))
+
+
+def _balance(letter: Letter, texts: Texts, formats: Formats) -> list[Fact]:
+    paid, outstanding = letter.sums.paid, letter.sums.outstanding
+    facts = [Fact(texts["paid"], formats.money(paid, letter.currency), strong=not outstanding)]
+    if outstanding:
+        facts.append(Fact(texts["outstanding"], formats.money(outstanding, letter.currency), strong=True))
+    return facts
+
+
+def _addresses(letter: Letter, texts: Texts) -> list[Block]:
+    """An invoice that goes where the goods go needs no address of its own."""
+    shipping, billing = letter.shipping_address, letter.billing_address
+    blocks = [("shipping_address", shipping)]
+    if billing != shipping:
+        blocks.append(("billing_address", billing))
+    return [Block(texts[name], tuple(map(one_line, lines))) for name, lines in blocks if lines]
+
+
+def _parcels(letter: Letter, texts: Texts) -> list[Link]:
+    return [
+        Link(one_line(each.carrier or texts["tracking_number"]), one_line(each.number), _web(each.url or ""))
+        for each in letter.parcels
+    ]
+
+
+def _web(url: str) -> str:
+    return url if url.startswith(("https://", "http://")) else ""
+
+
+def _facts(letter: Letter, texts: Texts, formats: Formats) -> list[Fact]:
+    """Who has ordered, for the merchant; by what it goes, for a service that ships it."""
+    given: Sequence[tuple[str, str | None]] = (
+        ("customer", letter.customer.name),
+        ("email", letter.customer.email),
+        ("phone", letter.customer.phone),
+        ("channel", letter.channel),
+        ("external_number", letter.order_number if letter.order_number != letter.own_number else None),
+        ("order_date", formats.date(letter.order_date)),
+    )
+    if letter.kind is EmailKind.FULFILLMENT_REQUEST:
+        given = (("order_number", letter.own_number), ("fulfillment", letter.request))
+    return [Fact(texts[name], one_line(value)) for name, value in given if value]

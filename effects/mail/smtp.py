@@ -1,0 +1,138 @@
+"""Sending by SMTP (RFC 5321), one connection for a message."""
+
+import asyncio
+import re
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final, Literal
+
+from aiosmtplib import SMTP
+from aiosmtplib.errors import SMTPException, SMTPRecipientRefused, SMTPResponseException, SMTPServerDisconnected
+
+from effects.mail.delivery import HandOver, InDoubt, Mail, NotTaken, Refused
+
+CONNECT_SECONDS: Final = 10.0
+SECONDS: Final = 50.0  # for all of it: less than an attempt has, so that the answer that did not come is known as such
+_QUIT_SECONDS: Final = 2.0
+_LONGEST_WORDS: Final = 500
+
+_SEND_THE_TEXT: Final = 354
+
+Starttls = Literal["offered", "required", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A mail server. With `tls`, the connection is encrypted from its beginning; otherwise `starttls` says when."""
+
+    host: str
+    port: int
+    user: str | None = None
+    password: str | None = field(default=None, repr=False)
+    tls: bool = False
+    starttls: Starttls = "offered"
+
+
+class SmtpTransport:
+    """Certificates are checked against `context`, by default against those that the system trusts."""
+
+    once = False
+
+    def __init__(
+        self,
+        server: Server,
+        *,
+        context: ssl.SSLContext | None = None,
+        connect_seconds: float = CONNECT_SECONDS,
+        seconds: float = SECONDS,
+    ) -> None:
+        self._server = server
+        self._context = context
+        self._connect_seconds = connect_seconds
+        self._seconds = seconds
+
+    @asynccontextmanager
+    async def preparing(self, mail: Mail) -> AsyncIterator[HandOver]:
+        deadline = asyncio.get_running_loop().time() + self._seconds
+        client = self._client(mail.sender)
+        try:
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await self._introduce(client)
+                    await _address(client, mail)
+            except (SMTPException, OSError) as error:
+                raise NotTaken(_words(error)) from error
+            yield partial(_hand_over, client, mail.content, deadline)
+            with suppress(SMTPException, OSError):
+                await client.quit(timeout=_QUIT_SECONDS)
+        finally:
+            client.close()
+
+    def _client(self, sender: str) -> SMTP:
+        return SMTP(
+            hostname=self._server.host,
+            port=self._server.port,
+            local_hostname=sender.rpartition("@")[2],
+            use_tls=self._server.tls,
+            start_tls=False,  # it is begun below, where it is wanted
+            tls_context=self._context,
+            timeout=self._seconds,
+        )
+
+    async def _introduce(self, client: SMTP) -> None:
+        server = self._server
+        await client.connect(timeout=self._connect_seconds)
+        await client.ehlo()
+        if server.starttls == "required" or (server.starttls == "offered" and client.supports_extension("starttls")):
+            await client.starttls()
+            await client.ehlo()
+        if server.user is not None:
+            await client.login(server.user, server.password or "")
+
+
+async def _address(client: SMTP, mail: Mail) -> None:
+    """Up to where the server waits for the text. Until it has got all of that, it forgets what it was told."""
+    await client.mail(mail.sender)
+    try:
+        await client.rcpt(mail.recipient)
+    except SMTPRecipientRefused as error:
+        raise _refusal(error) from error
+    response = await client.execute_command(b"DATA")
+    if response.code != _SEND_THE_TEXT:
+        raise _refusal(SMTPResponseException(response.code, response.message))
+
+
+async def _hand_over(client: SMTP, content: bytes, deadline: float) -> None:
+    protocol = client.protocol
+    try:
+        if protocol is None:
+            raise SMTPServerDisconnected("Connection lost")
+        protocol.write(re.sub(rb"(?m)^\.", b"..", content) + b".\r\n")
+    except SMTPServerDisconnected as error:
+        raise NotTaken(_words(error)) from error
+    try:
+        async with asyncio.timeout_at(deadline):
+            response = await protocol.read_response()
+    except (SMTPException, OSError) as error:
+        raise InDoubt(_words(error)) from error
+    if not 200 <= response.code < 300:
+        answer = SMTPResponseException(response.code, response.message)
+        raise _refusal(answer) if 400 <= response.code < 600 else InDoubt(_words(answer))
+
+
+def _refusal(error: SMTPResponseException) -> Exception:
+    return (Refused if 500 <= error.code < 600 else NotTaken)(_words(error))
+
+
+def _words(error: Exception) -> str:
+    """What the server has said, or else what has happened: one line that can be stored, and is not too long."""
+    if isinstance(error, SMTPResponseException):
+        text = f"the mail server answered {error.code} {error.message}"
+    elif isinstance(error, TimeoutError):
+        text = "the mail server did not answer in time"
+    else:
+        text = str(error) or type(error).__name__
+    return re.sub(r"[\x00-\x20\x7f\ud800-\udfff]+", " ", text)[:_LONGEST_WORDS].strip()

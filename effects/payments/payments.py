@@ -1,0 +1,201 @@
+"""Having gateways do what was asked of them, once, and writing down what became of it.
+
+The transaction that is `PENDING` is the intention; it is committed before anybody is asked. Whoever takes it up first
+asks the gateway what became of it before, so that being killed at any point loses nothing and does nothing twice. The
+call itself, with the transaction's key, is safe for gateways that know a key again, which covers two processes that
+take up the same one at the same moment; within a process, an order's transactions are settled one after another.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Iterable, Sequence
+from datetime import timedelta
+from typing import ClassVar, Final
+from uuid import UUID
+from weakref import WeakValueDictionary
+
+from domain.actors import Actor
+from domain.change import Target
+from domain.errors import DomainError, ErrorCode
+from domain.payments.queries import failures_of
+from domain.payments.settling import Declined, Settled, settle
+from effects.effect import Planned, finish
+from effects.payments.gateways import Gateway, GatewayRefused, GatewayUnavailable, Request
+from models import Effect, Order, OrderEvent, Transaction
+from models.enums import ActorKind, EffectKind, EffectState, OrderEventType, TransactionKind, TransactionStatus
+
+log = logging.getLogger(__name__)
+
+DELAY: Final = timedelta(seconds=15)  # in which whoever asked for a payment has tried it
+SECONDS: Final = 8.0  # for which a caller waits for gateways
+
+
+class PaymentRefused(DomainError):
+    """A gateway does not do what it was asked for: the transaction is `FAILED`. The message is the gateway's."""
+
+    code = ErrorCode.PAYMENT_FAILED
+
+
+class Payments:
+    """The gateways that are set up. `close` ends their connections."""
+
+    kind: ClassVar[EffectKind] = EffectKind.PAYMENT
+
+    def __init__(self, gateways: Iterable[Gateway] = (), seconds: float = SECONDS) -> None:
+        self._gateways = {gateway.name: gateway for gateway in gateways}
+        self._seconds = seconds
+        self._locks: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
+
+    @property
+    def gateways(self) -> frozenset[str]:
+        """Their names."""
+        return frozenset(self._gateways)
+
+    async def close(self) -> None:
+        for gateway in self._gateways.values():
+            await gateway.close()
+
+    async def plan(self, event: OrderEvent) -> Sequence[Planned]:
+        if event.type is not OrderEventType.PAYMENT_PENDING:
+            return ()
+        return [Planned(target=event.data["transactionId"], delay=DELAY)]
+
+    async def carry_out(self, effect: Effect) -> None:
+        """Raises `GatewayUnavailable` where the outcome is still open."""
+        transaction = await Transaction.get(id=UUID(effect.target))
+        await self._settle(transaction)
+        await finish(effect, _actor(transaction.gateway))
+
+    async def give_up(self, effect: Effect, reason: str) -> None:
+        """The transaction stays `PENDING`: only the gateway knows, and a person must ask it."""
+        transaction = await Transaction.get(id=UUID(effect.target))
+        await finish(effect, _actor(transaction.gateway), state=EffectState.FAILED, error=reason)
+
+    async def settle_now(self, order_id: UUID) -> list[PaymentRefused]:
+        """Settles what is `PENDING` for an order, as far as the gateways answer in time, and returns their refusals.
+
+        What they do not answer stays `PENDING`, and is settled later.
+        """
+        if not self._gateways:
+            return []
+        pending = await _pending(order_id)
+        if not pending:
+            return []
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._seconds):
+                await self._settle_each(pending)
+        return _refusals(
+            await Transaction.filter(id__in=[each.id for each in pending], status=TransactionStatus.FAILED)
+        )
+
+    async def settle_act(self, actor: Actor, target: Target) -> list[PaymentRefused]:
+        """The same after an act of somebody's; where it was carried out before, it is refused with the same words."""
+        refusals = await self.settle_now(target.order_id)
+        if refusals or target.idempotency is None or not self._gateways:
+            return refusals
+        return _refusals(await failures_of(actor, target.idempotency))
+
+    async def hear(self, gateway: str, reference: str) -> None:
+        """Asks a gateway that says it has news of a payment what became of the requests about it.
+
+        Nothing is done that was not done before. Raises `GatewayUnavailable`.
+        """
+        parents = await Transaction.filter(gateway=gateway, reference=reference)
+        unsure = await Transaction.filter(
+            order_id__in={each.order_id for each in parents},
+            parent_id__in=[each.id for each in parents],
+            status__in=(TransactionStatus.PENDING, TransactionStatus.FAILED),
+        )
+        for transaction in unsure:
+            async with self._alone(transaction.order_id):
+                await self._look(transaction)
+
+    async def _settle_each(self, transactions: Sequence[Transaction]) -> None:
+        unavailable = set()  # gateways that need not be asked again
+        for transaction in transactions:
+            if transaction.gateway not in unavailable:
+                try:
+                    await self._settle(transaction)
+                except GatewayUnavailable as error:
+                    log.warning("transaction %s is not settled yet: %s", transaction.id, error)
+                    unavailable.add(transaction.gateway)
+
+    async def _settle(self, transaction: Transaction) -> None:
+        """After those of the same parent that were asked for before: a gateway is asked for one thing at a time."""
+        async with self._alone(transaction.order_id):
+            pending = [each for each in await _pending(transaction.order_id) if each.parent_id == transaction.parent_id]
+            keys = [each.id for each in pending]
+            for each in pending[: keys.index(transaction.id) + 1] if transaction.id in keys else ():
+                gateway = self._gateway(each)
+                await _write_down(each, await _outcome(gateway, await _request(each)))
+
+    async def _look(self, transaction: Transaction) -> None:
+        found: Settled | Declined | None
+        try:
+            found = await self._gateway(transaction).find(await _request(transaction))
+        except GatewayRefused as refusal:
+            found = Declined(str(refusal))
+        if found is not None:
+            await _write_down(transaction, found)
+
+    def _gateway(self, transaction: Transaction) -> Gateway:
+        gateway = self._gateways.get(transaction.gateway)
+        if gateway is None:
+            raise GatewayUnavailable(f"no gateway {transaction.gateway} is set up")
+        return gateway
+
+    @contextlib.asynccontextmanager
+    async def _alone(self, order_id: UUID) -> AsyncIterator[None]:
+        lock = self._locks.setdefault(order_id, asyncio.Lock())
+        async with lock:
+            yield
+
+
+def _actor(gateway: str) -> Actor:
+    return Actor(kind=ActorKind.AUTOMATION, id=None, name=gateway, scopes=frozenset())
+
+
+def _refusals(failed: Iterable[Transaction]) -> list[PaymentRefused]:
+    return [PaymentRefused(each.failure or "no reason is given") for each in failed]
+
+
+async def _pending(order_id: UUID) -> list[Transaction]:
+    pending = Transaction.filter(order_id=order_id, status=TransactionStatus.PENDING)
+    return await pending.order_by("processed_at", "id")
+
+
+async def _request(transaction: Transaction) -> Request:
+    parent = await Transaction.get(id=transaction.parent_id)
+    captures = await Transaction.filter(
+        order_id=parent.order_id,
+        parent_id=parent.id,
+        kind=TransactionKind.CAPTURE,
+        status=TransactionStatus.SUCCEEDED,
+    )
+    return Request(
+        key=transaction.id,
+        kind=transaction.kind,
+        amount=transaction.amount,
+        currency=(await Order.get(id=parent.order_id)).currency,
+        reference=parent.reference,
+        captured=sum(each.amount for each in captures),
+    )
+
+
+async def _outcome(gateway: Gateway, request: Request) -> Settled | Declined:
+    try:
+        found = await gateway.find(request)
+        if found is not None:
+            return found
+        if request.kind is TransactionKind.CAPTURE:
+            return await gateway.capture(request)
+        if request.kind is TransactionKind.VOID:
+            return await gateway.void(request)
+        return await gateway.refund(request)
+    except GatewayRefused as refusal:
+        return Declined(str(refusal))
+
+
+async def _write_down(transaction: Transaction, outcome: Settled | Declined) -> None:
+    await settle(actor=_actor(transaction.gateway), transaction_id=transaction.id, outcome=outcome)

@@ -1,0 +1,169 @@
+"""Stripe, by its official library. Where rules are said to be Stripe's, they are from https://docs.stripe.com/api."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import stripe
+from stripe.params import PaymentIntentCaptureParams, RefundCreateParams, RefundListParams
+
+from domain.payments.settling import Settled
+from effects.payments.gateways import GatewayRefused, GatewayUnavailable, Request
+from models.enums import TransactionKind
+
+SECONDS: Final = 20.0  # for one call
+TRANSACTION: Final = "orderstream_transaction"  # the metadata by which a transaction is found again
+
+# Amounts are minor units of ISO 4217, and Stripe's differ for these (https://docs.stripe.com/currencies#special-cases):
+# kronur and Ugandan shillings have two decimals there, which are zero, and the ariary has none.
+_TIMES_HUNDRED: Final = frozenset({"ISK", "UGX"})
+_BY_HUNDRED: Final = frozenset({"MGA"})
+
+
+class StripeGateway:
+    """References are PaymentIntents' ids, and those of refunds (`re_…`) for refunds.
+
+    A PaymentIntent is captured once: Stripe gives back to the payer what the first capture leaves over. Calls carry
+    the transaction's key as `Idempotency-Key`, which Stripe remembers for a day at least; `find` does not rely on it.
+    The library's own retries are off.
+    """
+
+    name: Final = "stripe"
+
+    def __init__(self, api_key: str, api_base: str | None = None, seconds: float = SECONDS) -> None:
+        self._seconds = seconds
+        self._http = stripe.HTTPXClient(timeout=seconds)
+        self._stripe = stripe.StripeClient(
+            api_key,
+            base_addresses={"api": api_base} if api_base else {},
+            max_network_retries=0,
+            http_client=self._http,
+        )
+
+    async def close(self) -> None:
+        await self._http.close_async()  # type: ignore[no-untyped-call]
+
+    async def find(self, request: Request) -> Settled | None:
+        if request.kind is TransactionKind.REFUND:
+            return await self._find_refund(request)
+        intent = await self._intent(request)
+        status = intent["status"]
+        if request.kind is TransactionKind.VOID:
+            # What a capture has left over is not held any more, though the PaymentIntent is not cancelled.
+            is_void = status == "canceled" or (status == "succeeded" and request.captured > 0)
+            return Settled(intent["id"]) if is_void else None
+        if status == "canceled":
+            raise GatewayRefused("The PaymentIntent was cancelled.")
+        if intent["metadata"].get(TRANSACTION) != str(request.key):
+            return None
+        return Settled(intent["id"], nothing_left=True) if status == "succeeded" else None
+
+    async def capture(self, request: Request) -> Settled:
+        """Marked first with the transaction, so that it can be found again whatever happens to the answer."""
+        reference = _reference(request)
+        params: PaymentIntentCaptureParams = {"amount_to_capture": _amount(request)}
+        async with self._answering():
+            await self._stripe.v1.payment_intents.update_async(reference, {"metadata": _metadata(request)})
+            answer = await self._stripe.v1.payment_intents.capture_async(reference, params, _once(request))
+            intent = _checked(answer, "payment_intent")
+        if intent["status"] != "succeeded":
+            raise GatewayUnavailable(f"the PaymentIntent is {intent['status']}")
+        return Settled(intent["id"], nothing_left=True)
+
+    async def void(self, request: Request) -> Settled:
+        reference = _reference(request)
+        async with self._answering():
+            answer = await self._stripe.v1.payment_intents.cancel_async(reference, {}, _once(request))
+            intent = _checked(answer, "payment_intent")
+        if intent["status"] != "canceled":
+            raise GatewayUnavailable(f"the PaymentIntent is {intent['status']}")
+        return Settled(intent["id"])
+
+    async def refund(self, request: Request) -> Settled:
+        params: RefundCreateParams = {
+            "payment_intent": _reference(request),
+            "amount": _amount(request),
+            "metadata": _metadata(request),
+        }
+        async with self._answering():
+            answer = await self._stripe.v1.refunds.create_async(params, _once(request))
+            refund = _checked(answer, "refund")
+        return _refunded(refund)
+
+    async def _intent(self, request: Request) -> dict[str, Any]:
+        reference = _reference(request)
+        async with self._answering():
+            intent = _checked(await self._stripe.v1.payment_intents.retrieve_async(reference), "payment_intent")
+            if intent["currency"].upper() != request.currency:
+                raise GatewayRefused(f"The PaymentIntent is in {intent['currency'].upper()}, not {request.currency}.")
+            return intent
+
+    async def _find_refund(self, request: Request) -> Settled | None:
+        params: RefundListParams = {"payment_intent": _reference(request), "limit": 100}
+        async with self._answering():
+            page = await self._stripe.v1.refunds.list_async(params)
+            async for each in page.auto_paging_iter():
+                refund = _checked(each, "refund")
+                if refund["metadata"].get(TRANSACTION) == str(request.key):
+                    return _refunded(refund)
+        return None
+
+    @asynccontextmanager
+    async def _answering(self) -> AsyncIterator[None]:
+        """Translates what goes wrong while Stripe is asked."""
+        try:
+            async with asyncio.timeout(self._seconds):
+                yield
+        except (stripe.CardError, stripe.InvalidRequestError) as error:
+            raise GatewayRefused(error.user_message or str(error)) from error
+        except stripe.APIConnectionError as error:
+            raise GatewayUnavailable(f"Stripe was not reached, or not understood: {error.__cause__!r}") from error
+        except TimeoutError as error:
+            raise GatewayUnavailable(f"Stripe has not answered within {self._seconds:g} seconds") from error
+        except stripe.StripeError as error:
+            raise GatewayUnavailable(f"Stripe does not work: {error}") from error
+        except (AttributeError, LookupError, TypeError, ValueError) as error:  # what the library makes of such JSON
+            raise GatewayUnavailable(f"Stripe's answer makes no sense: {error!r}") from error
+
+
+def _reference(request: Request) -> str:
+    if not request.reference:
+        raise GatewayRefused("The payment has no reference by which Stripe knows it.")
+    return request.reference
+
+
+def _amount(request: Request) -> int:
+    if request.currency in _TIMES_HUNDRED:
+        return request.amount * 100
+    if request.currency not in _BY_HUNDRED:
+        return request.amount
+    if request.amount % 100:
+        raise GatewayRefused(f"Stripe moves whole {request.currency} only.")
+    return request.amount // 100
+
+
+def _metadata(request: Request) -> dict[str, str]:
+    return {TRANSACTION: str(request.key)}
+
+
+def _once(request: Request) -> stripe.RequestOptions:
+    return {"idempotency_key": str(request.key)}
+
+
+def _checked(answer: stripe.StripeObject, kind: str) -> dict[str, Any]:
+    """The object's fields. Raises `ValueError` where it is something else."""
+    fields: dict[str, Any] = answer.to_dict()
+    if fields.get("object") != kind or not isinstance(fields["metadata"], dict):
+        raise ValueError(f"not a {kind}")
+    return {"id": str(fields["id"]), "status": fields["status"], **fields}
+
+
+def _refunded(refund: dict[str, Any]) -> Settled:
+    """A refund on its way may still fail: it is asked for again until Stripe knows."""
+    status = refund["status"]
+    if status in ("failed", "canceled"):
+        raise GatewayRefused(f"The refund has {status}: {refund.get('failure_reason') or 'no reason is given'}.")
+    if status != "succeeded":
+        raise GatewayUnavailable(f"the refund is {status}")
+    return Settled(refund["id"])

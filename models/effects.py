@@ -1,0 +1,67 @@
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from tortoise import fields
+from tortoise.indexes import Index
+from tortoise.models import Model
+
+from models.enums import AutomationKind, EffectKind, EffectState
+from models.fields import UtcField, choice, key
+
+
+class Effect(Model):
+    """Something that is to happen once because of an event, outside of this database or by itself.
+
+    `subject` says which e-mail or automation it is, `target` to whom or to what: an address, or the key of a
+    transaction or a fulfillment. A process that works on it has it until `leased_until`: if it dies, another one takes
+    it up then. `data` is what an attempt leaves for the next one.
+    """
+
+    id: UUID = key()
+    event: Any = fields.ForeignKeyField("models.OrderEvent", related_name=False, on_delete=fields.RESTRICT)
+    event_id: int
+    order: Any = fields.ForeignKeyField("models.Order", related_name="effects", on_delete=fields.RESTRICT)
+    order_id: UUID
+    channel: Any = fields.ForeignKeyField("models.Channel", related_name=False, on_delete=fields.RESTRICT)
+    channel_id: UUID
+    kind: EffectKind = choice(EffectKind, 32)
+    subject = fields.CharField(max_length=64, default="")
+    target = fields.CharField(max_length=255, default="")
+    state: EffectState = choice(EffectState, 16, default=EffectState.WAITING)
+    attempts = fields.IntField(default=0)
+    due_at: datetime = UtcField()
+    leased_until: datetime | None = UtcField(null=True)
+    error = fields.CharField(max_length=1024, null=True)
+    data: Any = fields.JSONField(default=dict)
+    created_at: datetime = UtcField()
+    finished_at: datetime | None = UtcField(null=True)
+
+    class Meta:
+        table = "effects"
+        unique_together = (("event", "kind", "subject", "target"),)
+        indexes = (Index(fields=("state", "due_at")), Index(fields=("order_id", "created_at")))
+
+
+class EffectPosition(Model):
+    """Up to where the log has been looked through for effects. Who holds the row does so."""
+
+    name = fields.CharField(max_length=64, primary_key=True)
+    position = fields.BigIntField()
+
+    class Meta:
+        table = "effect_positions"
+
+
+class Automation(Model):
+    """That a rule acts by itself in a channel, or in all that have no row of their own where `channel` is null."""
+
+    id: UUID = key()
+    kind: AutomationKind = choice(AutomationKind, 32)
+    channel: Any = fields.ForeignKeyField("models.Channel", related_name=False, null=True, on_delete=fields.RESTRICT)
+    channel_id: UUID | None
+    enabled = fields.BooleanField(default=False)
+
+    class Meta:
+        table = "automations"
+        unique_together = (("kind", "channel"),)

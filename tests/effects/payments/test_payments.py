@@ -1,0 +1,326 @@
+"""What gateways are asked for is done once, whatever happens to calls, answers and processes in between."""
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine, Generator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from domain.change import Target
+from domain.orders.placing import NewPayment
+from domain.payments.commands import Amount, capture_payment, refund_payment, void_payment
+from effects.effect import GivenUp, Planned
+from effects.engine import attempt, begin, claim, plan_page
+from effects.payments.payments import Payments
+from effects.payments.stripe_gateway import StripeGateway
+from models import Effect, Order, OrderEvent, Transaction
+from models.enums import EffectState, PaymentStatus, TransactionKind, TransactionStatus
+from tests.database import nobody_writes
+from tests.domain.shop import ADA, last_event, nothing_changes, on, once, place, stored, transactions_of, types_of
+from tests.local_stripe import API_KEY, MAY_WARN, Account, Wire, account_at, wire_to
+
+pytestmark = [pytest.mark.usefixtures("database"), pytest.mark.filterwarnings(MAY_WARN)]
+
+STRIPE = frozenset({"stripe"})
+CAPTURE, VOID, REFUND = TransactionKind.CAPTURE, TransactionKind.VOID, TransactionKind.REFUND
+PENDING, SUCCEEDED, FAILED = TransactionStatus.PENDING, TransactionStatus.SUCCEEDED, TransactionStatus.FAILED
+MOVED = {CAPTURE: "PAYMENT_CAPTURED", VOID: "PAYMENT_VOIDED", REFUND: "PAYMENT_REFUNDED"}
+GIVEN_UP = "The PaymentIntent was cancelled."
+TEN = Amount(Decimal(10))
+
+
+@pytest.fixture
+async def account(stripe_url: str) -> AsyncIterator[Account]:
+    async with account_at(stripe_url) as account:
+        yield account
+
+
+@pytest.fixture
+async def wire(stripe_url: str) -> AsyncIterator[Wire]:
+    async with wire_to(stripe_url) as wire:
+        yield wire
+
+
+@pytest.fixture
+async def payments(wire: Wire) -> AsyncIterator[Payments]:
+    await begin()
+    payments = Payments([StripeGateway(API_KEY, wire.url)])
+    yield payments
+    await payments.close()
+
+
+async def asked(account: Account, kind: TransactionKind) -> tuple[Order, str]:
+    """An order of which Stripe is to be asked for something, and its PaymentIntent: 39.80, of a refund 10.00."""
+    is_refund = kind is REFUND
+    intent = await account.pay(3980, capture="automatic" if is_refund else "manual")
+    given = TransactionKind.SALE if is_refund else TransactionKind.AUTHORIZATION
+    order = await place(payments=[NewPayment(given, Decimal("39.80"), "stripe", intent)])
+    if kind is CAPTURE:
+        await capture_payment(actor=ADA, target=on(order), gateways=STRIPE)
+    elif kind is VOID:
+        await void_payment(actor=ADA, target=on(order), gateways=STRIPE)
+    else:
+        await refund_payment(actor=ADA, target=on(order), amount=TEN, gateways=STRIPE)
+    return order, intent
+
+
+async def later(payments: Payments) -> list[Effect]:
+    """What the engine has done by the time that everything is due."""
+    await plan_page([payments])
+    await Effect.filter(state=EffectState.WAITING).update(due_at=datetime.now(UTC), leased_until=None)
+    for effect in await claim(10):
+        await attempt(payments, effect)
+    return await Effect.all().order_by("id")
+
+
+async def is_done_once(order: Order, intent: str, kind: TransactionKind, account: Account) -> None:
+    transaction = (await transactions_of(order))[1]
+    assert (transaction.kind, transaction.status, transaction.failure) == (kind, SUCCEEDED, None)
+    assert (await types_of(order))[-2:] == ["PAYMENT_PENDING", MOVED[kind]]
+    assert await account.status(intent) == ("canceled" if kind is VOID else "succeeded")
+    assert await account.refunds(intent) == ([1000] if kind is REFUND else [])
+    row = await stored(order)
+    expected = {CAPTURE: (0, 3980, 0), VOID: (0, 0, 0), REFUND: (0, 3980, 1000)}[kind]
+    assert (row.authorized_total, row.paid_total, row.refunded_total) == expected
+
+
+@pytest.mark.parametrize("kind", [CAPTURE, VOID, REFUND])
+async def test_what_is_asked_for_is_settled_at_once(
+    payments: Payments, account: Account, wire: Wire, kind: TransactionKind
+) -> None:
+    order, intent = await asked(account, kind)
+    assert await payments.settle_now(order.id) == []
+    await is_done_once(order, intent, kind, account)
+    calls = list(wire.arrived)
+    async with nothing_changes():
+        assert await payments.settle_now(order.id) == []
+    [effect] = await later(payments)
+    assert (effect.state, effect.attempts, wire.arrived) == (EffectState.DONE, 1, calls)  # nothing was left to ask
+
+
+@pytest.mark.parametrize("kind", [CAPTURE, REFUND])
+async def test_no_transaction_is_open_while_a_gateway_is_asked(
+    payments: Payments, account: Account, wire: Wire, kind: TransactionKind
+) -> None:
+    async def look(step: str) -> None:
+        async with asyncio.timeout(5):
+            await nobody_writes()
+        steps.append(step.split(" ")[0])
+
+    steps: list[str] = []
+    order, intent = await asked(account, kind)
+    wire.step = look
+    await payments.settle_now(order.id)
+    assert steps == ["before", "after"] * (3 if kind is CAPTURE else 2)
+    await is_done_once(order, intent, kind, account)
+
+
+async def test_what_stripe_gives_back_is_given_up_here_too(payments: Payments, account: Account) -> None:
+    intent = await account.pay(3980)
+    held = NewPayment(TransactionKind.AUTHORIZATION, Decimal("39.80"), "stripe", intent)
+    order = await place(payments=[held])
+    await capture_payment(actor=ADA, target=on(order), amount=TEN, gateways=STRIPE)
+    assert await payments.settle_now(order.id) == []
+    assert (await types_of(order))[-2:] == ["PAYMENT_CAPTURED", "PAYMENT_VOIDED"]
+    row = await stored(order)
+    assert (row.payment_status, row.authorized_total, row.paid_total) == (PaymentStatus.PARTIALLY_PAID, 0, 1000)
+    await refund_payment(actor=ADA, target=on(order), gateways=STRIPE)
+    assert await payments.settle_now(order.id) == []
+    assert await account.refunds(intent) == [1000]
+    assert (await stored(order)).payment_status is PaymentStatus.REFUNDED
+
+
+async def test_what_stripe_refuses_is_told_with_its_words(payments: Payments, account: Account) -> None:
+    order, intent = await asked(account, CAPTURE)
+    await account.call("POST", f"payment_intents/{intent}/cancel")
+    [refusal] = await payments.settle_now(order.id)
+    assert (refusal.code, refusal.message) == ("PAYMENT_FAILED", GIVEN_UP)
+    [_, transaction] = await transactions_of(order)
+    assert (transaction.status, transaction.failure) == (FAILED, GIVEN_UP)
+    event = await last_event(order)
+    assert (event.type, event.actor_name, event.data["reason"]) == ("PAYMENT_FAILED", "stripe", GIVEN_UP)
+    assert await payments.settle_now(order.id) == []
+    await void_payment(actor=ADA, target=on(order), gateways=STRIPE)
+    assert await payments.settle_now(order.id) == []  # it was given up at Stripe
+    assert (await stored(order)).payment_status is PaymentStatus.VOIDED
+
+
+async def test_an_act_that_was_refused_is_refused_again(payments: Payments, account: Account) -> None:
+    intent = await account.pay(3980)
+    await account.call("POST", f"payment_intents/{intent}/cancel")
+    order = await place(payments=[NewPayment(TransactionKind.AUTHORIZATION, Decimal("39.80"), "stripe", intent)])
+    target = Target(order.id, idempotency=once("k"))
+    for _ in range(2):
+        await capture_payment(actor=ADA, target=target, gateways=STRIPE)
+        [refusal] = await payments.settle_act(ADA, target)
+        assert refusal.message == GIVEN_UP
+    assert len(await transactions_of(order)) == 2
+    assert await payments.settle_act(ADA, replace(target, idempotency=None)) == []
+
+
+@pytest.mark.wire
+@pytest.mark.parametrize("kind", [CAPTURE, VOID, REFUND])
+@pytest.mark.parametrize("fault", ["before", "after", 500, 429, "nonsense"])
+async def test_what_is_not_answered_is_settled_later(
+    payments: Payments, account: Account, wire: Wire, kind: TransactionKind, fault: str | int
+) -> None:
+    order, intent = await asked(account, kind)
+    wire.faults = [fault, fault]
+    assert await payments.settle_now(order.id) == []
+    assert (await last_event(order)).type == "PAYMENT_PENDING"
+    for _ in range(3):
+        effects = await later(payments)
+    assert [(effect.state, effect.attempts) for effect in effects] == [
+        (EffectState.DONE, 1 if fault in ("after", "nonsense") else 2)
+    ]
+    await is_done_once(order, intent, kind, account)
+
+
+@pytest.mark.wire
+async def test_a_gateway_that_stalls_holds_nobody_up(account: Account, wire: Wire, payments: Payments) -> None:
+    order, intent = await asked(account, REFUND)
+    hasty = Payments([StripeGateway(API_KEY, wire.url)], seconds=0.5)
+    wire.faults, wire.remembers = ["stall"], True
+    assert await hasty.settle_now(order.id) == []
+    assert (await last_event(order)).type == "PAYMENT_PENDING"
+    await later(payments)
+    await is_done_once(order, intent, REFUND, account)
+    await hasty.close()
+
+
+class Killed:
+    """Runs a coroutine up to where it waits for the so many-th time, and cancels it there; without that, it `ended`."""
+
+    def __init__(self, work: Coroutine[Any, Any, Any], after: int) -> None:
+        self._work = work
+        self._left = after
+        self.ended = False
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        task = asyncio.current_task()
+        assert task is not None
+        work = self._work.__await__()
+        thrown: BaseException | None = None
+        while True:
+            try:
+                waited_for = work.throw(thrown) if thrown else next(work)
+            except StopIteration:
+                self.ended = True
+                return
+            except asyncio.CancelledError:
+                return
+            thrown = None
+            if self._left == 0:
+                task.cancel()
+            self._left -= 1
+            try:
+                yield waited_for
+            except asyncio.CancelledError as error:
+                task.uncancel()
+                thrown = error
+
+
+@pytest.mark.parametrize("kind", [CAPTURE, REFUND])
+async def test_killed_anywhere_and_carried_out_again(
+    payments: Payments, account: Account, wire: Wire, kind: TransactionKind, engine: str
+) -> None:
+    wire.remembers = True  # a call that is on its way when its caller dies arrives beside the next one
+    step = 3 if engine == "sqlite" else 7
+    for after in range(0, 1000, step):
+        order, intent = await asked(account, kind)
+        await plan_page([payments])
+        effect = await Effect.get(order_id=order.id)
+        killed = Killed(payments.carry_out(effect), after)
+        await asyncio.create_task(_wait_for(killed))
+        await payments.carry_out(effect)
+        await is_done_once(order, intent, kind, account)
+        assert (await Effect.get(id=effect.id)).state is EffectState.DONE
+        if killed.ended:
+            break
+    assert after > 5 * step
+
+
+async def _wait_for(killed: Killed) -> None:
+    await killed
+
+
+async def test_many_at_the_same_time_move_money_once(payments: Payments, account: Account, wire: Wire) -> None:
+    other = Payments([StripeGateway(API_KEY, wire.url)])  # as another process has them
+    wire.remembers = True
+    order, intent = await asked(account, REFUND)
+    await plan_page([payments])
+    effect = await Effect.get()
+    await asyncio.gather(
+        *(each.settle_now(order.id) for each in (payments, payments, other)), payments.carry_out(effect)
+    )
+    await is_done_once(order, intent, REFUND, account)
+    await other.close()
+
+
+async def test_a_gateway_is_asked_for_one_thing_at_a_time(payments: Payments, account: Account, wire: Wire) -> None:
+    intent = await account.pay(3980, capture="automatic")
+    order = await place(payments=[NewPayment(TransactionKind.SALE, Decimal("39.80"), "stripe", intent)])
+    for amount in ("10", "20"):
+        refund = Amount(Decimal(amount))
+        await refund_payment(actor=ADA, target=on(order), amount=refund, gateways=STRIPE)
+    await plan_page([payments])
+    [_, second] = await Effect.all().order_by("id")
+    await payments.carry_out(second)
+    refunds = [each for each in await transactions_of(order) if each.kind is REFUND]
+    assert [(each.amount, each.status) for each in refunds] == [(1000, SUCCEEDED), (2000, SUCCEEDED)]
+    assert await account.refunds(intent) == [1000, 2000]
+
+
+async def test_the_engine_leaves_time_to_who_asked(payments: Payments, account: Account) -> None:
+    order, _ = await asked(account, CAPTURE)
+    planned = [each for event in await OrderEvent.all() for each in await payments.plan(event)]
+    [_, transaction] = await transactions_of(order)
+    assert planned == [Planned(target=str(transaction.id), delay=timedelta(seconds=15))]
+
+
+async def test_a_gateway_that_is_not_set_up_any_more(payments: Payments, account: Account) -> None:
+    order, _ = await asked(account, CAPTURE)
+    without = Payments()
+    assert await without.settle_now(order.id) == []
+    [effect] = await later(without)
+    assert (effect.state, effect.error) == (EffectState.WAITING, "no gateway stripe is set up")
+
+
+async def test_what_is_given_up_waits_for_a_person(payments: Payments, account: Account) -> None:
+    order, intent = await asked(account, CAPTURE)
+    await plan_page([payments])
+    effect = await Effect.get()
+    before = await types_of(order)
+    await payments.give_up(effect, str(GivenUp("after 33 attempts: 500")))
+    effect = await Effect.get()
+    assert (effect.state, effect.error) == (EffectState.FAILED, "after 33 attempts: 500")
+    assert (await types_of(order), (await transactions_of(order))[1].status) == (before, PENDING)
+    await Effect.all().update(state=EffectState.WAITING)  # as retryEffect does
+    await later(payments)
+    await is_done_once(order, intent, CAPTURE, account)
+
+
+@pytest.mark.parametrize("kind", [CAPTURE, VOID, REFUND])
+async def test_news_of_a_payment(payments: Payments, account: Account, wire: Wire, kind: TransactionKind) -> None:
+    order, intent = await asked(account, kind)
+    async with nothing_changes():
+        await payments.hear("stripe", intent)  # nothing was done yet, and hearing does nothing
+        await payments.hear("stripe", "pi_unknown")
+    wire.faults = ["after"]
+    await payments.settle_now(order.id)
+    await payments.hear("stripe", intent)
+    await is_done_once(order, intent, kind, account)
+    async with nothing_changes():
+        await payments.hear("stripe", intent)
+
+
+async def test_a_success_is_heard_of_after_a_failure(payments: Payments, account: Account) -> None:
+    order, intent = await asked(account, REFUND)
+    await payments.settle_now(order.id)
+    await Transaction.filter(order_id=order.id, kind=REFUND).update(status=FAILED, failure="No.")
+    await payments.hear("stripe", intent)
+    transaction = (await transactions_of(order))[-1]
+    assert (transaction.status, transaction.failure) == (SUCCEEDED, None)

@@ -1,0 +1,237 @@
+"""Effects: planned once for each event, tried until they work, done once, however many engines there are."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import ClassVar
+
+import pytest
+
+from domain.actors import system
+from domain.bell import Bell
+from domain.effects import cursor_of, failed_effects, retry_effect
+from domain.errors import ErrorCode
+from domain.live import Feed
+from domain.orders.commands import add_order_note, confirm_order
+from domain.orders.events import NoteAdded
+from domain.orders.queries import PageRequest
+from effects import engine
+from effects.effect import GivenUp, Planned, finish, remember
+from effects.engine import LEASE, MOST_ATTEMPTS, Engine, attempt, begin, claim, pause_after, plan_page
+from models import Effect, EffectPosition, OrderEvent
+from models.enums import EffectKind, EffectState, OrderEventType
+from tests.domain.shop import ADA, on, place, refused, staff, types_of
+
+pytestmark = pytest.mark.usefixtures("database")
+
+ROBOT = system("robot")
+
+
+class Echo:
+    """Writes a note onto the timeline of each order that is confirmed; what stands in its way can be set."""
+
+    kind: ClassVar[EffectKind] = EffectKind.AUTOMATION
+
+    def __init__(self) -> None:
+        self.obstacle: BaseException | None = None
+        self.attempts = 0
+        self.given_up: list[str] = []
+
+    async def plan(self, event: OrderEvent) -> Sequence[Planned]:
+        return [Planned(subject="echo")] if event.type is OrderEventType.ORDER_CONFIRMED else ()
+
+    async def carry_out(self, effect: Effect) -> None:
+        self.attempts += 1
+        await remember(effect, tried=self.attempts)
+        if self.obstacle is not None:
+            raise self.obstacle
+        await finish(effect, ROBOT, NoteAdded(note="echo"))
+
+    async def give_up(self, effect: Effect, reason: str) -> None:
+        self.given_up.append(reason)
+        await finish(effect, ROBOT, state=EffectState.FAILED, error=reason)
+
+
+@pytest.fixture
+async def echo() -> Echo:
+    await begin()
+    return Echo()
+
+
+async def confirmed() -> None:
+    await confirm_order(actor=ADA, target=on(await place()))
+
+
+async def planned(echo: Echo) -> Effect:
+    """The only effect, of an order that was just confirmed."""
+    await confirmed()
+    await plan_page([echo])
+    return await Effect.get()
+
+
+async def try_now(echo: Echo) -> Effect:
+    """Another attempt, without waiting until it is due; and the effect after it."""
+    await Effect.all().update(due_at=datetime.now(UTC))
+    [claimed] = await claim(1)
+    await attempt(echo, claimed)
+    return await Effect.get()
+
+
+async def test_an_event_is_planned_once_and_its_effect_done_once(echo: Echo) -> None:
+    effect = await planned(echo)
+    assert (effect.kind, effect.subject, effect.state, effect.attempts) == ("AUTOMATION", "echo", "WAITING", 0)
+    assert await plan_page([echo]) == 0
+    done = await try_now(echo)
+    assert (done.state, done.attempts, done.leased_until, done.error) == (EffectState.DONE, 1, None, None)
+    assert done.finished_at is not None
+    assert await claim(1) == []
+    await finish(done, ROBOT, NoteAdded(note="again"))  # as a process does that has lost its lease meanwhile
+    order = await done.order
+    assert await types_of(order) == ["ORDER_PLACED", "ORDER_CONFIRMED", "NOTE_ADDED"]
+
+
+async def test_what_happened_before_the_first_engine_has_no_effects() -> None:
+    await confirmed()
+    assert await plan_page([Echo()]) == 0
+    assert await Effect.all().count() == 0
+    await confirmed()
+    assert await plan_page([Echo()]) == 2
+    assert await Effect.all().count() == 1
+
+
+async def test_an_operators_command_has_no_effects(echo: Echo) -> None:
+    await confirm_order(actor=system("scripts/import-orders"), target=on(await place()))
+    assert await plan_page([echo]) == 2
+    assert await Effect.all().count() == 0
+
+
+async def test_several_who_plan_and_claim_at_the_same_time_get_each_effect_once(echo: Echo) -> None:
+    for _ in range(5):
+        await confirmed()
+    await asyncio.gather(*(plan_page([echo]) for _ in range(4)))
+    assert await Effect.all().count() == 5
+    claimed = await asyncio.gather(*(claim(3) for _ in range(4)))
+    ids = [effect.id for each in claimed for effect in each]
+    assert len(ids) == len(set(ids))
+    rest = await claim(5)
+    assert len(ids) + len(rest) == 5
+
+
+async def test_a_failure_is_tried_again_after_growing_pauses(echo: Echo) -> None:
+    await planned(echo)
+    echo.obstacle = OSError("the line is dead")
+    for number in (1, 2, 3):
+        before = datetime.now(UTC)
+        effect = await try_now(echo)
+        assert (effect.state, effect.attempts, effect.error) == (EffectState.WAITING, number, "the line is dead")
+        assert effect.leased_until is None
+        assert before + pause_after(number) <= effect.due_at <= datetime.now(UTC) + pause_after(number)
+        assert effect.data == {"tried": number}
+    assert await claim(1) == []  # it is not due
+    echo.obstacle = None
+    assert (await try_now(echo)).state is EffectState.DONE
+
+
+def test_the_pauses_grow_to_an_hour_and_last_a_day() -> None:
+    pauses = [pause_after(number) for number in range(1, MOST_ATTEMPTS)]
+    assert pauses[:4] == [timedelta(seconds=each) for each in (5, 10, 20, 40)]
+    assert pauses == sorted(pauses)
+    assert pauses[-1] == timedelta(hours=1)
+    assert timedelta(hours=23) < sum(pauses, timedelta()) < timedelta(hours=25)
+
+
+async def test_after_a_day_a_person_is_asked(echo: Echo) -> None:
+    await planned(echo)
+    await Effect.all().update(attempts=MOST_ATTEMPTS - 1)
+    echo.obstacle = OSError("the line is dead")
+    effect = await try_now(echo)
+    assert (effect.state, effect.error) == (EffectState.FAILED, f"after {MOST_ATTEMPTS} attempts: the line is dead")
+    assert echo.given_up == [effect.error]
+
+
+async def test_giving_up_and_trying_again(echo: Echo) -> None:
+    await planned(echo)
+    echo.obstacle = GivenUp("nobody lives there")
+    effect = await try_now(echo)
+    assert (effect.state, effect.error, effect.attempts) == (EffectState.FAILED, "nobody lives there", 1)
+    page = await failed_effects(ADA, request=PageRequest())
+    assert [each.id for each in page.effects] == [effect.id]
+    assert (await failed_effects(staff("Eve", channels=frozenset()), request=PageRequest())).effects == []
+    async with refused(ErrorCode.NOT_FOUND, "effect_id"):
+        await retry_effect(actor=staff("Eve", channels=frozenset()), effect_id=effect.id)
+
+    echo.obstacle = None
+    again = await retry_effect(actor=ADA, effect_id=effect.id)
+    assert (again.state, again.attempts, again.error, again.data) == (EffectState.WAITING, 0, None, {"round": 1})
+    assert (await try_now(echo)).state is EffectState.DONE
+    assert (await retry_effect(actor=ADA, effect_id=effect.id)).state is EffectState.DONE
+    assert (await failed_effects(ADA, request=PageRequest())).effects == []
+
+
+async def test_failed_effects_come_in_pages(echo: Echo) -> None:
+    for _ in range(3):
+        await confirmed()
+    await plan_page([echo])
+    await Effect.all().update(state=EffectState.FAILED)
+    seen: list[Effect] = []
+    after = None
+    for more in (True, False):
+        page = await failed_effects(ADA, request=PageRequest(first=2, after=after))
+        assert page.has_next_page is more
+        seen += page.effects
+        after = cursor_of(page.effects[-1])
+    assert [each.id for each in seen] == sorted(each.id for each in await Effect.all())
+
+
+async def test_an_effect_whose_process_died_is_taken_up_when_its_lease_ends(echo: Echo) -> None:
+    await planned(echo)
+    [claimed] = await claim(1)
+    assert claimed.leased_until is not None
+    assert claimed.leased_until <= datetime.now(UTC) + LEASE
+    assert await claim(1) == []
+    await Effect.all().update(leased_until=datetime.now(UTC) - timedelta(seconds=1))
+    [taken] = await claim(1)
+    assert taken.attempts == 2
+
+
+async def test_an_attempt_that_takes_too_long_is_tried_again(echo: Echo, monkeypatch: pytest.MonkeyPatch) -> None:
+    await planned(echo)
+    monkeypatch.setattr(engine, "ATTEMPT_SECONDS", 0.01)
+
+    async def stall(effect: Effect) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(echo, "carry_out", stall)
+    effect = await try_now(echo)
+    assert (effect.state, effect.error) == (EffectState.WAITING, "TimeoutError")
+
+
+async def test_a_server_that_stops_gives_its_effects_back(echo: Echo) -> None:
+    await planned(echo)
+    [claimed] = await claim(1)
+    stalled = asyncio.Event()
+
+    async def stall(effect: Effect) -> None:
+        stalled.set()
+        await asyncio.Event().wait()
+
+    echo.carry_out = stall  # type: ignore[method-assign]
+    task = asyncio.create_task(attempt(echo, claimed))
+    await stalled.wait()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert len(await claim(1)) == 1
+
+
+async def test_running_engines_do_what_they_hear_of(echo: Echo) -> None:
+    feed = Feed(Bell("memory://"), poll_seconds=0.2)
+    async with feed.running(), Engine(feed, [echo]).running(), Engine(feed, [echo]).running():
+        order = await place()
+        await confirm_order(actor=ADA, target=on(order))
+        await add_order_note(actor=ADA, target=on(order), note="x")
+        async with asyncio.timeout(10):
+            while (await EffectPosition.get()).position < 4:  # noqa: ASYNC110 - the events of the order and of the echo
+                await asyncio.sleep(0.01)
+    assert echo.attempts == 1
+    assert sorted((await types_of(order))[2:]) == ["NOTE_ADDED", "NOTE_ADDED"]
+    assert (await Effect.get()).state is EffectState.DONE

@@ -1,0 +1,171 @@
+"""Fulfillment services are called, signed, until they have heard."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from standardwebhooks import Webhook, WebhookVerificationError
+
+from domain.fulfillments.requests import reject_fulfillment, request_fulfillments
+from domain.fulfillments.services import save_service
+from domain.global_ids import global_id
+from domain.orders.commands import confirm_order
+from domain.orders.placing import NewAddress
+from effects.engine import attempt, begin, claim, plan_page
+from effects.fulfillment_requests import FulfillmentRequests
+from models import Effect, FulfillmentService, Order
+from models.enums import EffectState
+from tests.domain.shop import ADA, HAT, SOCKS, fulfillments_of, lines_of, on, place, types_of
+from tests.effects.service import Service, serving
+
+pytestmark = pytest.mark.usefixtures("database")
+
+
+@pytest.fixture
+async def service() -> AsyncIterator[Service]:
+    async with serving() as service:
+        yield service
+
+
+@pytest.fixture
+async def calls() -> AsyncIterator[FulfillmentRequests]:
+    await begin()
+    calls = FulfillmentRequests(seconds=5)
+    yield calls
+    await calls.close()
+
+
+async def asked(url: str | None, **given: Any) -> Order:
+    await save_service(actor=ADA, code="lager", name="Lager", url=url, email="lager@example.com")
+    lines = (replace(SOCKS, service="lager", variant_title="Red"), HAT)
+    order = await confirm_order(actor=ADA, target=on(await place(lines=lines, **given)))
+    return await request_fulfillments(actor=ADA, target=on(order))
+
+
+async def try_now(calls: FulfillmentRequests) -> Effect:
+    await plan_page([calls])
+    await Effect.all().update(due_at=datetime.now(UTC))
+    [effect] = await claim(1)
+    await attempt(calls, effect)
+    return await Effect.get()
+
+
+async def test_the_call_says_what_to_ship_and_is_signed(calls: FulfillmentRequests, service: Service) -> None:
+    address = NewAddress(name="Anna Müller", address1="Weg 1", postal_code="8001", city="Zürich", country_code="CH")
+    order = await asked(service.url, shipping_address=address, external_number="#7", locale="de-CH")
+    effect = await try_now(calls)
+    assert (effect.state, effect.error) == (EffectState.DONE, None)
+    [(headers, body)] = service.heard
+    [fulfillment], [line, _] = await fulfillments_of(order), await lines_of(order)
+    message = json.loads(body)
+    assert message["type"] == "fulfillment.requested"
+    assert message["data"] == {
+        "orderId": global_id("Order", order.id),
+        "fulfillmentId": global_id("Fulfillment", fulfillment.id),
+        "orderNumber": str(order.number),
+        "externalNumber": "#7",
+        "channel": "web",
+        "locale": "de-CH",
+        "shippingAddress": {
+            "name": "Anna Müller",
+            "company": None,
+            "address1": "Weg 1",
+            "address2": None,
+            "postalCode": "8001",
+            "city": "Zürich",
+            "province": None,
+            "countryCode": "CH",
+            "phone": None,
+        },
+        "lines": [
+            {
+                "lineId": global_id("OrderLine", line.id),
+                "sku": "SOCK-1",
+                "title": "Socks",
+                "variantTitle": "Red",
+                "quantity": 2,
+            }
+        ],
+    }
+    secret = (await FulfillmentService.get()).secret
+    assert secret is not None
+    assert headers["webhook-id"] == str(effect.id)
+    Webhook(secret).verify(body, headers)
+    with pytest.raises(WebhookVerificationError):
+        Webhook(secret).verify(body.replace("#7", "#8"), headers)
+
+
+async def test_a_service_that_fails_is_called_again_with_the_same_id(
+    calls: FulfillmentRequests, service: Service
+) -> None:
+    service.answers = [500, 503, 404, 301, None, 200]
+    await asked(service.url)
+    for number in range(1, 6):
+        effect = await try_now(calls)
+        assert (effect.state, effect.attempts) == (EffectState.WAITING, number)
+        assert effect.error
+    assert (await try_now(calls)).state is EffectState.DONE
+    assert len(service.heard) == 6
+    assert {headers["webhook-id"] for headers, _ in service.heard} == {str(effect.id)}
+
+
+async def test_a_service_that_nobody_reaches(calls: FulfillmentRequests, service: Service) -> None:
+    await asked("http://127.0.0.1:9/requests")
+    effect = await try_now(calls)
+    assert (effect.state, effect.error) == (EffectState.WAITING, "All connection attempts failed")
+
+
+async def test_a_service_that_is_gone_is_given_up(calls: FulfillmentRequests, service: Service) -> None:
+    service.answers = [410]
+    order = await asked(service.url)
+    effect = await try_now(calls)
+    assert (effect.state, effect.error) == (
+        EffectState.FAILED,
+        "Lager does not take requests any more (HTTP 410)",
+    )
+    assert (await types_of(order))[-1] == "FULFILLMENT_REQUESTED"
+
+
+async def test_killed_before_the_call_or_after_it(
+    calls: FulfillmentRequests, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The service hears of it at least once, and twice under one id where the answer was lost."""
+    await asked(service.url)
+
+    def killing(place: str) -> Callable[..., Any]:
+        original = calls._post
+
+        async def post(*given: Any) -> None:
+            if place == "after":
+                await original(*given)
+            raise asyncio.CancelledError
+
+        return post
+
+    await plan_page([calls])
+    for place_ in ("before", "after"):
+        [effect] = await claim(1)
+        with monkeypatch.context() as patch:
+            patch.setattr(calls, "_post", killing(place_))
+            with pytest.raises(asyncio.CancelledError):
+                await attempt(calls, effect)
+    assert (await try_now(calls)).state is EffectState.DONE
+    assert [headers["webhook-id"] for headers, _ in service.heard] == [str(effect.id)] * 2
+
+
+async def test_what_was_answered_meanwhile_is_not_asked_any_more(calls: FulfillmentRequests, service: Service) -> None:
+    order = await asked(service.url)
+    [fulfillment] = await fulfillments_of(order)
+    await reject_fulfillment(actor=ADA, target=on(order), fulfillment_id=fulfillment.id, reason="By phone.")
+    assert (await try_now(calls)).state is EffectState.DONE
+    assert service.heard == []
+
+
+async def test_a_service_without_a_url_is_not_called(calls: FulfillmentRequests) -> None:
+    await asked(None)
+    await plan_page([calls])
+    assert await Effect.all().count() == 0
