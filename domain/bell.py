@@ -142,8 +142,12 @@ def _nobody() -> None:
 
 
 async def _end(task: asyncio.Task[None]) -> None:
-    """Cancels the task, and waits for its end only so long: a client of a dead broker may not let go."""
+    """Cancels the task, and waits for its end only so long: a client of a dead broker may not let go.
+
+    One that is cancelled as it subscribes ends with a KeyError of broadcaster's, which says nothing.
+    """
     task.cancel()
+    task.add_done_callback(_cause)  # looked at, so that nobody is told that it was not
     await asyncio.wait((task,), timeout=ANSWER_SECONDS)
 
 

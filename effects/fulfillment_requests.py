@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any, ClassVar, Final
 from uuid import UUID
 
@@ -42,7 +43,12 @@ class FulfillmentRequests:
     kind: ClassVar[EffectKind] = EffectKind.FULFILLMENT_REQUEST
 
     def __init__(self, seconds: float = SECONDS) -> None:
-        self._http = httpx.AsyncClient(timeout=seconds, follow_redirects=False)
+        self._seconds = seconds
+
+    @cached_property
+    def _http(self) -> httpx.AsyncClient:
+        """Made when first needed: it reads all certificates that the system trusts."""
+        return httpx.AsyncClient(timeout=self._seconds, follow_redirects=False)
 
     async def plan(self, event: OrderEvent) -> Sequence[Planned]:
         if event.type is not OrderEventType.FULFILLMENT_REQUESTED:
@@ -79,7 +85,8 @@ class FulfillmentRequests:
         await finish(effect, _NOTIFIER, state=EffectState.FAILED, error=reason)
 
     async def close(self) -> None:
-        await self._http.aclose()
+        if "_http" in self.__dict__:
+            await self._http.aclose()
 
 
 async def _request(fulfillment: Fulfillment, order: Order) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import re
 import tomllib
 from collections.abc import Mapping
+from functools import cache
 from itertools import zip_longest
 from pathlib import Path
 from typing import Final
@@ -14,6 +15,7 @@ _PLACEHOLDER: Final = re.compile(r"\{([a-z_]+)\}")
 Texts = Mapping[str, str]
 
 
+@cache
 def built_in(folder: Path) -> dict[str, Texts]:
     """The texts of each of `LOCALES`, from a folder that has one file for each language."""
     return {locale: _of(locale, folder) for locale in LOCALES}

@@ -8,6 +8,7 @@ What is not there is as built in.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.headerregistry import Address
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Final
 from zoneinfo import ZoneInfo
@@ -126,7 +127,7 @@ def _sender(settings: _Settings, channel: _Channel) -> Sender:
 
 
 def _templates(folder: Path | None) -> Templates:
-    default = {f"{_DEFAULTS}/{name}": (_FOLDER / _DEFAULTS / name).read_text(encoding="utf-8") for name in TEMPLATES}
+    default = _default_templates()
     own = {} if folder is None else _own_templates(folder)
     named = {name: own.get(name, default[f"{_DEFAULTS}/{name}"]) for name in TEMPLATES}
     templates = Templates({**default, **named})
@@ -136,6 +137,11 @@ def _templates(folder: Path | None) -> Templates:
         except TemplateFault as fault:
             raise ValueError(f"{folder}/{fault}") from fault
     return templates
+
+
+@cache
+def _default_templates() -> dict[str, str]:
+    return {f"{_DEFAULTS}/{name}": (_FOLDER / _DEFAULTS / name).read_text(encoding="utf-8") for name in TEMPLATES}
 
 
 def _own_templates(folder: Path) -> dict[str, str]:
