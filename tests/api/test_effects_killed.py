@@ -23,7 +23,7 @@ from tests.effects.service import Service, serving
 
 pytestmark = [pytest.mark.usefixtures("database"), pytest.mark.wire]
 
-KILLS = 4
+KILLS = 3
 ORDERS = 3  # placed before each kill
 KINDS = (AutomationKind.CONFIRM_ON_ARRIVAL, AutomationKind.CAPTURE_ON_ARRIVAL, AutomationKind.FULFILL_ON_PAYMENT)
 STEPS = ["ORDER_CONFIRMED", "PAYMENT_CAPTURED", "FULFILLMENT_REQUESTED", "FULFILLMENT_SHIPPED"]

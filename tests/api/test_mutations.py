@@ -144,13 +144,13 @@ async def test_available_actions_say_what_the_mutations_do(server: Server) -> No
         ("recordPayment", "cancelOrder"),
     ]
     mutation = {"ADD_NOTE": "addOrderNote"}
+    query = "query ($id: ID!) { order(id: $id) { version availableActions { action available reason } } }"
     for path in paths:
-        for index in range(18):
-            order = await run(server, await server.place(), *path)
-            query = "query ($id: ID!) { order(id: $id) { version availableActions { action available reason } } }"
-            actions = (await server.ask(query, {"id": order["id"]}))["order"]["availableActions"]
-            assert len(actions) == 18
-            action = actions[index]
+        order = await run(server, await server.place(), *path)
+        actions = (await server.ask(query, {"id": order["id"]}))["order"]["availableActions"]
+        assert len(actions) == 18
+        # First what changes nothing, so that one order serves for all of it.
+        for action in sorted(actions, key=lambda each: bool(each["available"])):
             assert (action["reason"] is None) is action["available"]
             head, *rest = action["action"].lower().split("_")
             camel = head + "".join(part.capitalize() for part in rest)
@@ -160,6 +160,8 @@ async def test_available_actions_say_what_the_mutations_do(server: Server) -> No
             payload = await server.mutate(name, given, "version")
             done = payload["order"] is not None and payload["order"]["version"] > order["version"]
             assert done is action["available"], (path, action)
+            if done:
+                order = await run(server, await server.place(), *path)
 
 
 @pytest.mark.parametrize("name", ON_AN_ORDER)
