@@ -7,7 +7,6 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from effects.payments.payments import Payments
 
 from domain.automations import update_automation
 from domain.fulfillments.commands import mark_shipped
@@ -17,6 +16,7 @@ from domain.orders.placing import NewLine
 from domain.payments.commands import record_payment
 from effects.automations import Automations, triggered
 from effects.engine import attempt, begin, claim, plan_page
+from effects.payments.payments import Payments
 from models import Effect, Order, OrderEvent
 from models.enums import ActorKind, AutomationKind, CancelReason, EffectState, OrderEventType, OrderStatus
 from tests.domain.shop import (
