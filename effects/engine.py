@@ -196,7 +196,7 @@ async def attempt(kind: EffectsOfKind, effect: Effect) -> None:
                 error,
             )
         if effect.attempts >= MOST_ATTEMPTS:
-            await kind.give_up(effect, f"after {effect.attempts} attempts: {_text(error)}")
+            await kind.give_up(effect, _text(error, f"after {effect.attempts} attempts: "))
         else:
             await _again(effect, datetime.now(UTC) + pause_after(effect.attempts), _text(error))
     finally:
@@ -220,8 +220,9 @@ async def _again(effect: Effect, due_at: datetime, error: str) -> None:
     )
 
 
-def _text(error: BaseException) -> str:
-    return (str(error) or type(error).__name__)[:_LONGEST_ERROR]
+def _text(error: BaseException, before: str = "") -> str:
+    """What was wrong, no longer than an effect's row has room for."""
+    return f"{before}{str(error) or type(error).__name__}"[:_LONGEST_ERROR]
 
 
 def _report(message: str, error: BaseException) -> None:

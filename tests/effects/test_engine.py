@@ -149,6 +149,15 @@ async def test_after_a_day_a_person_is_asked(echo: Echo) -> None:
     assert echo.given_up == [effect.error]
 
 
+async def test_a_reason_that_is_too_long_does_not_keep_it_from_being_given_up(echo: Echo) -> None:
+    await planned(echo)
+    await Effect.all().update(attempts=MOST_ATTEMPTS - 1)
+    echo.obstacle = OSError("x" * 2_000)
+    effect = await try_now(echo)
+    assert effect.state is EffectState.FAILED
+    assert effect.error == f"after {MOST_ATTEMPTS} attempts: {'x' * 2_000}"[:1024]
+
+
 async def test_giving_up_and_trying_again(echo: Echo) -> None:
     await planned(echo)
     echo.obstacle = GivenUp("nobody lives there")
