@@ -12,8 +12,8 @@ from starlette.responses import RedirectResponse, Response
 
 from api.auth import InvalidToken, actor_of
 from api.context import Unauthenticated
-from api.execution import RETRY_SECONDS, UNAVAILABLE, outage, refusal
 from api.service import Service
+from api.transport.plain import refused, unavailable
 from domain.actors import Actor, Forbidden, Scope
 from domain.delivery_notes.queries import find_delivery_notes
 from domain.errors import DomainError
@@ -30,9 +30,9 @@ _BUSY_SECONDS: Final = 5  # after which a client may ask again for what could no
 class _Refused(Exception):
     """The document is not given out, with this status."""
 
-    def __init__(self, status: int, message: str, code: str, **headers: str) -> None:
+    def __init__(self, status: int, message: str, code: str, headers: dict[str, str] | None = None) -> None:
         super().__init__(message)
-        self.response = _error(status, message, code, **headers)
+        self.response = refused(status, message, code, headers)
 
 
 async def delivery_note(request: Request, service: Service) -> Response:
@@ -51,12 +51,12 @@ async def download(request: Request, service: Service) -> Response:
         if not await service.links.opens(request.url.path, dict(request.query_params)):
             raise _Refused(403, "This link is not valid any more: ask for a new one.", "FORBIDDEN")
         url = await download_url(UUID(request.path_params["id"]))
-    except _Refused as refused:
-        return refused.response
+    except _Refused as refusal:
+        return refusal.response
     except DatabaseUnavailable as error:
-        return _outage(error)
+        return unavailable(error)
     if url is None:
-        return _error(404, "There is nothing to download.", "NOT_FOUND")
+        return refused(404, "There is nothing to download.", "NOT_FOUND")
     return RedirectResponse(url, 302, {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"})
 
 
@@ -67,14 +67,14 @@ async def _answer(request: Request, service: Service, keys: Sequence[str]) -> Re
             [note] = notes
             return as_file(request, await service.printing.file(note), service.printing.file_name(note))
         return as_file(request, await service.printing.joined(notes), "delivery-notes.pdf")
-    except _Refused as refused:
-        return refused.response
+    except _Refused as refusal:
+        return refusal.response
     except DatabaseUnavailable as error:
-        return _outage(error)
+        return unavailable(error)
     except RenderingFailed as error:
-        return _error(500, error.message, error.code.name)
+        return refused(500, error.message, error.code.name)
     except DomainError as error:
-        return _error(503, error.message, error.code.name, retry_after=str(_BUSY_SECONDS))
+        return refused(503, error.message, error.code.name, {"Retry-After": str(_BUSY_SECONDS)})
 
 
 async def _caller(request: Request, service: Service) -> Actor | None:
@@ -89,7 +89,7 @@ async def _caller(request: Request, service: Service) -> Actor | None:
             raise Unauthenticated
         actor.require(Scope.ORDERS_READ)
     except (InvalidToken, Unauthenticated) as error:
-        raise _Refused(401, str(error), "UNAUTHENTICATED", www_authenticate="Bearer") from error
+        raise _Refused(401, str(error), "UNAUTHENTICATED", {"WWW-Authenticate": "Bearer"}) from error
     except Forbidden as error:
         raise _Refused(403, str(error), "FORBIDDEN") from error
     return actor
@@ -146,12 +146,3 @@ def _names(condition: str | None, etag: str) -> bool:
 
 def _ascii(name: str) -> str:
     return re.sub(r"[^ -~]|[\"\\/]", "_", name)
-
-
-def _outage(error: DatabaseUnavailable) -> Response:
-    return _error(503, outage(error)["message"], UNAVAILABLE, retry_after=str(RETRY_SECONDS))
-
-
-def _error(status: int, message: str, code: str, **headers: str) -> Response:
-    named = {name.replace("_", "-").title(): value for name, value in headers.items()}
-    return Response(refusal(message, code).as_json(), status, named, media_type="application/json")

@@ -5,8 +5,9 @@ import logging
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from api.execution import RETRY_SECONDS, UNAVAILABLE, outage, refusal
+from api.execution import UNAVAILABLE
 from api.service import Service
+from api.transport.plain import RETRY, TooLarge, read_body, refused, unavailable
 from effects.payments.gateways import BadSignature, GatewayUnavailable
 from models.errors import DatabaseUnavailable
 
@@ -20,39 +21,24 @@ async def stripe(request: Request, service: Service) -> Response:
     """
     secret = service.settings.stripe_webhook_secret
     if not secret or "stripe" not in service.payments.gateways:
-        return _error(404, "There are no webhooks of Stripe's here.", "NOT_FOUND")
+        return refused(404, "There are no webhooks of Stripe's here.", "NOT_FOUND")
     from effects.payments.stripe_events import concerned  # its library is large: see api/app.py
 
     try:
-        payload = await _body(request, service.settings.max_body_bytes)
-        if payload is None:
-            return _error(413, "This is more than Stripe sends.", "BAD_USER_INPUT")
+        payload = await read_body(request, service.settings.max_body_bytes)
         reference = concerned(payload, request.headers.get("stripe-signature"), secret)
         if reference is not None:
             await service.payments.hear("stripe", reference)
+    except TooLarge:
+        return refused(413, "This is more than Stripe sends.", "BAD_USER_INPUT")
     except BadSignature as error:
         log.warning("a webhook is not Stripe's: %s", error)
-        return _error(400, "The signature is not Stripe's, or too old.", "BAD_USER_INPUT")
+        return refused(400, "The signature is not Stripe's, or too old.", "BAD_USER_INPUT")
     except GatewayUnavailable as error:
         log.warning("Stripe has news that it does not tell: %s", error)
-        return _error(503, "Stripe could not be asked what has happened.", UNAVAILABLE)
+        return refused(503, "Stripe could not be asked what has happened.", UNAVAILABLE, RETRY)
     except DatabaseUnavailable as error:
-        return _error(503, outage(error)["message"], UNAVAILABLE)
+        return unavailable(error)
     except ClientDisconnect:
         pass  # nobody hears the answer
     return Response(status_code=200)
-
-
-async def _body(request: Request, most_bytes: int) -> bytes | None:
-    """`None` where it is longer."""
-    body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > most_bytes:
-            return None
-    return bytes(body)
-
-
-def _error(status: int, message: str, code: str) -> Response:
-    headers = {"Retry-After": str(RETRY_SECONDS)} if status == 503 else {}
-    return Response(refusal(message, code).as_json(), status, headers, media_type="application/json")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, TypeVar
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, StringConstraints, ValidationError
 
 from domain.locales import LOCALES
 from effects import texts
@@ -34,6 +34,8 @@ def _locale(locale: str) -> str:
 
 TimeZone = Annotated[ZoneInfo, BeforeValidator(_time_zone)]
 LocaleName = Annotated[str, AfterValidator(_locale)]
+CountryCode = Annotated[str, StringConstraints(pattern="^[A-Z]{2}$")]  # ISO 3166-1
+Line = Annotated[str, StringConstraints(max_length=200)]
 
 S = TypeVar("S", bound=Strict)
 

@@ -30,6 +30,7 @@ from domain.tokens import create_token
 from models.database import connected, migrate
 from tests.clients import Server, new_client, until
 from tests.database import sqlite_path
+from tests.local_stripe import Account, Wire, account_at, wire_to
 from tests.servers import Databases, SharedServers, url_of
 
 ENGINES = ("sqlite", "postgres")
@@ -158,6 +159,18 @@ def redis_url(servers_port: int) -> str:
 def stripe_url(servers_port: int) -> str:
     """A Stripe that other tests use at the same time, and that forgets nothing."""
     return url_of("stripe", servers_port)
+
+
+@pytest.fixture
+async def account(stripe_url: str) -> AsyncIterator[Account]:
+    async with account_at(stripe_url) as account:
+        yield account
+
+
+@pytest.fixture
+async def wire(stripe_url: str) -> AsyncIterator[Wire]:
+    async with wire_to(stripe_url) as wire:
+        yield wire
 
 
 @pytest.fixture(scope="session")

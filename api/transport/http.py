@@ -1,5 +1,6 @@
 """GraphQL over HTTP (https://graphql.github.io/graphql-over-http/draft/)."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -16,7 +17,6 @@ from api.execution import (
     FOLLOWING,
     ONE_ANSWER,
     READING,
-    RETRY_SECONDS,
     Answer,
     MalformedRequest,
     OperationNotAllowed,
@@ -31,6 +31,7 @@ from api.execution import (
 from api.graphiql import page as graphiql_page
 from api.service import Service
 from api.transport.negotiation import best_match
+from api.transport.plain import RETRY, TooLarge, read_body
 from api.transport.sse import EVENT_STREAM, EventStream
 from domain.actors import Actor
 from models.errors import DatabaseUnavailable
@@ -38,8 +39,6 @@ from models.errors import DatabaseUnavailable
 JSON = "application/json"
 GRAPHQL_JSON = "application/graphql-response+json"
 HTML = "text/html"
-
-_RETRY = {"Retry-After": str(RETRY_SECONDS)}
 
 
 class _Refused(Exception):
@@ -78,11 +77,11 @@ async def handle(request: HTTPRequest, service: Service) -> Response:
         return _response(refused.answer, refused.status, media_type, refused.headers)
     except DatabaseUnavailable as error:
         unavailable = Answer({"errors": [outage(error)]}, executed=False, unavailable=True)
-        return _response(unavailable, 503, media_type, _RETRY)
+        return _response(unavailable, 503, media_type, RETRY)
     except Exception as error:
         return _response(Answer({"errors": [fault(error, request.url.path)]}, executed=False), 500, media_type)
     status = _status(answer, media_type)
-    return _response(answer, status, media_type, _RETRY if status == 503 else None)
+    return _response(answer, status, media_type, RETRY if status == 503 else None)
 
 
 async def refuse(request: HTTPRequest, error: Exception) -> Response:
@@ -136,7 +135,9 @@ def _status(answer: Answer, media_type: str) -> int:
     return 400 if media_type == GRAPHQL_JSON and not answer.executed else 200
 
 
-def _response(answer: Answer, status: int, media_type: str | None, headers: dict[str, str] | None = None) -> Response:
+def _response(
+    answer: Answer, status: int, media_type: str | None, headers: Mapping[str, str] | None = None
+) -> Response:
     media_type = GRAPHQL_JSON if media_type == GRAPHQL_JSON else JSON
     return Response(answer.as_json(), status, headers, media_type=f"{media_type}; charset=utf-8")
 
@@ -174,15 +175,13 @@ async def _body(request: HTTPRequest, most_bytes: int) -> Any:
         raise _Refused(415, f"Send {JSON}.")
     if "charset" in parameters and "utf-8" not in parameters and "utf8" not in parameters:
         raise _Refused(415, "Send UTF-8.")
-    body = bytearray()
     try:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > most_bytes:
-                raise _Refused(413, f"A request has at most {most_bytes} bytes.")
+        body = await read_body(request, most_bytes)
+    except TooLarge as error:
+        raise _Refused(413, f"A request has at most {most_bytes} bytes.") from error
     except ClientDisconnect as error:
         raise _Refused(400, "The request broke off.") from error
-    return _json(bytes(body), "The body")
+    return _json(body, "The body")
 
 
 def _json(text: str | bytes, name: str) -> Any:

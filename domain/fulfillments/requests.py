@@ -30,7 +30,7 @@ async def request_fulfillments(*, actor: Actor, target: Target, service: str | N
         packing = await Packing.open(unit, order)
         wanted = _wanted(packing, only)
         if not wanted and not any(each.request_status for each in packing.fulfillments):
-            raise rules.NothingToShip("No line is left that a fulfillment service ships.")
+            raise rules.NothingToShip(rules.NOTHING_TO_REQUEST)
         services = await FulfillmentService.in_bulk(list(wanted), "id")
         for service_id, units in wanted.items():
             opened = packing.pack(units)

@@ -129,6 +129,7 @@ def payment_status(total: int, summary: PaymentSummary) -> PaymentStatus:
     return PaymentStatus.VOIDED if summary.voided > 0 else PaymentStatus.PENDING
 
 
+NOTHING_TO_REQUEST = "No line is left that a fulfillment service ships."
 NOTHING_TO_VOID = "Nothing is authorized."
 
 
@@ -279,7 +280,7 @@ def _delivery_note_refusal(now: Situation) -> str | None:
 def _request_refusal(now: Situation) -> str | None:
     if now.status not in REQUESTABLE:
         return f"An order that is {now.status} cannot be given to a fulfillment service."
-    return None if now.requestable_units else "No line is left that a fulfillment service ships."
+    return None if now.requestable_units else NOTHING_TO_REQUEST
 
 
 def _tracking_refusal(now: Situation, *, existing: bool) -> str | None:

@@ -14,12 +14,22 @@ from typing import Annotated, Any, Final, Literal
 from xml.etree import ElementTree
 from zoneinfo import ZoneInfo
 
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
 from domain.delivery_notes.document import Letterhead
 from domain.delivery_notes.numbers import NumberSeries
 from effects.delivery_notes.presentation import Presentation
-from effects.merchant_folder import LocaleName, Strict, TimeZone, read_settings, read_source, read_texts, require_folder
+from effects.merchant_folder import (
+    CountryCode,
+    Line,
+    LocaleName,
+    Strict,
+    TimeZone,
+    read_settings,
+    read_source,
+    read_texts,
+    require_folder,
+)
 from effects.texts import built_in
 
 LARGEST_LOGO: Final = 1_000_000  # bytes
@@ -27,7 +37,6 @@ MOST_PIXELS: Final = 4_000_000
 _TEXTS: Final = Path(__file__).with_name("texts")
 _PNG: Final = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"  # followed by width and height
 
-Line = Annotated[str, StringConstraints(max_length=200)]
 Window = Literal["left", "right"]
 
 
@@ -41,7 +50,7 @@ class _Sender(Strict):
     line: Line | None = None
     header: tuple[Line, ...] = Field(default=(), max_length=6)
     footer: tuple[Annotated[tuple[Line, ...], Field(max_length=6)], ...] = Field(default=(), max_length=4)
-    country_code: str = Field(default="CH", pattern="^[A-Z]{2}$")
+    country_code: CountryCode = "CH"
 
 
 class _Channel(Strict):

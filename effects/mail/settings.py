@@ -16,7 +16,17 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, Field, StringConstraints
 
 from effects.mail.addresses import ascii_address, mailbox
-from effects.merchant_folder import LocaleName, Strict, TimeZone, read_settings, read_source, read_texts, require_folder
+from effects.merchant_folder import (
+    CountryCode,
+    Line,
+    LocaleName,
+    Strict,
+    TimeZone,
+    read_settings,
+    read_source,
+    read_texts,
+    require_folder,
+)
 from effects.templates import TemplateFault, Templates
 from effects.texts import Texts, built_in
 from models.enums import EmailKind
@@ -35,7 +45,6 @@ def _is_mailbox(text: str) -> str:
 Mailbox = Annotated[str, AfterValidator(_is_mailbox)]
 MailAddress = Annotated[str, AfterValidator(ascii_address)]
 Colour = Annotated[str, StringConstraints(pattern="^#[0-9A-Fa-f]{6}$")]
-Line = Annotated[str, StringConstraints(max_length=200)]
 Notices = Annotated[tuple[MailAddress, ...], Field(max_length=20)]
 Footer = Annotated[tuple[Line, ...], Field(max_length=12)]
 
@@ -58,7 +67,7 @@ class _Settings(Strict):
     footer: Footer = ()
     default_locale: LocaleName = "de-CH"
     time_zone: TimeZone = ZoneInfo("Europe/Zurich")
-    country_code: str = Field(default="CH", pattern="^[A-Z]{2}$")
+    country_code: CountryCode = "CH"
     channels: Mapping[str, _Channel] = {}
 
 

@@ -5,7 +5,6 @@ import hashlib
 import hmac
 import json
 import time
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +16,7 @@ from domain.actors import Scope
 from models import OrderEvent
 from tests.clients import Server, until
 from tests.database import all_rows
-from tests.local_stripe import API_KEY, MAY_WARN, Account, Wire, account_at, wire_to
+from tests.local_stripe import API_KEY, MAY_WARN, Account, Wire
 
 pytestmark = [pytest.mark.wire, pytest.mark.filterwarnings(MAY_WARN)]
 
@@ -27,18 +26,6 @@ MONEY = """
     transactions { kind status amount { amount } reference failure }
     availableActions { action available reason }
 """
-
-
-@pytest.fixture
-async def account(stripe_url: str) -> AsyncIterator[Account]:
-    async with account_at(stripe_url) as account:
-        yield account
-
-
-@pytest.fixture
-async def wire(stripe_url: str) -> AsyncIterator[Wire]:
-    async with wire_to(stripe_url) as wire:
-        yield wire
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from models import Effect, Order, OrderEvent, Transaction
 from models.enums import EffectState, PaymentStatus, TransactionKind, TransactionStatus
 from tests.database import nobody_writes
 from tests.domain.shop import ADA, last_event, nothing_changes, on, once, place, stored, transactions_of, types_of
-from tests.local_stripe import API_KEY, MAY_WARN, Account, Wire, account_at, wire_to
+from tests.local_stripe import API_KEY, MAY_WARN, Account, Wire
 
 pytestmark = [pytest.mark.usefixtures("database"), pytest.mark.filterwarnings(MAY_WARN)]
 
@@ -30,18 +30,6 @@ PENDING, SUCCEEDED, FAILED = TransactionStatus.PENDING, TransactionStatus.SUCCEE
 MOVED = {CAPTURE: "PAYMENT_CAPTURED", VOID: "PAYMENT_VOIDED", REFUND: "PAYMENT_REFUNDED"}
 GIVEN_UP = "The PaymentIntent was cancelled."
 TEN = Amount(Decimal(10))
-
-
-@pytest.fixture
-async def account(stripe_url: str) -> AsyncIterator[Account]:
-    async with account_at(stripe_url) as account:
-        yield account
-
-
-@pytest.fixture
-async def wire(stripe_url: str) -> AsyncIterator[Wire]:
-    async with wire_to(stripe_url) as wire:
-        yield wire
 
 
 @pytest.fixture

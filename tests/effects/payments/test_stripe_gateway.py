@@ -10,24 +10,12 @@ from effects.payments.gateways import GatewayRefused, GatewayUnavailable, Reques
 from effects.payments.stripe_gateway import TRANSACTION, StripeGateway
 from models.enums import TransactionKind
 from models.fields import new_key
-from tests.local_stripe import API_KEY, MAY_WARN, Account, Wire, account_at, wire_to
+from tests.local_stripe import API_KEY, MAY_WARN, Account, Wire
 
 pytestmark = pytest.mark.filterwarnings(MAY_WARN)
 
 CAPTURE, VOID, REFUND = TransactionKind.CAPTURE, TransactionKind.VOID, TransactionKind.REFUND
 LOST = ["before", "after", 429, 500, 503, "nonsense", "", "[]", "{}", '"x"', "null", '{"object": "payment_intent"}']
-
-
-@pytest.fixture
-async def account(stripe_url: str) -> AsyncIterator[Account]:
-    async with account_at(stripe_url) as account:
-        yield account
-
-
-@pytest.fixture
-async def wire(stripe_url: str) -> AsyncIterator[Wire]:
-    async with wire_to(stripe_url) as wire:
-        yield wire
 
 
 @pytest.fixture
