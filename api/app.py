@@ -18,6 +18,7 @@ from api.auth import TokenWatch
 from api.links import DELIVERY_NOTE_PATH, DELIVERY_NOTES_PATH, DOWNLOAD_PATH, Links
 from api.logs import RequestLog
 from api.metrics import CONTENT_TYPE, Metrics
+from api.operations import Operations
 from api.schema import schema
 from api.service import Service
 from api.settings import Settings
@@ -42,12 +43,13 @@ def create_app(settings: Settings | None = None) -> Starlette:
     settings = settings or Settings()
     feed = Feed(Bell(settings.bell_url), settings.poll_seconds)
     renderer = Renderer(processes=settings.render_processes, seconds=settings.render_seconds)
+    metrics = Metrics(settings.metrics)
     service = Service(
-        schema=schema,
+        operations=Operations(schema, metrics),
         settings=settings,
         feed=feed,
         tokens=TokenWatch(),
-        metrics=Metrics(settings.metrics),
+        metrics=metrics,
         links=Links(settings.public_url, settings.link_seconds),
         printing=Printing(delivery_notes.load(settings.delivery_notes_folder), renderer),
         payments=_payments(settings),

@@ -1,23 +1,19 @@
 """Running a GraphQL operation, and what its errors tell the client."""
 
 import logging
-import re
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import orjson
-from graphql import GraphQLError, OperationDefinitionNode, parse
+from graphql import ExecutionResult, Executor, GraphQLError, OperationType, create_source_event_stream
 from strawberry.exceptions import StrawberryGraphQLError
-from strawberry.extensions import SchemaExtension
-from strawberry.schema import Schema
-from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
-from strawberry.types.execution import PreExecutionError
-from strawberry.types.graphql import OperationType
+from strawberry.execution import optimized_is_awaitable
+from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 from uuid_utils.compat import uuid7
 
 from api.context import Context, Unauthenticated
+from api.operations import NotUnderstood, Operation, Operations, Request
 from domain.actors import Forbidden
 from domain.errors import DomainError
 from domain.naming import camel
@@ -42,49 +38,21 @@ _CODES: Final[tuple[tuple[type | tuple[type, ...], str], ...]] = (
     ((DomainError, GraphQLError, StrawberryGraphQLError), "BAD_USER_INPUT"),
 )
 
-_OPERATION: Final = re.compile(r"\b(?:query|mutation|subscription)\b")
 
-
-class MalformedRequest(Exception):
-    """The request is not one of GraphQL's shape: what is wrong with it is the message."""
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    query: str
-    variables: dict[str, Any] | None = None
-    operation_name: str | None = None
-
-
-def parse_request(payload: Any) -> Request:
-    """A request from JSON that a client has sent. Raises `MalformedRequest`."""
-    if not isinstance(payload, dict):
-        raise MalformedRequest("A request is a JSON object.")
-    query = payload.get("query")
-    if not isinstance(query, str) or not query.strip():
-        raise MalformedRequest("A request needs a query, which is a string.")
-    for name, kind, description in (
-        ("variables", dict, "an object"),
-        ("operationName", str, "a string"),
-        ("extensions", dict, "an object"),
-    ):
-        value = payload.get(name)
-        if value is not None and not isinstance(value, kind):
-            raise MalformedRequest(f"{name} is {description}.")
-    return Request(query, payload.get("variables"), payload.get("operationName") or None)
-
-
-@dataclass(frozen=True, slots=True)
 class Answer:
-    """What is sent for one result.
+    """What is sent for one result: `payload`, which must not be changed any more.
 
     `executed` is false where the document or its variables were refused; `unavailable` is true where the database could
     not be used, and the same request may succeed in a moment.
     """
 
-    payload: dict[str, Any]
-    executed: bool
-    unavailable: bool = False
+    __slots__ = ("_json", "executed", "payload", "unavailable")
+
+    def __init__(self, payload: dict[str, Any], *, executed: bool, unavailable: bool = False) -> None:
+        self.payload = payload
+        self.executed = executed
+        self.unavailable = unavailable
+        self._json: bytes | None = None
 
     @property
     def outcome(self) -> str:
@@ -93,20 +61,13 @@ class Answer:
         return str(errors[0]["extensions"]["code"]) if errors else SUCCESS
 
     def as_json(self) -> bytes:
-        try:
-            return orjson.dumps(self.payload, default=str)
-        except TypeError as error:  # nested more deeply than the encoder goes, or a text that is not Unicode
-            return orjson.dumps({"errors": [fault(error)]})
-
-
-class NotesOperation(SchemaExtension):
-    """Tells the operation's `Context` what it is, once that is known."""
-
-    def on_validate(self) -> Iterator[None]:
-        context: Context = self.execution_context.context
-        context.operation_kind = self.execution_context.operation_type.value
-        context.operation_name = self.execution_context.operation_name
-        yield
+        """The payload, which is encoded once however many it is sent to."""
+        if self._json is None:
+            try:
+                self._json = orjson.dumps(self.payload, default=str)
+            except TypeError as error:  # nested more deeply than the encoder goes, or a text that is not Unicode
+                self._json = orjson.dumps({"errors": [fault(error)]})
+        return self._json
 
 
 class OperationNotAllowed(Exception):
@@ -118,34 +79,67 @@ class OperationNotAllowed(Exception):
 
 
 async def execute(
-    schema: Schema, request: Request, context: Context, allowed: frozenset[OperationType] = ONE_ANSWER
+    operations: Operations, request: Request, context: Context, allowed: frozenset[OperationType] = ONE_ANSWER
 ) -> Answer:
     """Run a query or a mutation. Raises `OperationNotAllowed`."""
-    if request.operation_name is None and _has_several_operations(request.query):
-        return refusal(_no_operation(request))
-    try:
-        result = await schema.execute(
-            request.query,
-            variable_values=request.variables,
-            operation_name=request.operation_name,
-            context_value=context,
-            allowed_operation_types=allowed & ONE_ANSWER,
-        )
-    except InvalidOperationTypeError as error:
-        raise OperationNotAllowed(error.operation_type) from error
-    except CannotGetOperationTypeError:
-        return refusal(_no_operation(request))
-    answer = _answer(result)
+    operation = _understand(operations, request, context, allowed & ONE_ANSWER)
+    answer = operation if isinstance(operation, Answer) else await _run(operation, request, context)
     context.metrics.operation(context.operation_kind, answer.outcome)
     return answer
 
 
+def _understand(
+    operations: Operations, request: Request, context: Context, allowed: frozenset[OperationType]
+) -> Operation | Answer:
+    """The operation, which the context is told of; an answer where it cannot be executed."""
+    try:
+        operation = operations.find(request)
+    except NotUnderstood as error:
+        return _not_executed(error.errors)
+    if operation.kind not in allowed:
+        raise OperationNotAllowed(operation.kind)
+    context.operation_kind = operation.kind.value
+    context.operation_name = operation.name
+    return _not_executed(operation.errors) if operation.errors else operation
+
+
+async def _run(operation: Operation, request: Request, context: Context) -> Answer:
+    executor = _executor(operation, request, context)
+    return executor if isinstance(executor, Answer) else await _answer(executor)
+
+
+def _executor(operation: Operation, request: Request, context: Context) -> Executor[Any] | Answer:
+    """What executes it with these variables; an answer where they are refused."""
+    executor = StrawberryGraphQLCoreExecutionContext.build(
+        operation.schema,
+        operation.document,
+        None,
+        context,
+        request.variables,
+        operation.name,
+        is_awaitable=cast(Any, optimized_is_awaitable),
+    )
+    return _not_executed(executor) if isinstance(executor, list) else executor
+
+
+async def _answer(executor: Executor[Any]) -> Answer:
+    result = executor.execute_operation(False)
+    if executor.is_awaitable(result):
+        result = await result
+    assert isinstance(result, ExecutionResult)
+    errors = [present(error) for error in result.errors or ()]
+    payload: dict[str, Any] = {"data": result.data}
+    if errors:
+        payload["errors"] = errors
+    return Answer(payload, executed=True, unavailable=any(each["extensions"]["code"] == UNAVAILABLE for each in errors))
+
+
 async def stream(
-    schema: Schema, request: Request, context: Context, allowed: frozenset[OperationType] = ANY
+    operations: Operations, request: Request, context: Context, allowed: frozenset[OperationType] = ANY
 ) -> AsyncGenerator[Answer, None]:
     """Run any operation: as many answers as it has. One that was not executed is the last one."""
     try:
-        answer = await execute(schema, request, context, allowed)
+        answer = await execute(operations, request, context, allowed)
     except OperationNotAllowed as error:
         if not (error.kind is OperationType.SUBSCRIPTION and error.kind in allowed):
             yield refusal(str(error))
@@ -153,41 +147,44 @@ async def stream(
     else:
         yield answer
         return
-    results = await schema.stream(
-        request.query,
-        variable_values=request.variables,
-        operation_name=request.operation_name,
-        context_value=context,
-    )
+    async with aclosing(_follow(operations, request, context)) as answers:
+        async for answer in answers:
+            yield answer
+
+
+async def _follow(operations: Operations, request: Request, context: Context) -> AsyncGenerator[Answer, None]:
+    """A subscription's answers."""
+    operation = _understand(operations, request, context, FOLLOWING)
+    executor = operation if isinstance(operation, Answer) else _executor(operation, request, context)
+    source = executor if isinstance(executor, Answer) else await _source(executor)
+    if isinstance(source, Answer):
+        context.metrics.operation(context.operation_kind, source.outcome)
+        yield source
+        return
+    assert isinstance(executor, Executor)
     outcome = SUCCESS
     try:
         with context.metrics.subscription():
-            async with aclosing(results):
-                async for result in results:
-                    answer = _answer(result)
+            async with aclosing(source):
+                async for event in source:
+                    answer = await _answer(executor.build_per_event_executor(event))
                     outcome = answer.outcome
                     yield answer
-                    if answer.executed:
-                        context.metrics.delivered()
+                    context.metrics.delivered()
+    except Exception as error:
+        answer = _not_executed([GraphQLError(str(error), original_error=error)])
+        outcome = answer.outcome
+        yield answer
     finally:
         context.metrics.operation(OperationType.SUBSCRIPTION.value, outcome)
 
 
-def _has_several_operations(document: str) -> bool:
-    """Strawberry would run the first of them. They begin with these words: an operation without is valid only alone."""
-    if len(_OPERATION.findall(document)) < 2:
-        return False
-    try:
-        definitions = parse(document, no_location=True).definitions
-    except GraphQLError:
-        return False  # which is said when it is executed
-    return sum(isinstance(definition, OperationDefinitionNode) for definition in definitions) > 1
-
-
-def _no_operation(request: Request) -> str:
-    if request.operation_name is None:
-        return "The document has several operations, or none: give an operationName."
-    return f"The document has no operation {request.operation_name!r}."
+async def _source(executor: Executor[Any]) -> Any:
+    """The stream of what is to be told, or an answer where there is none."""
+    source = create_source_event_stream(executor)
+    if executor.is_awaitable(source):
+        source = await source
+    return _not_executed(source.errors or ()) if isinstance(source, ExecutionResult) else source
 
 
 def refusal(message: str, code: str = "BAD_USER_INPUT") -> Answer:
@@ -195,15 +192,10 @@ def refusal(message: str, code: str = "BAD_USER_INPUT") -> Answer:
     return Answer({"errors": [{"message": message, "extensions": {"code": code}}]}, executed=False)
 
 
-def _answer(result: Any) -> Answer:
-    errors = [present(error) for error in result.errors or ()]
-    executed = not isinstance(result, PreExecutionError) and not (
-        result.data is None and errors and all("path" not in error for error in errors)
-    )
-    payload: dict[str, Any] = {"data": result.data} if executed else {}
-    if errors:
-        payload["errors"] = errors
-    return Answer(payload, executed, any(error["extensions"]["code"] == UNAVAILABLE for error in errors))
+def _not_executed(errors: Iterable[GraphQLError]) -> Answer:
+    presented = [present(error) for error in errors]
+    unavailable = any(each["extensions"]["code"] == UNAVAILABLE for each in presented)
+    return Answer({"errors": presented}, executed=False, unavailable=unavailable)
 
 
 def present(error: GraphQLError) -> dict[str, Any]:

@@ -73,6 +73,11 @@ class Metrics:
         if self._instruments:
             self._instruments.mutations.labels(name, outcome).inc()
 
+    def document(self, *, remembered: bool) -> None:
+        """An operation was looked for in a document that had been understood before, or had to be."""
+        if self._instruments:
+            self._instruments.documents.labels("hit" if remembered else "miss").inc()
+
     def delivered(self) -> None:
         """An answer of a subscription has been sent."""
         if self._instruments:
@@ -133,6 +138,12 @@ class _Instruments:
             "orderstream_mutations_total",
             "Mutations by name and outcome: success, or the code of the refusal or the error.",
             ("mutation", "outcome"),
+            registry=registry,
+        )
+        self.documents = Counter(
+            "orderstream_graphql_documents_total",
+            "Documents that were asked for: hit where it was parsed and validated already, else miss.",
+            ("cache",),
             registry=registry,
         )
         self.delivered = Counter(

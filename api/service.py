@@ -3,12 +3,11 @@
 import asyncio
 from dataclasses import dataclass, field
 
-from strawberry.schema import Schema
-
 from api.auth import TokenWatch
 from api.context import Context
 from api.links import Links
 from api.metrics import Metrics
+from api.operations import Operations
 from api.settings import Settings
 from domain.actors import Actor
 from domain.live import Feed
@@ -18,7 +17,7 @@ from effects.payments.payments import Payments
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    schema: Schema
+    operations: Operations
     settings: Settings
     feed: Feed
     tokens: TokenWatch

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import orjson
+from graphql import OperationType
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HTTPRequest
 from starlette.responses import Response
-from strawberry.types.graphql import OperationType
 
 from api.auth import InvalidToken, actor_of
 from api.context import OPERATION, Context
@@ -18,17 +18,15 @@ from api.execution import (
     ONE_ANSWER,
     READING,
     Answer,
-    MalformedRequest,
     OperationNotAllowed,
-    Request,
     execute,
     fault,
     outage,
-    parse_request,
     refusal,
     stream,
 )
 from api.graphiql import page as graphiql_page
+from api.operations import MalformedRequest, Request, parse_request
 from api.service import Service
 from api.transport.negotiation import best_match
 from api.transport.plain import RETRY, TooLarge, read_body
@@ -68,7 +66,7 @@ async def handle(request: HTTPRequest, service: Service) -> Response:
             return _stream(request, operation, actor, service)
         try:
             allowed = READING if request.method == "GET" else ONE_ANSWER
-            answer = await execute(service.schema, operation, _context(request, actor, service), allowed)
+            answer = await execute(service.operations, operation, _context(request, actor, service), allowed)
         except OperationNotAllowed as error:
             if error.kind is OperationType.SUBSCRIPTION and EVENT_STREAM in (accept or ""):
                 return _stream(request, operation, actor, service)
@@ -109,7 +107,7 @@ def _media_type(accept: str | None) -> str | None:
 def _stream(request: HTTPRequest, operation: Request, actor: Actor | None, service: Service) -> EventStream:
     allowed = FOLLOWING if request.method == "GET" else ANY
     context = _context(request, actor, service)
-    return EventStream(stream(service.schema, operation, context, allowed), context, actor, service)
+    return EventStream(stream(service.operations, operation, context, allowed), context, actor, service)
 
 
 def _context(request: HTTPRequest, actor: Actor | None, service: Service) -> Context:

@@ -18,7 +18,8 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDiscon
 
 from api.auth import InvalidToken, actor_of
 from api.context import Context
-from api.execution import Answer, MalformedRequest, Request, fault, parse_request, refusal, stream
+from api.execution import Answer, fault, refusal, stream
+from api.operations import MalformedRequest, Request, parse_request
 from api.service import Service
 from api.transport.connections import answered
 from domain.actors import Actor
@@ -265,7 +266,7 @@ class _Connection:
 
         What it has to say then must not be sent: the client would take it for the event, and resume after it.
         """
-        async with aclosing(stream(self._service.schema, request, context)) as answers:
+        async with aclosing(stream(self._service.operations, request, context)) as answers:
             async for answer in answers:
                 if answer.unavailable and context.operation_kind == "subscription":
                     reason = "Try again later: resume with after"
