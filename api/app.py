@@ -16,6 +16,7 @@ from starlette.websockets import WebSocket
 from api import documents, graphiql, health, webhooks
 from api.auth import TokenWatch
 from api.links import DELIVERY_NOTE_PATH, DELIVERY_NOTES_PATH, DOWNLOAD_PATH, Links
+from api.live import Live
 from api.logs import RequestLog
 from api.metrics import CONTENT_TYPE, Metrics
 from api.operations import Operations
@@ -44,8 +45,10 @@ def create_app(settings: Settings | None = None) -> Starlette:
     feed = Feed(Bell(settings.bell_url), settings.poll_seconds)
     renderer = Renderer(processes=settings.render_processes, seconds=settings.render_seconds)
     metrics = Metrics(settings.metrics)
+    operations = Operations(schema, metrics)
     service = Service(
-        operations=Operations(schema, metrics),
+        operations=operations,
+        live=Live(feed, operations, metrics),
         settings=settings,
         feed=feed,
         tokens=TokenWatch(),

@@ -1,6 +1,7 @@
 """What an operation knows of its caller."""
 
-from typing import Final
+from copy import copy
+from typing import Final, Self
 
 from strawberry.types import Info as StrawberryInfo
 
@@ -23,7 +24,7 @@ class Unauthenticated(Exception):
 
 
 class Context:
-    """One operation's. A subscription renews `loaders` for each event.
+    """One operation's, or one answer's of a subscription.
 
     Once the document was understood, `operation_kind` is query, mutation or subscription, and `operation_name` the
     operation's name if it has one.
@@ -55,6 +56,22 @@ class Context:
         if self._actor is None:
             raise Unauthenticated
         return self._actor
+
+    @property
+    def rights(self) -> Actor | None:
+        """Equal for two callers, once they are nameless, if one may see and do what the other may."""
+        return self._actor
+
+    def nameless(self) -> Self:
+        """For what is worked out for all who have the same rights."""
+        shared = copy(self)
+        shared._actor = self._actor and self._actor.nameless()
+        return shared
+
+    def with_loaders(self, loaders: Loaders) -> Self:
+        context = copy(self)
+        context.loaders = loaders
+        return context
 
     def require(self, scope: Scope, *, services_too: bool = False) -> Actor:
         """Who asks, if they have the scope. Raises `Unauthenticated` and `Forbidden`."""

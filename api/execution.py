@@ -1,8 +1,7 @@
 """Running a GraphQL operation, and what its errors tell the client."""
 
 import logging
-from collections.abc import AsyncGenerator, Iterable
-from contextlib import aclosing
+from collections.abc import Iterable
 from typing import Any, Final, cast
 
 import orjson
@@ -82,33 +81,40 @@ async def execute(
     operations: Operations, request: Request, context: Context, allowed: frozenset[OperationType] = ONE_ANSWER
 ) -> Answer:
     """Run a query or a mutation. Raises `OperationNotAllowed`."""
-    operation = _understand(operations, request, context, allowed & ONE_ANSWER)
-    answer = operation if isinstance(operation, Answer) else await _run(operation, request, context)
-    context.metrics.operation(context.operation_kind, answer.outcome)
-    return answer
+    operation = understand(operations, request, context, allowed & ONE_ANSWER)
+    return operation if isinstance(operation, Answer) else await run(operation, request, context)
 
 
-def _understand(
+def understand(
     operations: Operations, request: Request, context: Context, allowed: frozenset[OperationType]
 ) -> Operation | Answer:
-    """The operation, which the context is told of; an answer where it cannot be executed."""
+    """The operation, which the context is told of; an answer where it cannot be executed.
+
+    Raises `OperationNotAllowed`.
+    """
     try:
         operation = operations.find(request)
     except NotUnderstood as error:
-        return _not_executed(error.errors)
+        return _counted(not_executed(error.errors), context)
     if operation.kind not in allowed:
         raise OperationNotAllowed(operation.kind)
     context.operation_kind = operation.kind.value
     context.operation_name = operation.name
-    return _not_executed(operation.errors) if operation.errors else operation
+    return _counted(not_executed(operation.errors), context) if operation.errors else operation
 
 
-async def _run(operation: Operation, request: Request, context: Context) -> Answer:
-    executor = _executor(operation, request, context)
-    return executor if isinstance(executor, Answer) else await _answer(executor)
+async def run(operation: Operation, request: Request, context: Context) -> Answer:
+    """The answer of a query or a mutation."""
+    executor = prepare(operation, request, context)
+    return _counted(executor if isinstance(executor, Answer) else await answer_of(executor), context)
 
 
-def _executor(operation: Operation, request: Request, context: Context) -> Executor[Any] | Answer:
+def _counted(answer: Answer, context: Context) -> Answer:
+    context.metrics.operation(context.operation_kind, answer.outcome)
+    return answer
+
+
+def prepare(operation: Operation, request: Request, context: Context) -> Executor[Any] | Answer:
     """What executes it with these variables; an answer where they are refused."""
     executor = StrawberryGraphQLCoreExecutionContext.build(
         operation.schema,
@@ -119,10 +125,11 @@ def _executor(operation: Operation, request: Request, context: Context) -> Execu
         operation.name,
         is_awaitable=cast(Any, optimized_is_awaitable),
     )
-    return _not_executed(executor) if isinstance(executor, list) else executor
+    return not_executed(executor) if isinstance(executor, list) else executor
 
 
-async def _answer(executor: Executor[Any]) -> Answer:
+async def answer_of(executor: Executor[Any]) -> Answer:
+    """What the operation gives. Raises nothing: errors are in the answer."""
     result = executor.execute_operation(False)
     if executor.is_awaitable(result):
         result = await result
@@ -134,57 +141,12 @@ async def _answer(executor: Executor[Any]) -> Answer:
     return Answer(payload, executed=True, unavailable=any(each["extensions"]["code"] == UNAVAILABLE for each in errors))
 
 
-async def stream(
-    operations: Operations, request: Request, context: Context, allowed: frozenset[OperationType] = ANY
-) -> AsyncGenerator[Answer, None]:
-    """Run any operation: as many answers as it has. One that was not executed is the last one."""
-    try:
-        answer = await execute(operations, request, context, allowed)
-    except OperationNotAllowed as error:
-        if not (error.kind is OperationType.SUBSCRIPTION and error.kind in allowed):
-            yield refusal(str(error))
-            return
-    else:
-        yield answer
-        return
-    async with aclosing(_follow(operations, request, context)) as answers:
-        async for answer in answers:
-            yield answer
-
-
-async def _follow(operations: Operations, request: Request, context: Context) -> AsyncGenerator[Answer, None]:
-    """A subscription's answers."""
-    operation = _understand(operations, request, context, FOLLOWING)
-    executor = operation if isinstance(operation, Answer) else _executor(operation, request, context)
-    source = executor if isinstance(executor, Answer) else await _source(executor)
-    if isinstance(source, Answer):
-        context.metrics.operation(context.operation_kind, source.outcome)
-        yield source
-        return
-    assert isinstance(executor, Executor)
-    outcome = SUCCESS
-    try:
-        with context.metrics.subscription():
-            async with aclosing(source):
-                async for event in source:
-                    answer = await _answer(executor.build_per_event_executor(event))
-                    outcome = answer.outcome
-                    yield answer
-                    context.metrics.delivered()
-    except Exception as error:
-        answer = _not_executed([GraphQLError(str(error), original_error=error)])
-        outcome = answer.outcome
-        yield answer
-    finally:
-        context.metrics.operation(OperationType.SUBSCRIPTION.value, outcome)
-
-
-async def _source(executor: Executor[Any]) -> Any:
+async def source_of(executor: Executor[Any]) -> Any:
     """The stream of what is to be told, or an answer where there is none."""
     source = create_source_event_stream(executor)
     if executor.is_awaitable(source):
         source = await source
-    return _not_executed(source.errors or ()) if isinstance(source, ExecutionResult) else source
+    return not_executed(source.errors or ()) if isinstance(source, ExecutionResult) else source
 
 
 def refusal(message: str, code: str = "BAD_USER_INPUT") -> Answer:
@@ -192,7 +154,8 @@ def refusal(message: str, code: str = "BAD_USER_INPUT") -> Answer:
     return Answer({"errors": [{"message": message, "extensions": {"code": code}}]}, executed=False)
 
 
-def _not_executed(errors: Iterable[GraphQLError]) -> Answer:
+def not_executed(errors: Iterable[GraphQLError]) -> Answer:
+    """What is answered where these errors stood in the way of executing anything."""
     presented = [present(error) for error in errors]
     unavailable = any(each["extensions"]["code"] == UNAVAILABLE for each in presented)
     return Answer({"errors": presented}, executed=False, unavailable=unavailable)

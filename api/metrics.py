@@ -79,7 +79,7 @@ class Metrics:
             self._instruments.documents.labels("hit" if remembered else "miss").inc()
 
     def delivered(self) -> None:
-        """An answer of a subscription has been sent."""
+        """An answer of a subscription is on its way."""
         if self._instruments:
             self._instruments.delivered.inc()
 
@@ -92,9 +92,10 @@ class Metrics:
         """A WebSocket is open while the block runs."""
         return self._instruments.sockets.track_inprogress() if self._instruments else nullcontext()
 
-    def subscription(self) -> AbstractContextManager[object]:
-        """A subscription is followed while the block runs."""
-        return self._instruments.subscriptions.track_inprogress() if self._instruments else nullcontext()
+    def subscriptions(self, change: int) -> None:
+        """So many more are followed."""
+        if self._instruments:
+            self._instruments.subscriptions.inc(change)
 
     def observe(self, feed: Feed) -> None:
         """Note how the feed and the pool of connections are now."""

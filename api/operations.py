@@ -4,7 +4,19 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
-from graphql import DocumentNode, GraphQLError, GraphQLSchema, OperationDefinitionNode, OperationType, parse
+from graphql import (
+    DocumentNode,
+    FieldNode,
+    FragmentDefinitionNode,
+    GraphQLError,
+    GraphQLSchema,
+    OperationDefinitionNode,
+    OperationType,
+    VariableNode,
+    Visitor,
+    parse,
+    visit,
+)
 from graphql.validation import specified_rules
 from strawberry.schema import Schema
 from strawberry.schema.schema import validate_document
@@ -65,6 +77,31 @@ class Operation:
         self.definition = definition
         self.kind: OperationType = definition.operation
         self.name: str | None = definition.name.value if definition.name else None
+
+    @cached_property
+    def shaping_variables(self) -> tuple[str, ...]:
+        """Those on which the answer to an event depends: all but those that are only arguments of the root fields."""
+        found = _Variables()
+        for definition in self.document.definitions:
+            if isinstance(definition, FragmentDefinitionNode):
+                visit(definition, found)
+        for selection in self.definition.selection_set.selections:
+            if isinstance(selection, FieldNode):
+                for part in (*(selection.directives or ()), selection.selection_set):
+                    if part is not None:
+                        visit(part, found)
+            else:
+                visit(selection, found)
+        return tuple(sorted(found.names))
+
+
+class _Variables(Visitor):
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def enter_variable(self, node: VariableNode, *_: Any) -> None:
+        self.names.add(node.name.value)
 
 
 class _Document:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from api.auth import TokenWatch
 from api.context import Context
 from api.links import Links
+from api.live import Live
 from api.metrics import Metrics
 from api.operations import Operations
 from api.settings import Settings
@@ -18,6 +19,7 @@ from effects.payments.payments import Payments
 @dataclass(frozen=True, slots=True)
 class Service:
     operations: Operations
+    live: Live
     settings: Settings
     feed: Feed
     tokens: TokenWatch

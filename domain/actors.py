@@ -1,7 +1,8 @@
 """Who acts, and what they may do."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Self
 from uuid import UUID
 
 from models.enums import ActorKind
@@ -42,6 +43,10 @@ class Actor:
         """Raises `Forbidden` unless the caller has the scope; a fulfillment service has it where so said only."""
         if scope not in self.scopes or (self.service_id is not None and not services_too):
             raise Forbidden(scope)
+
+    def nameless(self) -> Self:
+        """The same rights, and nobody in particular: what is worked out for it is good for all who have them."""
+        return replace(self, kind=ActorKind.TOKEN, id=None, name="")
 
     def sees(self, channel_id: UUID) -> bool:
         return self.channel_ids is None or channel_id in self.channel_ids

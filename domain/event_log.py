@@ -93,6 +93,13 @@ class EventFilter:
     to_status: frozenset[OrderStatus] | None = None
     status_changes_only: bool = False
 
+    @property
+    def channels(self) -> frozenset[UUID] | None:
+        """Those of which it can mean events; `None` for all."""
+        if self.visible_channel_ids is None or self.channel_ids is None:
+            return self.channel_ids if self.visible_channel_ids is None else self.visible_channel_ids
+        return self.visible_channel_ids & self.channel_ids
+
     def matches(self, event: OrderEvent) -> bool:
         return (
             (self.visible_channel_ids is None or event.channel_id in self.visible_channel_ids)

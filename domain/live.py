@@ -1,80 +1,109 @@
-"""The live feed: the process's one reader of the event log, and those who wait for what it reads."""
+"""The live feed: the process's one reader of the event log, and whom it tells of which event."""
 
 import asyncio
 import contextlib
 import logging
 import time
-from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from typing import Protocol
+from uuid import UUID
 
 from domain import event_log
 from domain.bell import Bell
 from domain.event_log import EventFilter
 from models import OrderEvent
+from models.enums import OrderEventType
 from models.errors import DatabaseUnavailable
 
 log = logging.getLogger(__name__)
 
 PAGE = 500  # events read from the log at a time
-MAILBOX = 1_000  # events that wait for one subscriber before it is sent back to the log
 FIRST_READ_SECONDS = 5.0  # for which the start waits for the database; the feed goes on trying
 
 
-class _Reader(Protocol):
-    """Who is told of each event, in the log's order. `put` must not raise: the others' turn comes after it."""
+class Reader(Protocol):
+    """Who is told of the events that `wanted` means."""
 
-    def put(self, event: OrderEvent) -> None: ...
+    @property
+    def wanted(self) -> EventFilter: ...
+
+    def take(self, events: list[OrderEvent]) -> asyncio.Future[None] | None:
+        """The next of them, in the log's order. Must not raise: the others' turn comes after it.
+
+        The feed reads on once the future is done, so that nothing piles up where it takes time to tell of an event.
+        """
 
 
-class _Mailbox:
-    """The events that wait for one subscriber, all of them after `since`.
+_Key = tuple[UUID | None, UUID | None, OrderEventType | None]
 
-    A subscriber that lets too many pile up loses none: the mailbox is emptied, and it reads on from the log.
+
+class _Index:
+    """Finds the readers that an event may concern without a look at the others.
+
+    Each is listed under what it names: its orders, or its channels, and with these its types of events. An event is
+    looked up under its own order, channel and type: five times, however many readers there are.
     """
 
-    def __init__(self, wanted: EventFilter, since: int) -> None:
-        self._wanted = wanted
-        self.since = since
-        self._events: deque[OrderEvent] = deque()
-        self._filled = asyncio.Event()
+    _MOST_KEYS = 256  # of one reader; one that names more is found by its channels alone
 
-    def put(self, event: OrderEvent) -> None:
-        if not self._wanted.matches(event):
+    def __init__(self) -> None:
+        self.readers: set[Reader] = set()
+        self._listed: dict[_Key, dict[Reader, None]] = {}
+
+    def add(self, reader: Reader) -> None:
+        self.readers.add(reader)
+        for key in self._keys(reader.wanted):
+            self._listed.setdefault(key, {})[reader] = None
+
+    def discard(self, reader: Reader) -> None:
+        if reader not in self.readers:
             return
-        if len(self._events) >= MAILBOX:
-            self._events.clear()
-            self.since = event.id
-        else:
-            self._events.append(event)
-        self._filled.set()
+        self.readers.discard(reader)
+        for key in self._keys(reader.wanted):
+            listed = self._listed[key]
+            del listed[reader]
+            if not listed:
+                del self._listed[key]
 
-    async def wait(self) -> None:
-        await self._filled.wait()
-        self._filled.clear()
+    def _keys(self, wanted: EventFilter) -> list[_Key]:
+        if wanted.order_ids is not None:
+            return [(order_id, None, None) for order_id in wanted.order_ids]
+        channels = wanted.channels
+        if wanted.types is None or len(wanted.types) * len(channels or (None,)) > self._MOST_KEYS:
+            return [(None, None, None)] if channels is None else [(None, channel, None) for channel in channels]
+        return [(None, channel, kind) for channel in channels or (None,) for kind in wanted.types]
 
-    def take(self) -> OrderEvent | None:
-        return self._events.popleft() if self._events else None
+    def concerned(self, event: OrderEvent) -> Iterator[Reader]:
+        channel, kind = event.channel_id, event.type
+        for key in (
+            (event.order_id, None, None),
+            (None, channel, kind),
+            (None, channel, None),
+            (None, None, kind),
+            (None, None, None),
+        ):
+            for reader in self._listed.get(key, ()):
+                if reader.wanted.matches(event):
+                    yield reader
 
 
 class _Flag:
     """Says that there was a wanted event, and forgets which."""
 
     def __init__(self, wanted: EventFilter) -> None:
-        self._wanted = wanted
+        self.wanted = wanted
         self.raised = asyncio.Event()
 
-    def put(self, event: OrderEvent) -> None:
-        if self._wanted.matches(event):
-            self.raised.set()
+    def take(self, events: list[OrderEvent]) -> None:
+        self.raised.set()
 
 
 class Feed:
     """Follows the log for as long as `running` lasts: woken by the bell, and once every `poll_seconds` anyway.
 
-    `position` is the place that it has reached, `last_read` when it read the log last (`time.monotonic`); both are
-    `None` until the database could be reached.
+    `position` is the place up to which it has handed out the log, `last_read` when it read it last (`time.monotonic`);
+    both are `None` until the database could be reached.
     """
 
     def __init__(self, bell: Bell, poll_seconds: float) -> None:
@@ -83,14 +112,14 @@ class Feed:
         self.position: int | None = None
         self.last_read: float | None = None
         self._delay = 0.0
-        self._readers: set[_Reader] = set()
+        self._index = _Index()
         self._rung = asyncio.Event()
         self._started = asyncio.Event()
 
     @property
     def readers(self) -> int:
-        """How many follow or watch the feed now."""
-        return len(self._readers)
+        """How many it tells of events now."""
+        return len(self._index.readers)
 
     @property
     def lag_seconds(self) -> float:
@@ -136,12 +165,20 @@ class Feed:
             self._started.set()
         events = await event_log.read_on(after=self.position, limit=PAGE)
         self.last_read = time.monotonic()
-        for event in events:
-            for reader in self._readers:
-                reader.put(event)
-            self.position = event.id
+        if events:
+            await self._hand_out(events)
         self._delay = max(0.0, (datetime.now(UTC) - events[-1].occurred_at).total_seconds()) if events else 0.0
         return len(events)
+
+    async def _hand_out(self, events: list[OrderEvent]) -> None:
+        self.position = events[-1].id
+        wanted: dict[Reader, list[OrderEvent]] = {}
+        for event in events:
+            for reader in self._index.concerned(event):
+                wanted.setdefault(reader, []).append(event)
+        telling = [future for reader, theirs in wanted.items() if (future := reader.take(theirs)) is not None]
+        if telling:
+            await asyncio.wait(telling)
 
     def _report_failure(self, error: Exception) -> None:
         if isinstance(error, DatabaseUnavailable):
@@ -149,41 +186,13 @@ class Feed:
         else:
             log.error("the event log could not be read, trying again", exc_info=error)
 
-    async def follow(self, wanted: EventFilter, after: str | None = None) -> AsyncGenerator[OrderEvent, None]:
-        """The wanted events after the cursor, each once and in the log's order, and then those to come.
+    def add(self, reader: Reader) -> None:
+        """From now on it is told of what lies behind `position`."""
+        self._index.add(reader)
 
-        Without a cursor: those after this moment. Raises `InvalidInput` for a cursor that is none, and
-        `CursorExpired` for one that the log does not reach back to: as a rule before the first event, later where
-        the log's beginning overtakes a reader that is far behind. `DatabaseUnavailable` ends it at any time.
-        """
-        if self.position is None:
-            raise DatabaseUnavailable("the event log has not been read yet")
-        mailbox = _Mailbox(wanted, since=self.position)
-        self._readers.add(mailbox)
-        try:
-            if after is None:
-                position = await event_log.last_position()
-            else:
-                position = event_log.position_of(after)
-                await event_log.require_reachable(position)
-            while True:
-                while position < (up_to := mailbox.since):
-                    events = await event_log.read(wanted, after=position, limit=PAGE, up_to=up_to)
-                    await event_log.require_kept(position)
-                    for event in events:
-                        position = event.id
-                        if wanted.matches(event):
-                            yield event
-                    if len(events) < PAGE:
-                        position = up_to
-                waiting = mailbox.take()
-                if waiting is None:
-                    await mailbox.wait()
-                elif waiting.id > position:
-                    position = waiting.id
-                    yield waiting
-        finally:
-            self._readers.discard(mailbox)
+    def remove(self, reader: Reader) -> None:
+        """It is told of nothing more; no error for one that is not there."""
+        self._index.discard(reader)
 
     @contextlib.contextmanager
     def watching(self, wanted: EventFilter) -> Iterator[asyncio.Event]:
@@ -193,8 +202,8 @@ class Feed:
         database sees all that has set it before.
         """
         flag = _Flag(wanted)
-        self._readers.add(flag)
+        self.add(flag)
         try:
             yield flag.raised
         finally:
-            self._readers.discard(flag)
+            self.remove(flag)

@@ -1,14 +1,13 @@
 """What is told live. Each subscription says which scope it needs."""
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterable
 from typing import Annotated
 
 import strawberry
 
 from api.context import Info
-from api.loaders import Loaders
+from api.live import EventSource
 from api.orders.events import OrderEvent
 from api.orders.filters import OrderEventFilter, event_filter
 from api.orders.queries import EventFilterArgument, Filter, order_counts
@@ -27,14 +26,11 @@ After = Annotated[
 
 
 async def _events(
-    info: Info, given: OrderEventFilter | None, after: str | None, *, status_changes_only: bool
-) -> AsyncGenerator[OrderEvent, None]:
+    info: Info, given: OrderEventFilter | None, after: str | None, *, status_changes_only: bool = False
+) -> EventSource[OrderEvent]:
     actor = info.context.require(Scope.ORDERS_READ)
     wanted = await event_filter(actor, given, status_changes_only=status_changes_only)
-    async with aclosing(info.context.feed.follow(wanted, after)) as rows:
-        async for row in rows:
-            info.context.loaders = Loaders()  # what was loaded for the last event may have changed since
-            yield OrderEvent.of(row)
+    return EventSource(info.context.feed, wanted, after, OrderEvent.of)
 
 
 @strawberry.type(description="Everything that can be followed live, without gaps: resume with after.")
@@ -42,18 +38,14 @@ class OrderSubscriptions:
     @strawberry.subscription(description="Changes of one of the three statuses, or of the archive flag.")
     async def order_status_changed(
         self, info: Info, filter: EventFilterArgument = None, after: After = None
-    ) -> AsyncGenerator[OrderEvent, None]:
-        async with aclosing(_events(info, filter, after, status_changes_only=True)) as events:
-            async for event in events:
-                yield event
+    ) -> AsyncIterable[OrderEvent]:
+        return await _events(info, filter, after, status_changes_only=True)
 
     @strawberry.subscription(description="Everything that happens to orders.")
     async def order_events(
         self, info: Info, filter: EventFilterArgument = None, after: After = None
-    ) -> AsyncGenerator[OrderEvent, None]:
-        async with aclosing(_events(info, filter, after, status_changes_only=False)) as events:
-            async for event in events:
-                yield event
+    ) -> AsyncIterable[OrderEvent]:
+        return await _events(info, filter, after)
 
     @strawberry.subscription(description="The counts now, and whenever they change: at most one a second.")
     async def order_counts_changed(self, info: Info, filter: Filter = None) -> AsyncGenerator[OrderCounts, None]:

@@ -13,13 +13,14 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.http11 import Request
 
 from api.context import Context
 from api.execution import RETRY_SECONDS, UNAVAILABLE, refusal
+from api.transport.wire import EXTENSION, UNREAD_BYTES
 
 LINGER_SECONDS = 3.0  # for which what was sent may lie unread once a connection is to end
 FINISH_SECONDS = 5.0  # for which a query or a mutation may go on once the server is to end
-UNREAD_BYTES = 64 * 1024  # that wait for one client in the process, and again in the kernel, before it is waited for
 
 _LOOK_SECONDS = 0.05
 _ABORT = "orderstream.abort"
@@ -85,11 +86,44 @@ class HTTPConnection(HttpToolsProtocol):
 
 
 class WebSocketConnection(WebSocketsSansIOProtocol):
-    """Is gone `LINGER_SECONDS` after the application is done with it.
+    """A `Wire`: it takes messages as bytes, and puts them into frames itself.
 
-    When the server is to end, the application receives a disconnect, with 1012 (Service Restart). It may still send,
-    and closes the connection itself.
+    It is gone `LINGER_SECONDS` after the application is done with it. When the server is to end, the application
+    receives a disconnect, with 1012 (Service Restart). It may still send, and closes the connection itself.
     """
+
+    full = False
+    _on_change: Callable[[], None] | None = None
+
+    def handle_connect(self, event: Request) -> None:
+        super().handle_connect(event)
+        if self.response.status_code == 101:
+            cast(dict[str, Any], self.scope)["extensions"][EXTENSION] = self
+
+    def attach(self, on_change: Callable[[], None]) -> None:
+        self._on_change = on_change
+
+    def write(self, *parts: bytes) -> None:
+        if self.close_sent or self.transport.is_closing():
+            return
+        # uvloop sends what is written in one turn of the loop with one system call for each connection.
+        self.transport.write(b"".join((_frame_head(sum(map(len, parts))), *parts)))
+
+    async def flushed(self) -> None:
+        """The transport keeps the order."""
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._change(full=True)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._change(full=False)
+
+    def _change(self, *, full: bool) -> None:
+        self.full = full
+        if self._on_change is not None:
+            self._on_change()
 
     async def send(self, message: Any) -> None:
         if message["type"] == "websocket.close":
@@ -107,6 +141,15 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         else:
             self.queue.put_nowait({"type": "websocket.disconnect", "code": 1012})
         _abort_once_stalled(self, lambda: False)
+
+
+def _frame_head(length: int) -> bytes:
+    """Before the payload of a text message that is whole, as a server sends it (RFC 6455, section 5.2)."""
+    if length < 126:
+        return bytes((0x81, length))
+    if length < 65_536:
+        return b"\x81\x7e" + length.to_bytes(2)
+    return b"\x81\x7f" + length.to_bytes(8)
 
 
 async def _restarting(scope: Scope, receive: Receive, send: Send) -> None:

@@ -23,7 +23,6 @@ from api.execution import (
     fault,
     outage,
     refusal,
-    stream,
 )
 from api.graphiql import page as graphiql_page
 from api.operations import MalformedRequest, Request, parse_request
@@ -107,7 +106,7 @@ def _media_type(accept: str | None) -> str | None:
 def _stream(request: HTTPRequest, operation: Request, actor: Actor | None, service: Service) -> EventStream:
     allowed = FOLLOWING if request.method == "GET" else ANY
     context = _context(request, actor, service)
-    return EventStream(stream(service.operations, operation, context, allowed), context, actor, service)
+    return EventStream(service.live.stream(operation, context, allowed), context, actor, service)
 
 
 def _context(request: HTTPRequest, actor: Actor | None, service: Service) -> Context:

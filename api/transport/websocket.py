@@ -10,18 +10,20 @@ cost a dashboard its subscriptions.
 import asyncio
 import contextlib
 import logging
-from contextlib import aclosing
 from typing import Any
 
 import orjson
+from graphql import OperationType
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDisconnected
 
 from api.auth import InvalidToken, actor_of
 from api.context import Context
-from api.execution import Answer, fault, refusal, stream
+from api.execution import ANY, SUCCESS, UNAVAILABLE, Answer, fault, refusal, run, understand
+from api.live import Live, Subscription, failure
 from api.operations import MalformedRequest, Request, parse_request
 from api.service import Service
 from api.transport.connections import answered
+from api.transport.wire import wire_of
 from domain.actors import Actor
 from models.errors import DatabaseUnavailable
 
@@ -65,10 +67,6 @@ class _Senseless(Exception):
     """A message is none of the protocol's: why is the message of this."""
 
 
-class _Gone(Exception):
-    """Nothing can be sent any more."""
-
-
 async def handle(websocket: WebSocket, service: Service) -> None:
     """One WebSocket, from its handshake to its end."""
     if SUBPROTOCOL not in websocket.scope.get("subprotocols", ()):
@@ -83,46 +81,89 @@ async def handle(websocket: WebSocket, service: Service) -> None:
 class _Connection:
     """The protocol's state for one socket.
 
-    `_operations` are those that run, by the client's ids. `_tasks` are these and those that are ending, with their
-    contexts: an id is free for another operation before the last one's task is over.
+    `_tasks` are the operations that have not been answered yet, with their contexts, and the subscriptions that are
+    being begun; `_subscriptions` are those that are followed. `_ids` are the client's ids of both: an id is free for
+    another operation before the last one's task is over.
+
+    There is no task for a socket but the one that the server runs it in, and none for a subscription: with three
+    tasks more, a subscribed socket took 58 KiB (`scripts/bench memory`).
     """
+
+    __slots__ = (
+        "_actor",
+        "_closing",
+        "_heard",
+        "_ids",
+        "_initialized",
+        "_listening",
+        "_loop",
+        "_mute",
+        "_pinging",
+        "_room",
+        "_senders",
+        "_service",
+        "_settings",
+        "_stalling",
+        "_subscriptions",
+        "_tasks",
+        "_websocket",
+        "_wire",
+    )
 
     def __init__(self, websocket: WebSocket, service: Service) -> None:
         self._websocket = websocket
+        self._wire = wire_of(websocket)
         self._service = service
         self._settings = service.settings
-        self._operations: dict[str, asyncio.Task[None]] = {}
+        self._loop = asyncio.get_running_loop()
+        self._ids: dict[str, asyncio.Task[None] | _Following] = {}
         self._tasks: dict[asyncio.Task[None], Context] = {}
         self._actor: Actor | None = None
         self._initialized = False
-        self._sending = asyncio.Lock()
-        self._closing: asyncio.Future[_Close] = asyncio.get_running_loop().create_future()
+        self._listening: asyncio.Timeout | None = None
+        self._closing: _Close | None = None
         self._mute = False  # nothing more is sent but the close frame
         self._heard = True
+        self._senders = 0  # of whom some may wait until the wire is no longer full
+        self._room: asyncio.Event | None = None
+        self._stalling: asyncio.TimerHandle | None = None
+        self._pinging = self._loop.call_later(self._settings.ping_seconds, self._ping)
 
     async def run(self) -> None:
         """Until either side closes: then every operation is over, too."""
-        receiving = asyncio.create_task(self._receive())
-        keeping = asyncio.create_task(self._keep_alive())
+        self._wire.attach(self._wire_changed)
         try:
-            await asyncio.wait((receiving, self._closing), return_when=asyncio.FIRST_COMPLETED)
-            receiving.cancel()
-            if self._closing.done() and self._closing.result().answer_first:
+            with contextlib.suppress(TimeoutError):  # which is how `_close` ends it
+                async with asyncio.timeout(None) as self._listening:
+                    await self._receive()
+            self._listening = None
+            if self._closing is not None and self._closing.answer_first:
                 await asyncio.gather(*(answered(task, context) for task, context in self._tasks.items()))
         finally:
-            tasks = [receiving, keeping, *self._tasks]
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-        if self._closing.done():
-            await self._send_close(self._closing.result())
+            self._pinging.cancel()
+            if self._stalling is not None:
+                self._stalling.cancel()
+            await self._end_operations()
+        if self._closing is not None:
+            await self._send_close(self._closing)
+
+    async def _end_operations(self) -> None:
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        for each in list(self._ids.values()):
+            if isinstance(each, _Following):
+                each.close()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def _close(self, close: _Close) -> None:
         """The first one counts."""
         self._mute = self._mute or not close.answer_first
-        if self._closing.done():
+        if self._closing is not None:
             return
-        self._closing.set_result(close)
+        self._closing = close
+        if self._listening is not None:
+            self._listening.reschedule(self._loop.time())
         if close.cut_off is not None:
             self._service.metrics.cut_off(close.cut_off)
 
@@ -130,37 +171,44 @@ class _Connection:
         # A server whose close frames wait behind what a client does not read is not waited for.
         with contextlib.suppress(TimeoutError, WebSocketDisconnected, WebSocketDisconnect):
             async with asyncio.timeout(1):
+                if close.answer_first:
+                    await self._wire.flushed()
                 await self._websocket.close(close.code, close.reason)
 
     async def _receive(self) -> None:
         with contextlib.ExitStack() as stack:
             try:
-                await self._expect_init(stack)
+                if not await self._expect_init(stack):
+                    return
                 while (text := await self._next_text()) is not None:
                     await self._handle(text)
             except _Close as close:
                 self._close(close)
-            except _Gone:
-                pass
             except Exception:
                 log.exception("a WebSocket's message could not be handled")
                 self._close(_Close(INTERNAL_ERROR, "Something went wrong on our side"))
 
-    async def _expect_init(self, stack: contextlib.ExitStack) -> None:
-        """Reads up to the connection_init and answers it; what is entered into `stack` is to last as the socket."""
+    async def _expect_init(self, stack: contextlib.ExitStack) -> bool:
+        """Reads up to the connection_init and answers it; what is entered into `stack` is to last as the socket.
+
+        False where the client has gone before.
+        """
         try:
             async with asyncio.timeout(self._settings.init_timeout_seconds):
                 message = await self._first_message()
         except TimeoutError:
             raise _Close(TIMEOUT, "Connection initialisation timeout") from None
+        if message is None:
+            return False
         self._actor = await self._authenticate(message)
         end = _Close(FORBIDDEN, "Forbidden: the token has ended", cut_off="token ended")
         stack.enter_context(self._service.tokens.ends_with(self._actor, lambda: self._close(end)))
         self._initialized = True
-        await self._send(b'{"type":"connection_ack"}')
+        self.write(b'{"type":"connection_ack"}')
+        return True
 
-    async def _first_message(self) -> dict[str, Any]:
-        """The connection_init. Pings may come before it."""
+    async def _first_message(self) -> dict[str, Any] | None:
+        """The connection_init; `None` where the client goes before. Pings may come before it."""
         while (text := await self._next_text()) is not None:
             try:
                 message = _parse(text)
@@ -171,7 +219,7 @@ class _Connection:
                 await self._handle_message(message)
             except _Senseless as error:
                 raise _Close(BAD_REQUEST, str(error)) from error
-        raise _Gone
+        return None
 
     async def _next_text(self) -> str | bytes | None:
         """What the client sends next, `None` once it has gone. The server refuses what is too long.
@@ -207,7 +255,7 @@ class _Connection:
         try:
             await self._handle_message(_parse(text))
         except _Senseless as error:
-            if not self._operations:
+            if not self._ids:
                 raise _Close(BAD_REQUEST, str(error)) from error
             log.info("passed over a message on a WebSocket with operations under way: %s", error)
 
@@ -220,8 +268,11 @@ class _Connection:
             case "subscribe":
                 await self._subscribe(message)
             case "complete":
-                if (task := self._operations.pop(_id_of(message), None)) is not None:
-                    task.cancel()
+                match self._ids.pop(_id_of(message), None):
+                    case asyncio.Task() as task:
+                        task.cancel()
+                    case _Following() as following:
+                        following.close()
             case "connection_init":
                 raise _Close(TOO_MANY_INITS, "Too many initialisation requests")
             case _:
@@ -229,94 +280,178 @@ class _Connection:
 
     async def _subscribe(self, message: dict[str, Any]) -> None:
         operation_id = _id_of(message)
-        if operation_id in self._operations:
+        if operation_id in self._ids:
             raise _Close(SUBSCRIBER_EXISTS, f"Subscriber for {operation_id} already exists")
         try:
             request = parse_request(message.get("payload"))
         except MalformedRequest as error:
-            if self._operations:
-                await self._send_errors(operation_id, refusal(str(error)))
+            if self._ids:
+                await self._send(_errors(operation_id, refusal(str(error))))
             raise _Senseless(str(error)) from error
         limit = self._settings.max_operations_per_socket
-        if len(self._operations) >= limit:
+        if len(self._ids) >= limit:
             answer = refusal(f"A socket runs at most {limit} operations at a time.", "RATE_LIMITED")
-            await self._send_errors(operation_id, answer)
+            await self._send(_errors(operation_id, answer))
             return
         context = self._service.context(self._actor)
         task = asyncio.create_task(self._run(operation_id, request, context))
-        self._operations[operation_id] = task
+        self._ids[operation_id] = task
         self._tasks[task] = context
         task.add_done_callback(self._tasks.pop)
 
     async def _run(self, operation_id: str, request: Request, context: Context) -> None:
-        """One operation. A cancelled one is complete for both sides and says nothing more."""
+        """Answers an operation, or begins a subscription. One that is cancelled is complete and says nothing more."""
         try:
-            await self._send_answers(operation_id, request, context)
-        except _Gone:
-            pass
-        except _Close as close:
-            self._close(close)
+            answer = await self._answer(operation_id, request, context)
         except Exception as error:
-            self._forget(operation_id)
-            with contextlib.suppress(_Gone):
-                await self._send_errors(operation_id, Answer({"errors": [fault(error)]}, executed=False))
+            answer = Answer({"errors": [fault(error)]}, executed=False)
+        if answer is None:
+            return
+        if answer.executed:
+            await self._send(_head(operation_id), answer.as_json(), b"}")
+        self.forget(operation_id, asyncio.current_task())
+        await self._send(_message("complete", operation_id) if answer.executed else _errors(operation_id, answer))
 
-    async def _send_answers(self, operation_id: str, request: Request, context: Context) -> None:
-        """Raises `_Close` where a subscription cannot go on for now.
+    async def _answer(self, operation_id: str, request: Request, context: Context) -> Answer | None:
+        """`None` where the operation goes on as a subscription, and where it cannot be begun for now."""
+        operation = understand(self._service.operations, request, context, ANY)
+        if isinstance(operation, Answer):
+            return operation
+        if operation.kind is not OperationType.SUBSCRIPTION:
+            return await run(operation, request, context)
+        following = _Following(self, operation_id, self._service.live)
+        subscription = await self._service.live.subscribe(operation, request, context, following)
+        if isinstance(subscription, Answer):
+            if not subscription.unavailable:
+                return subscription
+            self.unavailable()
+            return None
+        following.subscription = subscription
+        self._ids[operation_id] = following
+        return None
+
+    def forget(self, operation_id: str, holder: object) -> None:
+        """Before the last message of an operation goes out: its id may be used again then."""
+        if self._ids.get(operation_id) is holder:
+            del self._ids[operation_id]
+
+    def unavailable(self) -> None:
+        """A subscription cannot go on for now.
 
         What it has to say then must not be sent: the client would take it for the event, and resume after it.
         """
-        async with aclosing(stream(self._service.operations, request, context)) as answers:
-            async for answer in answers:
-                if answer.unavailable and context.operation_kind == "subscription":
-                    reason = "Try again later: resume with after"
-                    raise _Close(TRY_AGAIN_LATER, reason, cut_off="unavailable", answer_first=True)
-                if not answer.executed:
-                    self._forget(operation_id)
-                    await self._send_errors(operation_id, answer)
-                    return
-                await self._send(_message("next", operation_id, answer.as_json()))
-        self._forget(operation_id)
-        await self._send(_message("complete", operation_id))
+        reason = "Try again later: resume with after"
+        self._close(_Close(TRY_AGAIN_LATER, reason, cut_off="unavailable", answer_first=True))
 
-    def _forget(self, operation_id: str) -> None:
-        """Before the last message of an operation goes out: its id may be used again then."""
-        if self._operations.get(operation_id) is asyncio.current_task():
-            del self._operations[operation_id]
+    @property
+    def full(self) -> bool:
+        """Whether what waits for the client is as much as may."""
+        return self._wire.full
 
-    async def _send_errors(self, operation_id: str, answer: Answer) -> None:
-        """The `error` message, which ends the operation."""
-        await self._send(_message("error", operation_id, orjson.dumps(answer.payload["errors"], default=str)))
+    def write(self, *parts: bytes) -> None:
+        """A message, in parts that are joined: it leaves at once, or waits with what is there already."""
+        if not self._mute:
+            self._wire.write(*parts)
 
-    async def _send(self, message: bytes) -> None:
-        """Sends a message; a client that does not read it in time is cut off. Raises `_Gone`.
+    async def _send(self, *parts: bytes) -> None:
+        """As `write`, but once there is room: what many operations have to say would fill up the memory otherwise."""
+        self._senders += 1
+        try:
+            while self._wire.full:
+                self._room = self._room or asyncio.Event()
+                await self._room.wait()
+        finally:
+            self._senders -= 1
+        self.write(*parts)
+        self._flush()
 
-        One at a time, so that what waits for a slow client does not all reach its buffer at once.
-        """
-        async with self._sending:
-            if self._mute:
-                raise _Gone
-            try:
-                async with asyncio.timeout(self._settings.stall_seconds):
-                    await self._websocket.send_text(message.decode())
-            except TimeoutError:
-                self._close(_Close(TIMEOUT, "Too slow: resume with after", cut_off="stalled"))
-                raise _Gone from None
-            except (WebSocketDisconnect, WebSocketDisconnected) as error:
-                raise _Gone from error
+    def _wire_changed(self) -> None:
+        if self._wire.full:
+            if self._stalling is None:
+                self._stalling = self._loop.call_later(self._settings.stall_seconds, self._stalled)
+            return
+        if self._stalling is not None:
+            self._stalling.cancel()
+            self._stalling = None
+        if self._room is not None:
+            self._room.set()
+            self._room = None
+        self._flush()
 
-    async def _keep_alive(self) -> None:
+    def _flush(self) -> None:
+        """Subscriptions go on where nobody waits who has just one thing to say."""
+        if self._senders:
+            return
+        for each in list(self._ids.values()):
+            if self._wire.full:
+                return
+            if isinstance(each, _Following):
+                each.flush()
+
+    def _stalled(self) -> None:
+        self._close(_Close(TIMEOUT, "Too slow: resume with after", cut_off="stalled"))
+
+    def _ping(self) -> None:
         """Pings the client, and gives it up where nothing has come from it since the last ping."""
-        with contextlib.suppress(_Gone):
-            while True:
-                await asyncio.sleep(self._settings.ping_seconds)
-                if not self._initialized:
-                    continue
-                if not self._heard:
-                    self._close(_Close(TIMEOUT, "No answer to a ping: resume with after", cut_off="no pong"))
-                    return
-                self._heard = False
-                await self._send(b'{"type":"ping"}')
+        self._pinging = self._loop.call_later(self._settings.ping_seconds, self._ping)
+        if not self._initialized:
+            return
+        if not self._heard:
+            self._close(_Close(TIMEOUT, "No answer to a ping: resume with after", cut_off="no pong"))
+            return
+        self._heard = False
+        self.write(b'{"type":"ping"}')
+
+
+class _Following:
+    """Where the answers of a socket's subscription go."""
+
+    __slots__ = ("_connection", "_head", "_id", "_live", "_outcome", "subscription")
+
+    subscription: Subscription
+
+    def __init__(self, connection: _Connection, operation_id: str, live: Live) -> None:
+        self._connection = connection
+        self._live = live
+        self._id = operation_id
+        self._head = _head(operation_id)
+        self._outcome = SUCCESS
+
+    @property
+    def full(self) -> bool:
+        return self._connection.full
+
+    def next(self, answer: Answer) -> None:
+        if answer.unavailable:
+            self._break_off()
+            return
+        self._outcome = answer.outcome
+        self._connection.write(self._head, answer.as_json(), b"}")
+        self._live.delivered()
+
+    def end(self, error: Exception | None) -> None:
+        if isinstance(error, DatabaseUnavailable):
+            self._break_off()
+            return
+        answer = None if error is None else failure(error)
+        self._outcome = self._outcome if answer is None else answer.outcome
+        self._connection.forget(self._id, self)
+        self._connection.write(_message("complete", self._id) if answer is None else _errors(self._id, answer))
+        self.close()
+
+    def _break_off(self) -> None:
+        """What comes after an answer that cannot be given must not be told before it."""
+        self._outcome = UNAVAILABLE
+        self._connection.forget(self._id, self)
+        self.close()
+        self._connection.unavailable()
+
+    def flush(self) -> None:
+        self.subscription.flush()
+
+    def close(self) -> None:
+        self._live.unsubscribe(self.subscription, self._outcome)
+        del self.subscription  # which refers to this: it is not left for the garbage collector to find
 
 
 def _parse(text: str | bytes) -> dict[str, Any]:
@@ -352,3 +487,13 @@ def _message(kind: str, operation_id: str, payload: bytes | None = None) -> byte
     """A message about an operation, around a payload that is encoded already."""
     start = b'{"id":' + orjson.dumps(operation_id) + b',"type":"' + kind.encode() + b'"'
     return start + (b"}" if payload is None else b',"payload":' + payload + b"}")
+
+
+def _head(operation_id: str) -> bytes:
+    """What is before the payload of a `next` message, behind which there is one brace."""
+    return _message("next", operation_id, b"")[:-1]
+
+
+def _errors(operation_id: str, answer: Answer) -> bytes:
+    """The `error` message, which ends the operation."""
+    return _message("error", operation_id, orjson.dumps(answer.payload["errors"], default=str))

@@ -12,7 +12,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from api.settings import Settings
-from api.transport.connections import UNREAD_BYTES
+from api.transport.wire import UNREAD_BYTES
 from domain.event_log import cursor_at, cursor_of
 from models import OrderEvent
 from tests.clients import Live, Server, live, new_client, until
@@ -109,7 +109,7 @@ async def test_many_that_stall_are_cut_off_and_delay_nobody(server: Server, capl
         for _ in range(3):
             await tell_the_healthy()
             assert max(waiting_bytes(server)) < UNREAD_BYTES + 2 * EVENT_BYTES
-        await until(lambda: server.service.feed.readers == HEALTHY)
+        await until(lambda: server.service.live.count == HEALTHY)
         await tell_the_healthy()
         log = await the_log()
         for each in healthy:
@@ -127,7 +127,7 @@ async def test_one_that_reads_on_in_time_is_told_why(server: Server) -> None:
     order = await server.place(note=NOTE)
     async with subscribers(server, 1) as [stalled]:
         stalled.stall()
-        while server.service.feed.readers:
+        while server.service.live.count:
             await server.do("addOrderNote", {"orderId": order["id"], "note": "x"})
         assert await stalled.read_what_was_sent() == CUT_OFF
     async with resumed(server, stalled):
@@ -141,8 +141,8 @@ async def test_an_event_stream_that_is_not_read_is_resumed(server: Server) -> No
     seen: list[str] = []
     async with new_client(headers=headers) as http:
         async with http.stream("POST", server.url, json=request_after(seen)) as response:
-            await until(lambda: server.service.feed.readers == 1)
-            while server.service.feed.readers:  # nobody reads
+            await until(lambda: server.service.live.count == 1)
+            while server.service.live.count:  # nobody reads
                 await server.do("addOrderNote", {"orderId": order["id"], "note": "x"})
             with pytest.raises(httpx.TransportError):
                 await read_events(response, seen)

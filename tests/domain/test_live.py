@@ -1,16 +1,20 @@
 """The live feed on its own: what subscribers are given when they lag, when bells are lost and when the log fails."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
 
 import pytest
 
 from domain import bell
+from domain.audiences import BACKLOG, READ_BACK, Audience, Slot, events_of, follow, subscribe
 from domain.bell import Bell
 from domain.errors import InvalidInput
 from domain.event_log import CursorExpired, EventFilter, cursor_at, last_position
-from domain.live import MAILBOX, PAGE, Feed
+from domain.live import Feed, _Flag, _Index
 from domain.orders.commands import add_order_note, confirm_order
 from models import Order, OrderEvent
 from models.enums import ActorKind, OrderEventType, OrderStatus
@@ -29,7 +33,7 @@ async def feed_of(poll_seconds: float = NEVER) -> AsyncIterator[Feed]:
     feed = Feed(Bell("memory://"), poll_seconds)
     async with feed.running():
         yield feed
-        assert feed._readers == set(), "a subscriber has left its mailbox behind"
+        assert feed._index.readers == set(), "somebody has left and is still told"
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -66,9 +70,9 @@ async def write_events(order: Order, count: int) -> list[int]:
 
 async def test_a_subscriber_gets_the_next_event_and_the_ones_after_it() -> None:
     order = await place()
-    async with feed_of() as feed, aclosing(feed.follow(ALL)) as events:
+    async with feed_of() as feed, aclosing(events_of(feed, ALL)) as events:
         first = asyncio.ensure_future(anext(events))
-        await until(lambda: bool(feed._readers))
+        await until(lambda: bool(feed._index.readers))
         async with asyncio.timeout(10):
             while not first.done():  # the subscription begins at some moment from now on
                 await add_order_note(actor=ADA, target=on(order), note="hello")
@@ -81,14 +85,16 @@ async def test_a_subscriber_gets_the_next_event_and_the_ones_after_it() -> None:
 
 async def test_a_subscriber_that_does_not_read_is_sent_back_to_the_log() -> None:
     order = await place()
-    async with feed_of() as feed, aclosing(feed.follow(ALL, cursor_at(0))) as events:
+    async with feed_of() as feed, aclosing(events_of(feed, ALL, cursor_at(0))) as events:
         assert await take(events, 1) == [1]
         for _ in range(2):
-            written = await write_events(order, 2 * MAILBOX + PAGE + 7)
+            written = await write_events(order, 2 * BACKLOG + 507)
             bell.ring()
-            await until(lambda end=written[-1]: feed.position == end)  # type: ignore[misc]
-            [mailbox] = feed._readers
-            assert len(mailbox._events) <= MAILBOX  # type: ignore[attr-defined]
+            await until(lambda end=written[-1]: feed.lag_seconds > 0 and feed.position == end)  # type: ignore[misc]
+            [audience] = feed._index.readers
+            assert isinstance(audience, Audience)
+            [subscriber] = audience._subscribers
+            assert len(subscriber._backlog or ()) <= BACKLOG
             half = len(written) // 2
             assert await take(events, half) == written[:half]
             more = await write_events(order, 5)
@@ -99,12 +105,12 @@ async def test_a_subscriber_that_does_not_read_is_sent_back_to_the_log() -> None
 async def test_an_overflowing_subscriber_with_a_filter_gets_what_it_asked_for() -> None:
     order, other = await place(), await place()
     wanted = EventFilter(order_ids=frozenset({order.id}))
-    async with feed_of() as feed, aclosing(feed.follow(wanted, cursor_at(0))) as events:
+    async with feed_of() as feed, aclosing(events_of(feed, wanted, cursor_at(0))) as events:
         assert await take(events, 1) == [1]
         written: list[int] = []
         for _ in range(3):
-            written += await write_events(order, MAILBOX // 2)
-            await write_events(other, MAILBOX // 2)
+            written += await write_events(order, BACKLOG // 2)
+            await write_events(other, BACKLOG // 2)
         bell.ring()
         end = await last_position()
         await until(lambda: feed.position == end)
@@ -113,10 +119,10 @@ async def test_an_overflowing_subscriber_with_a_filter_gets_what_it_asked_for() 
 
 async def test_a_cursor_that_is_ahead_of_the_feed_is_resumed_from() -> None:
     order = await place()
-    async with feed_of() as feed, aclosing(feed.follow(ALL, cursor_at(4))) as events:
+    async with feed_of() as feed, aclosing(events_of(feed, ALL, cursor_at(4))) as events:
         await write_events(order, 5)  # 2 to 6, which the feed has not read yet
         first = asyncio.ensure_future(take(events, 1))
-        await until(lambda: bool(feed._readers))
+        await until(lambda: bool(feed._index.readers))
         bell.ring()
         assert await first == [5]
         assert await take(events, 1) == [6]
@@ -124,7 +130,7 @@ async def test_a_cursor_that_is_ahead_of_the_feed_is_resumed_from() -> None:
 
 async def test_an_event_without_a_ring_arrives_with_the_next_poll() -> None:
     order = await place()
-    async with feed_of(poll_seconds=SOON) as feed, aclosing(feed.follow(ALL, cursor_at(1))) as events:
+    async with feed_of(poll_seconds=SOON) as feed, aclosing(events_of(feed, ALL, cursor_at(1))) as events:
         for _ in range(3):
             written = await write_events(order, 2)
             assert await take(events, 2) == written
@@ -132,7 +138,7 @@ async def test_an_event_without_a_ring_arrives_with_the_next_poll() -> None:
 
 async def test_a_ring_wakes_the_feed_long_before_the_poll() -> None:
     order = await place()
-    async with feed_of() as feed, aclosing(feed.follow(ALL, cursor_at(1))) as events:
+    async with feed_of() as feed, aclosing(events_of(feed, ALL, cursor_at(1))) as events:
         await confirm_order(actor=ADA, target=on(order))
         [confirmed] = await take(events, 1)
     assert confirmed == 2
@@ -141,10 +147,10 @@ async def test_a_ring_wakes_the_feed_long_before_the_poll() -> None:
 async def test_each_of_two_feeds_of_a_process_is_rung() -> None:
     order = await place()
     async with feed_of() as one:
-        async with feed_of() as two, aclosing(two.follow(ALL, cursor_at(1))) as events:
+        async with feed_of() as two, aclosing(events_of(two, ALL, cursor_at(1))) as events:
             await confirm_order(actor=ADA, target=on(order))
             assert await take(events, 1) == [2]
-        async with aclosing(one.follow(ALL, cursor_at(1))) as events:
+        async with aclosing(events_of(one, ALL, cursor_at(1))) as events:
             await add_order_note(actor=ADA, target=on(order), note="hello")
             assert await take(events, 2) == [2, 3]
 
@@ -156,7 +162,7 @@ LOOKED_AT = {"sqlite": "TABLE order_events", "postgres": "SEQUENCE order_events_
 async def test_the_feed_outlives_a_log_that_cannot_be_read(engine: str, caplog: pytest.LogCaptureFixture) -> None:
     kind, name = LOOKED_AT[engine].split()
     order = await place()
-    async with feed_of(poll_seconds=SOON) as feed, aclosing(feed.follow(ALL, cursor_at(0))) as events:
+    async with feed_of(poll_seconds=SOON) as feed, aclosing(events_of(feed, ALL, cursor_at(0))) as events:
         assert await take(events, 1) == [1]
         await run_sql(f"ALTER {kind} {name} RENAME TO away")
         await until(lambda: "the event log could not be read" in caplog.text)
@@ -179,7 +185,7 @@ async def test_the_feed_outlives_a_log_that_cannot_be_read(engine: str, caplog: 
 async def test_a_cursor_that_cannot_be_resumed_from(cursor: str, error: type[InvalidInput]) -> None:
     await write_events(await place(), 9)
     await OrderEvent.filter(id__lte=3).delete()
-    async with feed_of() as feed, aclosing(feed.follow(ALL, cursor)) as events:
+    async with feed_of() as feed, aclosing(events_of(feed, ALL, cursor)) as events:
         with pytest.raises(InvalidInput) as caught:
             await take(events, 1)
         assert type(caught.value) is error
@@ -191,20 +197,20 @@ async def test_the_oldest_and_the_newest_cursor_can_be_resumed_from() -> None:
     await write_events(order, 9)
     await OrderEvent.filter(id__lte=3).delete()
     async with feed_of(poll_seconds=SOON) as feed:
-        async with aclosing(feed.follow(ALL, cursor_at(3))) as events:
+        async with aclosing(events_of(feed, ALL, cursor_at(3))) as events:
             assert await take(events, 7) == list(range(4, 11))
-        async with aclosing(feed.follow(ALL, cursor_at(10))) as events:
+        async with aclosing(events_of(feed, ALL, cursor_at(10))) as events:
             assert await take(events, 0) == []
             written = await write_events(order, 1)
             assert await take(events, 1) == written == [11]
 
 
 async def test_a_reader_that_the_beginning_of_the_log_overtakes_is_told() -> None:
-    await write_events(await place(), 3 * PAGE)
-    async with feed_of() as feed, aclosing(feed.follow(ALL, cursor_at(0))) as events:
+    await write_events(await place(), 3 * READ_BACK)
+    async with feed_of() as feed, aclosing(events_of(feed, ALL, cursor_at(0))) as events:
         assert await take(events, 10) == list(range(1, 11))
-        await OrderEvent.filter(id__lte=2 * PAGE).delete()
-        assert await take(events, PAGE - 10) == list(range(11, PAGE + 1))  # these had been read before
+        await OrderEvent.filter(id__lte=2 * READ_BACK).delete()
+        assert await take(events, READ_BACK - 10) == list(range(11, READ_BACK + 1))  # these had been read before
         with pytest.raises(CursorExpired):
             await take(events, 1)
 
@@ -214,24 +220,24 @@ async def test_nothing_is_left_of_a_subscriber_that_goes() -> None:
     async with feed_of() as feed:
 
         async def fails_at_the_first_event() -> None:
-            async with aclosing(feed.follow(ALL, cursor_at(0))) as events:
+            async with aclosing(events_of(feed, ALL, cursor_at(0))) as events:
                 async for _ in events:
                     raise KeyError
 
         with pytest.raises(KeyError):
             await fails_at_the_first_event()
-        assert feed._readers == set()
+        assert feed._index.readers == set()
 
         for _ in range(20):
-            waiting = asyncio.ensure_future(take(feed.follow(ALL, cursor_at(1)), 1))
-            await until(lambda: len(feed._readers) == 1)
+            waiting = asyncio.ensure_future(take(events_of(feed, ALL, cursor_at(1)), 1))
+            await until(lambda: len(feed._index.readers) == 1)
             waiting.cancel()
             await asyncio.gather(waiting, return_exceptions=True)
-            await until(lambda: feed._readers == set())
+            await until(lambda: feed._index.readers == set())
 
         with feed.watching(ALL):
-            assert len(feed._readers) == 1
-        assert feed._readers == set()
+            assert len(feed._index.readers) == 1
+        assert feed._index.readers == set()
         await confirm_order(actor=ADA, target=on(order))
 
 
@@ -247,3 +253,91 @@ async def test_watching_says_that_there_was_a_wanted_event() -> None:
             assert not confirmation.is_set()
             await confirm_order(actor=ADA, target=on(other))
             await confirmation.wait()
+
+
+async def test_who_leaves_while_it_reads_back_takes_nothing_from_others() -> None:
+    """Audiences load together what they tell of: what one waits for must not end with who has asked for it first."""
+    order = await place()
+    loading: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def answers(events: Sequence[OrderEvent]) -> list[int]:
+        await loading
+        return [event.id for event in events]
+
+    async with feed_of() as feed:
+        reading_back: Slot[int] = Slot()
+        leaving = await subscribe(Audience(feed, ALL, answers), feed, reading_back, cursor_at(0))
+        staying: Slot[int] = Slot()
+        subscriber = await subscribe(Audience(feed, ALL, answers), feed, staying, cursor_at(1))
+        await write_events(order, 1)
+        bell.ring()
+        await until(lambda: feed.position == 2)
+        leaving.close()
+        await asyncio.sleep(0)
+        loading.set_result(None)
+        async with asyncio.timeout(10):
+            assert await staying.fetch() == 2
+        subscriber.close()
+
+
+async def test_an_audience_that_cannot_be_answered_is_ended() -> None:
+    order = await place()
+
+    async def answers(events: Sequence[OrderEvent]) -> list[int]:
+        raise ZeroDivisionError
+
+    async with feed_of() as feed, aclosing(follow(Audience(feed, ALL, answers), feed, cursor_at(1))) as events:
+        first = asyncio.ensure_future(anext(events))
+        await until(lambda: feed.readers == 1)
+        await write_events(order, 1)
+        bell.ring()
+        with pytest.raises(ZeroDivisionError):
+            await first
+
+
+def test_an_event_touches_only_those_whom_it_may_concern() -> None:
+    """Whatever a reader names, it is found under it; and none is looked at that names something else."""
+    looked_at: list[str] = []
+
+    @dataclass(frozen=True)
+    class Wanted(EventFilter):
+        name: str = ""
+
+        def matches(self, event: OrderEvent) -> bool:
+            looked_at.append(self.name)
+            return super().matches(event)
+
+    web, pos, mine, other = (uuid4() for _ in range(4))
+    many = frozenset({web, *(uuid4() for _ in range(199))})
+    confirmed, placed = OrderEventType.ORDER_CONFIRMED, OrderEventType.ORDER_PLACED
+    given: dict[str, dict[str, Any]] = {
+        "everything": {},
+        "my order": {"order_ids": frozenset({mine, uuid4()})},
+        "my order, placed": {"order_ids": frozenset({mine}), "types": frozenset({placed})},
+        "another order": {"order_ids": frozenset({other})},
+        "no order": {"order_ids": frozenset()},
+        "web": {"channel_ids": frozenset({web})},
+        "pos": {"channel_ids": frozenset({pos})},
+        "web of both": {"visible_channel_ids": frozenset({web, pos}), "channel_ids": frozenset({web})},
+        "pos alone, of web": {"visible_channel_ids": frozenset({pos}), "channel_ids": frozenset({web})},
+        "confirmed": {"types": frozenset({confirmed})},
+        "placed": {"types": frozenset({placed})},
+        "web, confirmed": {"visible_channel_ids": frozenset({web}), "types": frozenset({confirmed, placed})},
+        "pos, confirmed": {"channel_ids": frozenset({pos}), "types": frozenset({confirmed})},
+        "many channels": {"channel_ids": many, "types": frozenset({confirmed, placed})},
+        "to shipped": {"to_status": frozenset({OrderStatus.SHIPPED})},
+    }
+    index = _Index()
+    readers = []
+    for name, filters in given.items():
+        readers.append(_Flag(Wanted(**filters, name=name)))
+        index.add(readers[-1])
+    event = OrderEvent(order_id=mine, channel_id=web, type=confirmed, to_status=OrderStatus.CONFIRMED)
+    found = [reader.wanted.name for reader in index.concerned(event)]  # type: ignore[attr-defined]
+    concerned = {"everything", "my order", "web", "web of both", "confirmed", "web, confirmed", "many channels"}
+    assert sorted(found) == sorted(concerned)
+    assert sorted(looked_at) == sorted({*concerned, "my order, placed", "to shipped"})
+    for reader in readers:
+        index.discard(reader)
+        index.discard(reader)
+    assert index._listed == {}

@@ -11,6 +11,7 @@ import pytest
 from tortoise.transactions import in_transaction
 
 from domain import bell, event_log
+from domain.audiences import events_of
 from domain.bell import Bell
 from domain.event_log import EventFilter, cursor_at, cursor_of, last_position
 from domain.live import Feed
@@ -94,7 +95,7 @@ async def reads_on(running: Feed, times: int = 2) -> None:
 
 async def test_what_is_committed_first_waits_for_a_lower_number_that_may_still_come() -> None:
     one, other = await place(), await place()
-    async with feed() as running, aclosing(running.follow(ALL, cursor_at(2))) as events, slow(one) as writer:
+    async with feed() as running, aclosing(events_of(running, ALL, cursor_at(2))) as events, slow(one) as writer:
         await confirm_order(actor=ADA, target=on(other))
         await reads_on(running)
         assert running.position == 2
@@ -104,7 +105,7 @@ async def test_what_is_committed_first_waits_for_a_lower_number_that_may_still_c
 
 async def test_what_is_rolled_back_holds_up_nobody() -> None:
     one, other = await place(), await place()
-    async with feed() as running, aclosing(running.follow(ALL, cursor_at(2))) as events, slow(one) as writer:
+    async with feed() as running, aclosing(events_of(running, ALL, cursor_at(2))) as events, slow(one) as writer:
         await confirm_order(actor=ADA, target=on(other))
         await writer.end(commit=False)
         assert (await anext(events)).id == 4
@@ -117,7 +118,7 @@ async def test_a_writer_who_dies_holds_up_nobody(database: str) -> None:
     dying = await connect(database)
     await dying.execute("BEGIN")
     await dying.execute(event_log._ANNOUNCE.replace("$1", str(event_log._WRITING)))
-    async with feed() as running, aclosing(running.follow(ALL, cursor_at(2))) as events:
+    async with feed() as running, aclosing(events_of(running, ALL, cursor_at(2))) as events:
         await confirm_order(actor=ADA, target=on(other))
         await reads_on(running)
         assert running.position == 2
@@ -133,7 +134,7 @@ async def test_transactions_that_write_no_events_hold_up_nothing(database: str) 
         await somebody.execute("BEGIN")
         await somebody.execute("CREATE TABLE theirs (id INT)")
         await somebody.execute("SELECT pg_advisory_xact_lock(1)")
-        async with feed() as running, aclosing(running.follow(ALL, cursor_at(1))) as events:
+        async with feed() as running, aclosing(events_of(running, ALL, cursor_at(1))) as events:
             await confirm_order(actor=ADA, target=on(order))
             assert (await anext(events)).id == 2
     finally:
@@ -190,7 +191,7 @@ async def test_a_log_whose_first_number_was_used_up_by_a_failure_is_whole() -> N
         with pytest.raises(InterruptedError):
             await fail()
         order = await place()
-        async with aclosing(running.follow(ALL, cursor_at(0))) as events:
+        async with aclosing(events_of(running, ALL, cursor_at(0))) as events:
             event = await anext(events)
     assert (event.order_id, event.id > 1) == (order.id, True)
 
@@ -218,13 +219,13 @@ async def test_every_feed_gives_the_whole_log_in_one_order_while_many_write(roun
             bell.ring()
 
     async def follow(running: Feed, seen: list[int], after: str) -> None:
-        async with aclosing(running.follow(ALL, after)) as events:
+        async with aclosing(events_of(running, ALL, after)) as events:
             async for event in events:
                 seen.append(event.id)  # noqa: PERF401 - it never ends
 
     async def resume_often(running: Feed, seen: list[int]) -> None:
         while True:
-            async with aclosing(running.follow(ALL, cursor_at(seen[-1]) if seen else start)) as events:
+            async with aclosing(events_of(running, ALL, cursor_at(seen[-1]) if seen else start)) as events:
                 for _ in range(chance.randint(1, 5)):
                     seen.append((await anext(events)).id)  # noqa: PERF401 - each one counts, also if it is cut off
 

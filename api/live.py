@@ -1,0 +1,278 @@
+"""Subscriptions. Those that ask the same with the same rights are one: each answer is worked out and encoded once.
+
+The same means: the same operation, the same events, and the same variables as far as they shape the answer. With the
+same rights means: the same scopes and channels, whoever has them; the work is done for nobody in particular
+(`Context.nameless`), so that nothing of one caller can reach another.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Hashable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any, Final, Generic, Protocol, TypeVar
+from weakref import WeakValueDictionary
+
+import orjson
+from graphql import Executor, GraphQLError, OperationType
+
+from api.context import Context
+from api.execution import (
+    ANY,
+    SUCCESS,
+    Answer,
+    OperationNotAllowed,
+    answer_of,
+    not_executed,
+    prepare,
+    refusal,
+    run,
+    source_of,
+    understand,
+)
+from api.loaders import Loaders
+from api.metrics import Metrics
+from api.operations import Operation, Operations, Request
+from domain.audiences import Audience, Sink, Slot, events_of, subscribe
+from domain.event_log import EventFilter
+from domain.live import Feed
+from models import OrderEvent
+
+FRESH_SECONDS: Final = 0.05  # for which what was loaded for one answer is good for others of the same moment
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class EventSource(Generic[T]):
+    """What a subscription to events resolves to: which ones, after which cursor, and as what each is shown."""
+
+    feed: Feed
+    wanted: EventFilter
+    after: str | None
+    shown_as: Callable[[OrderEvent], T]
+
+    async def __aiter__(self) -> AsyncIterator[T]:
+        async with aclosing(events_of(self.feed, self.wanted, self.after)) as events:
+            async for event in events:
+                yield self.shown_as(event)
+
+
+class Subscription(Protocol):
+    """One caller's."""
+
+    def flush(self) -> None:
+        """Its sink is no longer full."""
+
+    def close(self) -> None:
+        """Nothing more is told."""
+
+
+class Live:
+    """The subscriptions of a process. `count` is how many there are."""
+
+    def __init__(self, feed: Feed, operations: Operations, metrics: Metrics) -> None:
+        self.count = 0
+        self._feed = feed
+        self._operations = operations
+        self._metrics = metrics
+        self._audiences: WeakValueDictionary[Hashable, Audience[Answer]] = WeakValueDictionary()
+        self._shows: WeakValueDictionary[Hashable, _Show] = WeakValueDictionary()
+        self._loaders = Loaders()
+        self._loaders_for: tuple[int | None, float] = (None, 0.0)
+
+    async def subscribe(
+        self, operation: Operation, request: Request, context: Context, sink: Sink[Answer]
+    ) -> Subscription | Answer:
+        """The answers go to the sink, until `unsubscribe` is called. An answer where nothing can be followed."""
+        subscription = await self._subscribe(operation, request, context.nameless(), sink)
+        if isinstance(subscription, Answer):
+            self._metrics.operation(context.operation_kind, subscription.outcome)
+        else:
+            self.count += 1
+            self._metrics.subscriptions(1)
+        return subscription
+
+    def delivered(self) -> None:
+        """An answer of a subscription is on its way."""
+        self._metrics.delivered()
+
+    def unsubscribe(self, subscription: Subscription, outcome: str) -> None:
+        """`outcome` is that of its last answer."""
+        subscription.close()
+        self.count -= 1
+        self._metrics.subscriptions(-1)
+        self._metrics.operation(OperationType.SUBSCRIPTION.value, outcome)
+
+    async def _subscribe(
+        self, operation: Operation, request: Request, context: Context, sink: Sink[Answer]
+    ) -> Subscription | Answer:
+        executor = prepare(operation, request, context)
+        if isinstance(executor, Answer):
+            return executor
+        source = await source_of(executor)
+        if isinstance(source, Answer):
+            return source
+        if not isinstance(source, EventSource):
+            return await self._look_on(operation, request, context, executor, source, sink)
+        try:
+            audience = self._audience(operation, request, context, source)
+            return await subscribe(audience, self._feed, sink, source.after)
+        except Exception as error:
+            return failure(error)
+
+    def _audience(
+        self, operation: Operation, request: Request, context: Context, source: EventSource[Any]
+    ) -> Audience[Answer]:
+        given = request.variables or {}
+        shaping = {name: given[name] for name in operation.shaping_variables if name in given}
+        key = (operation, context.rights, source.wanted, _as_key(shaping))
+        audience = self._audiences.get(key)
+        if audience is None:
+
+            async def answers(events: Sequence[OrderEvent]) -> Sequence[Answer]:
+                executor = prepare(operation, request, context.with_loaders(self._fresh_loaders()))
+                assert isinstance(executor, Executor)  # these variables have been accepted before
+                shown = (executor.build_per_event_executor(source.shown_as(event)) for event in events)
+                return await asyncio.gather(*map(answer_of, shown))
+
+            audience = self._audiences[key] = Audience(self._feed, source.wanted, answers)
+        return audience
+
+    async def _look_on(
+        self,
+        operation: Operation,
+        request: Request,
+        context: Context,
+        executor: Executor[Any],
+        source: AsyncGenerator[Any, None],
+        sink: Sink[Answer],
+    ) -> Subscription:
+        key = (operation, context.rights, _as_key(request.variables or {}))
+        show = self._shows.get(key)
+        if show is None:
+            show = self._shows[key] = _Show(_answers(executor, source))
+        else:
+            await source.aclose()  # it has not begun
+        return _Onlooker(show, sink)
+
+    def _fresh_loaders(self) -> Loaders:
+        """Of this moment, for all audiences: what an event concerns is loaded once, and together with that of others.
+
+        For as long as the feed has not read on, nothing that is loaded can be older than an event that is told.
+        """
+        position, since = self._loaders_for
+        now = time.monotonic()
+        if position != self._feed.position or now - since > FRESH_SECONDS:
+            self._loaders = Loaders()
+            self._loaders_for = (self._feed.position, now)
+        return self._loaders
+
+    async def stream(
+        self, request: Request, context: Context, allowed: frozenset[OperationType] = ANY
+    ) -> AsyncGenerator[Answer, None]:
+        """Run any operation: as many answers as it has. One that was not executed is the last one."""
+        try:
+            operation = understand(self._operations, request, context, allowed)
+        except OperationNotAllowed as error:
+            yield refusal(str(error))
+            return
+        if isinstance(operation, Answer):
+            yield operation
+            return
+        if operation.kind is not OperationType.SUBSCRIPTION:
+            yield await run(operation, request, context)
+            return
+        slot: Slot[Answer] = Slot()
+        subscription = await self.subscribe(operation, request, context, slot)
+        if isinstance(subscription, Answer):
+            yield subscription
+            return
+        outcome = SUCCESS
+        try:
+            while (answer := await slot.fetch()) is not None:
+                outcome = answer.outcome
+                yield answer
+                self.delivered()
+                subscription.flush()
+        except Exception as error:
+            answer = failure(error)
+            outcome = answer.outcome
+            yield answer
+        finally:
+            self.unsubscribe(subscription, outcome)
+
+
+class _Show:
+    """A state that is told whenever it changes, to all who look on; who comes later begins with the latest."""
+
+    def __init__(self, answers: AsyncGenerator[Answer, None]) -> None:
+        self.latest: Answer | None = None
+        self._onlookers: dict[_Onlooker, None] = {}
+        self._running = asyncio.create_task(self._run(answers))
+
+    async def _run(self, answers: AsyncGenerator[Answer, None]) -> None:
+        end: Exception | None = None
+        try:
+            async with aclosing(answers):
+                async for self.latest in answers:
+                    for onlooker in list(self._onlookers):
+                        onlooker.tell()
+        except Exception as error:
+            end = error
+        for onlooker in list(self._onlookers):
+            onlooker.end(end)
+
+    def add(self, onlooker: "_Onlooker") -> None:
+        self._onlookers[onlooker] = None
+
+    def remove(self, onlooker: "_Onlooker") -> None:
+        self._onlookers.pop(onlooker, None)
+        if not self._onlookers:
+            self._running.cancel()
+
+
+class _Onlooker:
+    """While its sink is full, what changes is passed over: the state of then will be told, not those before it."""
+
+    __slots__ = ("_show", "_sink", "_told")
+
+    def __init__(self, show: _Show, sink: Sink[Answer]) -> None:
+        self._show = show
+        self._sink = sink
+        self._told: Answer | None = None
+        show.add(self)
+        self.tell()
+
+    def tell(self) -> None:
+        latest = self._show.latest
+        if latest is not None and latest is not self._told and not self._sink.full:
+            self._told = latest
+            self._sink.next(latest)
+
+    def flush(self) -> None:
+        self.tell()
+
+    def end(self, error: Exception | None) -> None:
+        self._sink.end(error)
+
+    def close(self) -> None:
+        self._show.remove(self)
+
+
+async def _answers(executor: Executor[Any], source: AsyncGenerator[Any, None]) -> AsyncGenerator[Answer, None]:
+    async with aclosing(source):
+        async for state in source:
+            yield await answer_of(executor.build_per_event_executor(state))
+
+
+def failure(error: Exception) -> Answer:
+    """What is answered where a subscription cannot be begun, or not go on."""
+    return not_executed([GraphQLError(str(error), original_error=error)])
+
+
+def _as_key(variables: dict[str, Any]) -> Hashable:
+    """Equal for equal variables. What cannot be written down is equal to nothing else."""
+    try:
+        return orjson.dumps(variables, option=orjson.OPT_SORT_KEYS)
+    except TypeError:
+        return object()
