@@ -11,7 +11,6 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
-from starlette.websockets import WebSocket
 
 from api import documents, graphiql, health, webhooks
 from api.auth import TokenWatch
@@ -23,7 +22,8 @@ from api.operations import Operations
 from api.schema import schema
 from api.service import Service
 from api.settings import Settings
-from api.transport import http, websocket
+from api.transport import http
+from api.transport.websocket import GraphQLWebSocket
 from domain.bell import Bell
 from domain.live import Feed
 from effects.automations import Automations
@@ -82,9 +82,6 @@ def create_app(settings: Settings | None = None) -> Starlette:
     async def graphql_http(request: Request) -> Response:
         return await http.handle(request, service)
 
-    async def graphql_websocket(socket: WebSocket) -> None:
-        await websocket.handle(socket, service)
-
     async def delivery_note(request: Request) -> Response:
         return await documents.delivery_note(request, service)
 
@@ -107,7 +104,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
     routes: list[Route | Mount | WebSocketRoute] = [
         Route("/", home),
         Route("/graphql", graphql_http, methods=["GET", "POST"]),
-        WebSocketRoute("/graphql", graphql_websocket),
+        WebSocketRoute("/graphql", GraphQLWebSocket(service)),
         Route(DELIVERY_NOTE_PATH, delivery_note),
         Route(DELIVERY_NOTES_PATH, several_delivery_notes),
         Route(DOWNLOAD_PATH, download),

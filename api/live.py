@@ -37,6 +37,7 @@ from domain.audiences import Audience, Sink, Slot, events_of, subscribe
 from domain.event_log import EventFilter
 from domain.live import Feed
 from models import OrderEvent
+from models.errors import DatabaseUnavailable
 
 FRESH_SECONDS: Final = 0.05  # for which what was loaded for one answer is good for others of the same moment
 T = TypeVar("T")
@@ -133,7 +134,11 @@ class Live:
                 executor = prepare(operation, request, context.with_loaders(self._fresh_loaders()))
                 assert isinstance(executor, Executor)  # these variables have been accepted before
                 shown = (executor.build_per_event_executor(source.shown_as(event)) for event in events)
-                return await asyncio.gather(*map(answer_of, shown))
+                try:
+                    return [_available(answer) for answer in await asyncio.gather(*map(answer_of, shown))]
+                except DatabaseUnavailable:
+                    self._loaders_for = (None, 0.0)  # which would give the same error to who tries again
+                    raise
 
             audience = self._audiences[key] = Audience(self._feed, source.wanted, answers)
         return audience
@@ -149,7 +154,7 @@ class Live:
     ) -> Subscription:
         key = (operation, context.rights, _as_key(request.variables or {}))
         show = self._shows.get(key)
-        if show is None:
+        if show is None or show.over:
             show = self._shows[key] = _Show(_answers(executor, source))
         else:
             await source.aclose()  # it has not begun
@@ -207,6 +212,7 @@ class _Show:
 
     def __init__(self, answers: AsyncGenerator[Answer, None]) -> None:
         self.latest: Answer | None = None
+        self.over = False
         self._onlookers: dict[_Onlooker, None] = {}
         self._running = asyncio.create_task(self._run(answers))
 
@@ -219,6 +225,7 @@ class _Show:
                         onlooker.tell()
         except Exception as error:
             end = error
+        self.over = True
         for onlooker in list(self._onlookers):
             onlooker.end(end)
 
@@ -228,6 +235,7 @@ class _Show:
     def remove(self, onlooker: "_Onlooker") -> None:
         self._onlookers.pop(onlooker, None)
         if not self._onlookers:
+            self.over = True
             self._running.cancel()
 
 
@@ -262,7 +270,17 @@ class _Onlooker:
 async def _answers(executor: Executor[Any], source: AsyncGenerator[Any, None]) -> AsyncGenerator[Answer, None]:
     async with aclosing(source):
         async for state in source:
-            yield await answer_of(executor.build_per_event_executor(state))
+            yield _available(await answer_of(executor.build_per_event_executor(state)))
+
+
+def _available(answer: Answer) -> Answer:
+    """Raises `DatabaseUnavailable` for an answer that says so, which ends those who wait for it.
+
+    They must not be sent it: they would take it for the event, and resume after it.
+    """
+    if answer.unavailable:
+        raise DatabaseUnavailable("an answer could not be worked out")
+    return answer
 
 
 def failure(error: Exception) -> Answer:

@@ -47,7 +47,7 @@ class Sink(Protocol[T_contra]):
 class Audience(Generic[T]):
     """A reader of the feed for as long as it has a subscriber.
 
-    `answers` gives what is to be told of some events, one for each; where it raises, that ends all subscribers.
+    `answers` gives what is to be told of some events, one for each; where it raises, that ends those who wait for them.
     `position` is the place in the log up to which all have been told, but for those who are behind.
     """
 
@@ -96,8 +96,7 @@ class Audience(Generic[T]):
 
     async def _tell_all(self, place: int, answer: T) -> None:
         self._told = place  # whoever joins from here on reads this event from the log, if it wants it
-        if self._behind:
-            self._remember(place, answer)
+        self._remember(place, answer)
         subscribers = list(self._subscribers)
         for start in range(0, len(subscribers), TURN):
             for subscriber in subscribers[start : start + TURN]:
@@ -124,6 +123,9 @@ class Audience(Generic[T]):
         return [known[event.id] for event in events]
 
     def _remember(self, place: int, answer: T) -> None:
+        """For as long as somebody reads back."""
+        if not self._behind:
+            return
         self._remembered[place] = answer
         if len(self._remembered) > REMEMBERED:
             del self._remembered[next(iter(self._remembered))]

@@ -156,8 +156,13 @@ class Live:
 
 @asynccontextmanager
 async def open_socket(server: Server) -> AsyncIterator[Live]:
-    """A socket on which nothing has been said yet."""
-    async with connect(server.ws_url, subprotocols=["graphql-transport-ws"], compression=None) as connection:  # type: ignore[list-item]
+    """A socket on which nothing has been said yet.
+
+    It reads whatever is sent, as a browser does: a client that holds back what it has not been asked for does not see
+    the server's answer to its own close frame, and waits for it for ten seconds.
+    """
+    options: dict[str, Any] = {"subprotocols": ["graphql-transport-ws"], "compression": None, "max_queue": None}
+    async with connect(server.ws_url, **options) as connection:
         yield Live(connection)
 
 

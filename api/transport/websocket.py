@@ -14,11 +14,12 @@ from typing import Any
 
 import orjson
 from graphql import OperationType
+from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDisconnected
 
 from api.auth import InvalidToken, actor_of
 from api.context import Context
-from api.execution import ANY, SUCCESS, UNAVAILABLE, Answer, fault, refusal, run, understand
+from api.execution import ANY, SUCCESS, Answer, fault, refusal, run, understand
 from api.live import Live, Subscription, failure
 from api.operations import MalformedRequest, Request, parse_request
 from api.service import Service
@@ -67,15 +68,25 @@ class _Senseless(Exception):
     """A message is none of the protocol's: why is the message of this."""
 
 
-async def handle(websocket: WebSocket, service: Service) -> None:
-    """One WebSocket, from its handshake to its end."""
-    if SUBPROTOCOL not in websocket.scope.get("subprotocols", ()):
-        await websocket.accept()
-        await websocket.close(SUBPROTOCOL_NOT_ACCEPTABLE, "Subprotocol not acceptable")
-        return
-    await websocket.accept(SUBPROTOCOL)
-    with service.metrics.socket():
-        await _Connection(websocket, service).run()
+class GraphQLWebSocket:
+    """The ASGI application for WebSockets.
+
+    As a function it would be wrapped by Starlette in three more, whose frames stay for as long as the socket: 2 KiB.
+    """
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One WebSocket, from its handshake to its end."""
+        websocket = WebSocket(scope, receive, send)
+        if SUBPROTOCOL not in scope.get("subprotocols", ()):
+            await websocket.accept()
+            await websocket.close(SUBPROTOCOL_NOT_ACCEPTABLE, "Subprotocol not acceptable")
+            return
+        await websocket.accept(SUBPROTOCOL)
+        with self._service.metrics.socket():
+            await _Connection(websocket, self._service).run()
 
 
 class _Connection:
@@ -151,9 +162,10 @@ class _Connection:
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
-        for each in list(self._ids.values()):
-            if isinstance(each, _Following):
-                each.close()
+        following = [each for each in self._ids.values() if isinstance(each, _Following)]
+        self._ids.clear()
+        for each in following:
+            each.close()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _close(self, close: _Close) -> None:
@@ -176,36 +188,34 @@ class _Connection:
                 await self._websocket.close(close.code, close.reason)
 
     async def _receive(self) -> None:
-        with contextlib.ExitStack() as stack:
-            try:
-                if not await self._expect_init(stack):
-                    return
+        try:
+            actor = await self._expect_init()
+            if actor is None:
+                return
+            with self._service.tokens.ends_with(actor, self._end_of_token):
+                self.write(b'{"type":"connection_ack"}')
                 while (text := await self._next_text()) is not None:
                     await self._handle(text)
-            except _Close as close:
-                self._close(close)
-            except Exception:
-                log.exception("a WebSocket's message could not be handled")
-                self._close(_Close(INTERNAL_ERROR, "Something went wrong on our side"))
+        except _Close as close:
+            self._close(close)
+        except Exception:
+            log.exception("a WebSocket's message could not be handled")
+            self._close(_Close(INTERNAL_ERROR, "Something went wrong on our side"))
 
-    async def _expect_init(self, stack: contextlib.ExitStack) -> bool:
-        """Reads up to the connection_init and answers it; what is entered into `stack` is to last as the socket.
+    def _end_of_token(self) -> None:
+        self._close(_Close(FORBIDDEN, "Forbidden: the token has ended", cut_off="token ended"))
 
-        False where the client has gone before.
-        """
+    async def _expect_init(self) -> Actor | None:
+        """Reads up to the connection_init: whose it is, or `None` where the client goes before."""
         try:
             async with asyncio.timeout(self._settings.init_timeout_seconds):
                 message = await self._first_message()
         except TimeoutError:
             raise _Close(TIMEOUT, "Connection initialisation timeout") from None
-        if message is None:
-            return False
-        self._actor = await self._authenticate(message)
-        end = _Close(FORBIDDEN, "Forbidden: the token has ended", cut_off="token ended")
-        stack.enter_context(self._service.tokens.ends_with(self._actor, lambda: self._close(end)))
-        self._initialized = True
-        self.write(b'{"type":"connection_ack"}')
-        return True
+        if message is not None:
+            self._actor = await self._authenticate(message)
+            self._initialized = True
+        return self._actor
 
     async def _first_message(self) -> dict[str, Any] | None:
         """The connection_init; `None` where the client goes before. Pings may come before it."""
@@ -336,10 +346,7 @@ class _Connection:
             del self._ids[operation_id]
 
     def unavailable(self) -> None:
-        """A subscription cannot go on for now.
-
-        What it has to say then must not be sent: the client would take it for the event, and resume after it.
-        """
+        """A subscription cannot go on for now."""
         reason = "Try again later: resume with after"
         self._close(_Close(TRY_AGAIN_LATER, reason, cut_off="unavailable", answer_first=True))
 
@@ -422,29 +429,21 @@ class _Following:
         return self._connection.full
 
     def next(self, answer: Answer) -> None:
-        if answer.unavailable:
-            self._break_off()
-            return
         self._outcome = answer.outcome
         self._connection.write(self._head, answer.as_json(), b"}")
         self._live.delivered()
 
     def end(self, error: Exception | None) -> None:
-        if isinstance(error, DatabaseUnavailable):
-            self._break_off()
-            return
         answer = None if error is None else failure(error)
         self._outcome = self._outcome if answer is None else answer.outcome
         self._connection.forget(self._id, self)
-        self._connection.write(_message("complete", self._id) if answer is None else _errors(self._id, answer))
+        if answer is None:
+            self._connection.write(_message("complete", self._id))
+        elif answer.unavailable:
+            self._connection.unavailable()
+        else:
+            self._connection.write(_errors(self._id, answer))
         self.close()
-
-    def _break_off(self) -> None:
-        """What comes after an answer that cannot be given must not be told before it."""
-        self._outcome = UNAVAILABLE
-        self._connection.forget(self._id, self)
-        self.close()
-        self._connection.unavailable()
 
     def flush(self) -> None:
         self.subscription.flush()
