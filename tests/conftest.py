@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 import uvicorn
+from tortoise.apps import Apps
 from tortoise.backends.base.executor import EXECUTOR_CACHE
 
 from api.app import create_app
@@ -181,10 +182,25 @@ def templates(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, Fill]
     return {("sqlite", nothing): empty}
 
 
-@pytest.fixture(autouse=True)
-def _one_engine_at_a_time(templates: object) -> None:
-    """Tortoise keeps statements that were written for one engine for the rest of the process."""
-    EXECUTOR_CACHE.clear()
+@pytest.fixture(scope="session", autouse=True)
+def _one_engine_at_a_time() -> Iterator[None]:
+    """Tortoise prepares its models for an engine whenever a database is opened, which takes as long as a short test,
+    and keeps statements that were written for one engine for the rest of the process. Here, both is done anew when the
+    engine is another one than before.
+    """
+    prepare, engine = Apps._build_initial_querysets, ""
+
+    def prepare_for_another_engine(apps: Apps) -> None:
+        nonlocal engine
+        dialect = apps._connections.get("default").capabilities.dialect
+        if dialect != engine:
+            EXECUTOR_CACHE.clear()
+            prepare(apps)
+            engine = dialect
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Apps, "_build_initial_querysets", prepare_for_another_engine)
+        yield
 
 
 @pytest.fixture
@@ -205,6 +221,7 @@ def new_database(
     """
     postgres: Databases | None = request.getfixturevalue("databases") if engine == "postgres" else None
     made: list[str] = []
+    taken: list[str] = []
 
     def copy_of(url: str, folder: Path) -> str:
         if postgres:
@@ -225,6 +242,9 @@ def new_database(
         return url
 
     def new(fill: Fill = nothing) -> str:
+        if postgres and fill is nothing:
+            taken.append(postgres.take_empty(template(nothing)))
+            return taken[-1]
         made.append(copy_of(template(fill), request.getfixturevalue("tmp_path")))
         return made[-1]
 
@@ -232,6 +252,8 @@ def new_database(
     if postgres:
         for url in made:
             postgres.drop(url)
+        for url in taken:
+            postgres.give_back(url)
 
 
 async def _filled(url: str, fill: Fill) -> None:
