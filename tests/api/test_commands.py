@@ -143,12 +143,6 @@ async def test_the_server_says_what_is_wrong_with_its_settings() -> None:
     assert "Traceback" not in err
 
 
-async def test_migrating_twice_is_no_error(url: str) -> None:
-    for _ in range(2):
-        code, _, err = await run(url, "api.commands.migrate")
-        assert (code, err) == (0, "")
-
-
 @pytest.mark.parametrize("command", ["schema", "migrate"])
 async def test_what_is_generated_is_up_to_date(url: str, command: str) -> None:
     assert await run(url, f"api.commands.{command}", "--check") == (0, "", "")

@@ -185,33 +185,33 @@ def nested(depth: int) -> dict[str, Any]:
     return {} if depth == 1 else {"not": nested(depth - 1)}
 
 
-@pytest.mark.parametrize(
-    ("filter", "path"),
-    [
-        (nested(6), []),
-        (nested(60), []),
-        ({"and": [{"or": [{"and": [{"or": [{"and": [{}]}]}]}]}]}, []),
-        ({"or": [{} for _ in range(101)]}, []),
-        ({"tags": [f"t{index}" for index in range(101)]}, []),
-        ({"and": [{"channels": ["a"] * 50}, {"tags": ["b"] * 50}]}, []),
-        ({"placedFrom": "0001-01-01T00:00:00+14:00"}, ["placedFrom"]),
-        ({"placedTo": "9999-12-31T23:59:59-14:00"}, ["placedTo"]),
-        ({"totalFrom": "NaN"}, ["totalFrom"]),
-        ({"totalTo": "Infinity"}, ["totalTo"]),
-        ({"totalTo": "-Infinity"}, ["totalTo"]),
-        ({"totalTo": "sNaN"}, ["totalTo"]),
-        ({"totalFrom": "1e30"}, ["totalFrom"]),
-        ({"totalFrom": "1e999999"}, ["totalFrom"]),
-        ({"currency": "XYZ"}, ["currency"]),
-        ({"currency": ""}, ["currency"]),
-        ({"currency": "chf\x00"}, ["currency"]),
-    ],
-)
-async def test_filters_that_are_refused(asked: Server, filter: dict[str, Any], path: list[str]) -> None:
-    query = "query ($filter: OrderFilter) { orders(filter: $filter) { nodes { id } } }"
-    assert await refusal(asked, query, filter=filter) == ["filter", *path]
-    query = "query ($filter: OrderFilter) { orderCounts(filter: $filter) { total } }"
-    assert await refusal(asked, query, filter=filter) == ["filter", *path]
+REFUSED_FILTERS = [
+    (nested(6), []),
+    (nested(60), []),
+    ({"and": [{"or": [{"and": [{"or": [{"and": [{}]}]}]}]}]}, []),
+    ({"or": [{} for _ in range(101)]}, []),
+    ({"tags": [f"t{index}" for index in range(101)]}, []),
+    ({"and": [{"channels": ["a"] * 50}, {"tags": ["b"] * 50}]}, []),
+    ({"placedFrom": "0001-01-01T00:00:00+14:00"}, ["placedFrom"]),
+    ({"placedTo": "9999-12-31T23:59:59-14:00"}, ["placedTo"]),
+    ({"totalFrom": "NaN"}, ["totalFrom"]),
+    ({"totalTo": "Infinity"}, ["totalTo"]),
+    ({"totalTo": "-Infinity"}, ["totalTo"]),
+    ({"totalTo": "sNaN"}, ["totalTo"]),
+    ({"totalFrom": "1e30"}, ["totalFrom"]),
+    ({"totalFrom": "1e999999"}, ["totalFrom"]),
+    ({"currency": "XYZ"}, ["currency"]),
+    ({"currency": ""}, ["currency"]),
+    ({"currency": "chf\x00"}, ["currency"]),
+]
+
+
+async def test_filters_that_are_refused(asked: Server) -> None:
+    for filter, path in REFUSED_FILTERS:
+        query = "query ($filter: OrderFilter) { orders(filter: $filter) { nodes { id } } }"
+        assert await refusal(asked, query, filter=filter) == ["filter", *path]
+        query = "query ($filter: OrderFilter) { orderCounts(filter: $filter) { total } }"
+        assert await refusal(asked, query, filter=filter) == ["filter", *path]
 
 
 async def test_an_event_filter_with_too_much_or_no_id_is_refused(asked: Server) -> None:

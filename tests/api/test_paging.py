@@ -89,10 +89,10 @@ def fill() -> Fill:
 
 async def test_the_pages_make_up_the_whole_list(server: Server) -> None:
     """For every sort, in both directions of reading, with pages that end within and between ties."""
-    for sort in SORTS:
+    for number, sort in enumerate(SORTS):
         whole = numbers(await page(server, sort=sort, first=100))
         assert sorted(whole) == list(range(1001, 1001 + COUNT))
-        for size in (1, 4, 5, COUNT - 1, COUNT, COUNT + 1):
+        for size in (2, 5) if number else (1, 2, 4, 5, COUNT - 1, COUNT, COUNT + 1):
             assert await forwards(server, size, sort=sort) == whole, (sort, size)
             assert await backwards(server, size, sort=sort) == whole, (sort, size)
 
@@ -139,14 +139,15 @@ async def test_orders_that_come_in_meanwhile_move_no_other(server: Server, sort:
     before = numbers(await page(server, sort=sort, first=100))
 
     placing = asyncio.create_task(place_many())
-    seen = await forwards(server, 2, sort=sort)
-    seen_backwards = await backwards(server, 2, sort=sort)
+    seen = await forwards(server, 4, sort=sort)
+    seen_backwards = await backwards(server, 4, sort=sort)
     await placing
     for pages in (seen, seen_backwards):
         assert len(set(pages)) == len(pages)
         assert [number for number in pages if number in set(before)] == before
 
 
+@pytest.mark.wire
 @pytest.mark.parametrize("window", [("first", "after"), ("last", "before")])
 async def test_a_cursor_of_another_sort_is_refused(server: Server, window: tuple[str, str]) -> None:
     size, side = window

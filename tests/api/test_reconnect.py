@@ -162,13 +162,13 @@ async def settle(subscribers: list[Subscriber], wanted: EventFilter | None = Non
     return log
 
 
-async def test_subscribers_that_reconnect_hundreds_of_times_see_exactly_the_log(server: Server) -> None:
+async def test_subscribers_that_reconnect_again_and_again_see_exactly_the_log(server: Server) -> None:
     sockets = [OverWebSocket(server, random.Random(f"socket {number}")) for number in range(3)]
     streams = [OverEventStream(server, random.Random(f"stream {number}")) for number in range(2)]
     async with writers(server, "reconnect"):
         await asyncio.gather(
-            *(subscriber.follow_with_breaks(25) for subscriber in sockets),
-            *(subscriber.follow_with_breaks(12) for subscriber in streams),
+            *(subscriber.follow_with_breaks(15) for subscriber in sockets),
+            *(subscriber.follow_with_breaks(8) for subscriber in streams),
         )
     subscribers = [*sockets, *streams]
     log = await settle(subscribers)
@@ -212,7 +212,7 @@ async def test_subscribers_with_filters_that_reconnect_see_exactly_what_they_ask
     stopping = asyncio.Event()
     async with writers(server, "filters"):
         noting = asyncio.create_task(note_own_orders(stopping))
-        await asyncio.gather(*(subscriber.follow_with_breaks(6) for subscriber in subscribers))
+        await asyncio.gather(*(subscriber.follow_with_breaks(4) for subscriber in subscribers))
         stopping.set()
         await noting
     whole = await the_log()

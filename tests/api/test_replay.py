@@ -8,10 +8,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from api.commands.client import ApiError, Client, client_of
 from api.commands.lives import Act, Life, Step, new_order, read_lives, timeline
-from api.commands.replay import AlreadyReplayed, Options, replay
+from api.commands.replay import AlreadyReplayed, Options, app, replay
 from api.commands.watching import Differences, differences, quantile
 from api.settings import ROOT
 from domain.actors import Scope
@@ -224,13 +225,9 @@ def test_quantiles() -> None:
     assert math.isnan(quantile([], 0.5))
 
 
-def run_command(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "api.commands.replay", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
-
-
 def test_the_command_shows_the_whole_thing_on_a_server_of_its_own(file: Path) -> None:
-    done = run_command(str(file))
+    command = [sys.executable, "-m", "api.commands.replay", str(file)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("orders     8 (1 PENDING, 1 CONFIRMED, 4 SHIPPED, 2 CANCELLED)\n")
     assert done.stdout.endswith("All is well: every subscriber saw every event once, in the log's order.\n")
@@ -244,5 +241,5 @@ def test_the_command_shows_the_whole_thing_on_a_server_of_its_own(file: Path) ->
     ],
 )
 def test_the_command_says_what_is_in_its_way(file: Path, options: list[str], message: str) -> None:
-    done = run_command(str(file), *options)
-    assert (done.returncode, done.stdout, done.stderr) == (2, "", message)
+    done = CliRunner().invoke(app, [str(file), *options])
+    assert (done.exit_code, done.stdout, done.stderr) == (2, "", message)

@@ -221,7 +221,7 @@ async def test_clients_that_do_not_read_do_not_hold_the_process(database_url: st
     much = " ".join(f"a{number}: __schema {{ types {{ name description }} }}" for number in range(50))
     async with server_process(database_url, "--workers", workers) as (url, process), new_client() as http:
         stalled = Stalled(httpx.URL(url).port or 0, token)
-        for _ in range(3):
+        for _ in range(2):  # of two workers, each has some
             stalled.post(f"{{ {much} }}", "application/json")
             stalled.post(f"{{ {much} }}", "text/event-stream")
             stalled.post("subscription { orderEvents { type } }", "text/event-stream")

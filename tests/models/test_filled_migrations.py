@@ -79,9 +79,8 @@ async def contents(url: str, tables: Tables) -> dict[str, list[str]]:
 
 
 async def keeps_all(url: str, before: str, name: str, package: str = "models.migrations") -> None:
-    """Holds the database after the migration `name` against the filled one before it."""
+    """Fills the database, which is at the migration `before`, and holds what the migration `name` leaves against it."""
     tables: Tables = json.loads((ROWS / f"{before}.json").read_text())
-    await migrate_to(url, before, package)
     await fill(url, tables)
     filled = await contents(url, tables)
     assert {name: len(rows) for name, rows in filled.items()} == {name: len(rows) for name, rows in tables.items()}
@@ -99,27 +98,30 @@ def sample(folder: Path, operation: str) -> str:
     return package.name
 
 
-@pytest.fixture
-def url(empty_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+@pytest.fixture(autouse=True)
+def _samples_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(tmp_path)
-    if not is_postgres(empty_url):
-        Path(sqlite_path(empty_url)).parent.mkdir()
-    return empty_url
 
 
 NULLABLE = "ops.AddField('Order', 'sample', fields.CharField(max_length=9, null=True))"
 
 
-@pytest.mark.parametrize(("before", "name"), [*pairwise(NAMES), (NAMES[-1], "9999_sample")])
-async def test_a_migration_keeps_every_row(url: str, tmp_path: Path, before: str, name: str) -> None:
-    package = sample(tmp_path, NULLABLE) if name == "9999_sample" else "models.migrations"
-    await keeps_all(url, before, name, package)
+@pytest.mark.parametrize(("before", "name"), list(pairwise(NAMES)))
+async def test_a_migration_keeps_every_row(empty_url: str, before: str, name: str) -> None:
+    if not is_postgres(empty_url):
+        Path(sqlite_path(empty_url)).parent.mkdir()
+    await migrate_to(empty_url, before)
+    await keeps_all(empty_url, before, name)
+
+
+async def test_a_migration_after_the_last_keeps_every_row(database_url: str, tmp_path: Path) -> None:
+    await keeps_all(database_url, NAMES[-1], "9999_sample", sample(tmp_path, NULLABLE))
 
 
 @pytest.mark.parametrize("loss", ["DELETE FROM tracking WHERE number = 'T-1'", "UPDATE orders SET note = ''"])
-async def test_a_migration_that_loses_something_is_noticed(url: str, tmp_path: Path, loss: str) -> None:
+async def test_a_migration_that_loses_something_is_noticed(database_url: str, tmp_path: Path, loss: str) -> None:
     with pytest.raises(AssertionError):
-        await keeps_all(url, NAMES[-1], "9999_sample", sample(tmp_path, f'ops.RunSQL("{loss}")'))
+        await keeps_all(database_url, NAMES[-1], "9999_sample", sample(tmp_path, f'ops.RunSQL("{loss}")'))
 
 
 def test_there_are_rows_for_the_next_migration() -> None:
