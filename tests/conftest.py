@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import ctypes
 import gc
+import itertools
 import os
 import shutil
 import signal
@@ -217,16 +218,16 @@ def new_database(
     """Makes migrated databases of the test's own; each call returns another one's URL.
 
     What it is given fills the database, which is done once in each process of the run: tests get copies. By default
-    the database is empty.
+    the database is empty; on PostgreSQL it is one that other tests have had then, and looks like new.
     """
     postgres: Databases | None = request.getfixturevalue("databases") if engine == "postgres" else None
     made: list[str] = []
     taken: list[str] = []
 
-    def copy_of(url: str, folder: Path) -> str:
+    def copy_of(url: str) -> str:
         if postgres:
             return postgres.create_copy(url)
-        path = folder / f"{uuid.uuid4().hex}.sqlite3"
+        path = Path(sqlite_path(url)).with_name(f"{uuid.uuid4().hex}.sqlite3")
         shutil.copyfile(sqlite_path(url), path)
         return f"sqlite://{path}?synchronous=OFF"
 
@@ -236,7 +237,7 @@ def new_database(
         if postgres and fill is nothing:
             url = postgres.create()
         else:
-            url = copy_of(template(nothing), Path(sqlite_path(templates["sqlite", nothing])).parent)
+            url = copy_of(template(nothing))
             asyncio.run(_filled(url, fill))
         templates[engine, fill] = url
         return url
@@ -245,7 +246,7 @@ def new_database(
         if postgres and fill is nothing:
             taken.append(postgres.take_empty(template(nothing)))
             return taken[-1]
-        made.append(copy_of(template(fill), request.getfixturevalue("tmp_path")))
+        made.append(copy_of(template(fill)))
         return made[-1]
 
     yield new
@@ -254,6 +255,9 @@ def new_database(
             postgres.drop(url)
         for url in taken:
             postgres.give_back(url)
+    else:
+        for url, suffix in itertools.product(made, ("", "-wal", "-shm")):
+            Path(sqlite_path(url) + suffix).unlink(missing_ok=True)
 
 
 async def _filled(url: str, fill: Fill) -> None:

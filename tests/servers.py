@@ -203,7 +203,7 @@ _ALONE = (  # waits for each of them to have gone
 _PUBLIC = "FROM pg_class WHERE relnamespace = 'public'::regnamespace"
 _SHAPE = f"SELECT array_agg(oid || ' ' || xmin ORDER BY oid) {_PUBLIC}"  # whatever changes a table writes its row anew
 _SIZE = f"SELECT sum(pg_relation_size(oid))::bigint {_PUBLIC}"
-_LARGE = 4_000_000  # bytes: an empty database has a sixth of it
+_LARGE = 4_000_000  # bytes: an empty database has a seventh of it
 
 
 async def _restoring(connection: Any) -> str:

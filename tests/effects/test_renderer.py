@@ -33,7 +33,7 @@ NOTE = NOTES["pick-up"]
 @pytest.fixture
 async def renderer() -> AsyncIterator[Renderer]:
     """With one process, so that jobs meet in it."""
-    renderer = Renderer(processes=1, waiting=1)
+    renderer = Renderer(processes=1, waiting=1, seconds=60)
     yield renderer
     await renderer.close()
 

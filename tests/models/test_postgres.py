@@ -62,7 +62,6 @@ async def test_four_hundred_tasks_that_are_cancelled_lose_no_connection() -> Non
 
 @pytest.mark.usefixtures("database")
 async def test_who_finds_no_free_connection_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(postgres, "ACQUIRE_SECONDS", 0.05)
     release = asyncio.Event()
 
     async def hold() -> None:
@@ -71,11 +70,13 @@ async def test_who_finds_no_free_connection_is_told_so(monkeypatch: pytest.Monke
 
     holding = [asyncio.create_task(hold()) for _ in range(5)]
     await until(lambda: pool() is not None and pool().get_size() - pool().get_idle_size() == 5)
+    monkeypatch.setattr(postgres, "ACQUIRE_SECONDS", 0.05)
     with pytest.raises(DatabaseUnavailable):
         await Channel.all().count()
     with pytest.raises(DatabaseUnavailable):
         async with in_transaction():
             pass
+    monkeypatch.undo()
     release.set()
     await asyncio.gather(*holding)
     assert await Channel.all().count() == 0
