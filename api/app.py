@@ -74,6 +74,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
             finally:
                 for task in tasks:
                     task.cancel()
+                await service.tokens.close()
                 await readiness.close()
                 await service.printing.close()
                 await service.payments.close()

@@ -10,7 +10,7 @@ from uuid import UUID
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from api.auth import InvalidToken, actor_of
+from api.auth import InvalidToken
 from api.context import Unauthenticated
 from api.service import Service
 from api.transport.plain import refused, unavailable
@@ -84,7 +84,7 @@ async def _caller(request: Request, service: Service) -> Actor | None:
             return None
         raise _Refused(403, "This link is not valid any more: read the note's url anew.", "FORBIDDEN")
     try:
-        actor = await actor_of(request.headers.get("authorization"))
+        actor = await service.tokens.actor_of(request.headers.get("authorization"))
         if actor is None:
             raise Unauthenticated
         actor.require(Scope.ORDERS_READ)

@@ -93,12 +93,7 @@ class EffectConnection:
         return cls(
             edges=edges,
             nodes=[edge.node for edge in edges],
-            page_info=PageInfo(
-                has_next_page=page.has_next_page,
-                has_previous_page=after is not None,
-                start_cursor=edges[0].cursor if edges else None,
-                end_cursor=edges[-1].cursor if edges else after,
-            ),
+            page_info=PageInfo.following(after, [edge.cursor for edge in edges], page.has_next_page),
         )
 
 

@@ -8,6 +8,7 @@ from domain.actors import Scope
 from domain.errors import ErrorCode
 from domain.orders.queries import OrderSortField, SortDirection
 from domain.orders.rules import OrderAction
+from domain.tokens import TokenState
 from models.enums import (
     ActorKind,
     AutomationKind,
@@ -45,6 +46,7 @@ __all__ = [
     "RequestStatus",
     "Scope",
     "SortDirection",
+    "TokenState",
     "TransactionKind",
     "TransactionStatus",
 ]
@@ -300,6 +302,15 @@ _describe(
     SortDirection,
     "Which end of a list comes first.",
     {"ASC": "The least or the oldest first.", "DESC": "The greatest or the newest first."},
+)
+_describe(
+    TokenState,
+    "Whether a token is good.",
+    {
+        "ACTIVE": "It is.",
+        "EXPIRED": "It has ended by itself.",
+        "REVOKED": "Somebody has ended it.",
+    },
 )
 _describe(
     Scope,

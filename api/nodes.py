@@ -1,5 +1,8 @@
 """What every type with a global id has in common."""
 
+from collections.abc import Sequence
+from typing import Self
+
 import strawberry
 
 
@@ -14,3 +17,13 @@ class PageInfo:
     has_previous_page: bool = strawberry.field(description="Whether there is more before this page.")
     start_cursor: str | None = strawberry.field(description="The cursor of the page's first item.")
     end_cursor: str | None = strawberry.field(description="The cursor of the page's last item.")
+
+    @classmethod
+    def following(cls, after: str | None, cursors: Sequence[str], has_next_page: bool) -> Self:
+        """Of the items with these cursors, in a list that is read forward only; an empty page ends where it began."""
+        return cls(
+            has_next_page=has_next_page,
+            has_previous_page=after is not None,
+            start_cursor=cursors[0] if cursors else None,
+            end_cursor=cursors[-1] if cursors else after,
+        )

@@ -9,15 +9,16 @@ from api.orders.parts import Channel, DeliveryNote, Fulfillment
 from api.orders.queries import OrderQueries
 from api.orders.subscriptions import OrderSubscriptions
 from api.orders.types import Order
+from api.tokens import TokenMutations, TokenQueries
 
 
 @strawberry.type(name="Query", description="Everything that can be read.")
-class Query(OrderQueries, EffectQueries):
+class Query(OrderQueries, EffectQueries, TokenQueries):
     pass
 
 
 @strawberry.type(name="Mutation", description="Everything that can be done: one input each, one payload each.")
-class Mutation(OrderMutations, EffectMutations):
+class Mutation(OrderMutations, EffectMutations, TokenMutations):
     pass
 
 

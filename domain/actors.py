@@ -1,6 +1,7 @@
 """Who acts, and what they may do."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from enum import StrEnum
 from typing import Self
 from uuid import UUID
@@ -30,6 +31,8 @@ class Actor:
     """A caller. `channel_ids` are the only channels that exist for them; `None` means every channel.
 
     `service_id` is the fulfillment service that calls, for which nothing exists but what it was asked to ship.
+    `good_until` is when what the caller has shown ends by itself, if it does. `secret_hash` is by which of its secrets
+    an API token was known, which may end before the token does.
     """
 
     kind: ActorKind
@@ -38,6 +41,8 @@ class Actor:
     scopes: frozenset[Scope]
     channel_ids: frozenset[UUID] | None = None
     service_id: UUID | None = None
+    good_until: datetime | None = None
+    secret_hash: str | None = field(default=None, repr=False)
 
     def require(self, scope: Scope, *, services_too: bool = False) -> None:
         """Raises `Forbidden` unless the caller has the scope; a fulfillment service has it where so said only."""
@@ -46,7 +51,7 @@ class Actor:
 
     def nameless(self) -> Self:
         """The same rights, and nobody in particular: what is worked out for it is good for all who have them."""
-        return replace(self, kind=ActorKind.TOKEN, id=None, name="")
+        return replace(self, kind=ActorKind.TOKEN, id=None, name="", good_until=None, secret_hash=None)
 
     def sees(self, channel_id: UUID) -> bool:
         return self.channel_ids is None or channel_id in self.channel_ids

@@ -28,22 +28,22 @@ async def find_channels(actor: Actor, codes: Collection[str]) -> list[Channel]:
     return [channel for channel in await Channel.filter(code__in=possible) if actor.sees(channel.id)]
 
 
-def _checked_code(code: str) -> str:
-    code = required_text(code, "channel", longest=LONGEST_CODE)
+def _checked_code(code: str, field: str) -> str:
+    code = required_text(code, field, longest=LONGEST_CODE)
     hint = "A channel's code has letters, digits, dots, dashes and underscores only."
-    matching(code, r"[A-Za-z0-9][A-Za-z0-9._-]*", hint, "channel")
+    matching(code, r"[A-Za-z0-9][A-Za-z0-9._-]*", hint, field)
     return code
 
 
-async def ensure_channel(actor: Actor, code: str) -> Channel:
+async def ensure_channel(actor: Actor, code: str, field: str = "channel") -> Channel:
     """The channel of that code; it is opened where there is none and the caller is not bound to others.
 
     Raises `InvalidInput` for a code that is not one, and for a channel that does not exist for the caller.
     """
-    code = _checked_code(code)
+    code = _checked_code(code, field)
     channel = await Channel.get_or_none(code=code)
     if channel is None and actor.channel_ids is None:
         return await Channel.create(code=code, name=code, created_at=datetime.now(UTC))
     if channel is None or not actor.sees(channel.id):
-        raise InvalidInput("There is no such channel.", "channel")
+        raise InvalidInput("There is no such channel.", field)
     return channel

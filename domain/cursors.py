@@ -4,6 +4,7 @@ import base64
 import binascii
 import json
 from typing import Any
+from uuid import UUID
 
 from domain.errors import InvalidInput
 
@@ -23,3 +24,12 @@ def decode(cursor: str, kind: str, length: int, field: str) -> list[Any]:
     if not isinstance(parts, list) or len(parts) != length + 1 or parts[0] != kind:
         raise InvalidInput("This is not a cursor of this list.", field)
     return parts[1:]
+
+
+def decode_key(cursor: str, kind: str, field: str) -> UUID:
+    """The key after the kind, in a list that is sorted by its keys alone. Raises as `decode` does."""
+    [key] = decode(cursor, kind, 1, field)
+    try:
+        return UUID(key)
+    except (ValueError, TypeError, AttributeError):
+        raise InvalidInput("This is not a cursor of this list.", field) from None

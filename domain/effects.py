@@ -11,7 +11,7 @@ from tortoise.expressions import Q
 from domain import cursors
 from domain.actors import Actor, Scope
 from domain.change import Target, change, command
-from domain.errors import InvalidInput, NotFound
+from domain.errors import NotFound
 from domain.orders.queries import PageRequest
 from models import Effect
 from models.enums import EffectKind, EffectState
@@ -35,17 +35,9 @@ async def failed_effects(actor: Actor, *, request: PageRequest) -> EffectPage:
     size = request.size
     query = Effect.filter(_visible(actor), state=EffectState.FAILED)
     if request.after is not None:
-        query = query.filter(id__gt=_key_of(request.after))
+        query = query.filter(id__gt=cursors.decode_key(request.after, _CURSOR, "after"))
     found = await query.order_by("id").limit(size + 1)
     return EffectPage(found[:size], len(found) > size)
-
-
-def _key_of(cursor: str) -> UUID:
-    [key] = cursors.decode(cursor, _CURSOR, 1, "after")
-    try:
-        return UUID(key)
-    except (ValueError, TypeError, AttributeError):
-        raise InvalidInput("This is not a cursor of this list.", "after") from None
 
 
 def _visible(actor: Actor) -> Q:

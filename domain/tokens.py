@@ -4,23 +4,54 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Final
 from uuid import UUID
 
+from tortoise.expressions import Q
+
+from domain import cursors
 from domain.actors import Actor, Scope
-from domain.change import command
+from domain.change import change, command
 from domain.channels import ensure_channel
 from domain.errors import InvalidInput, NotFound
 from domain.fulfillments.services import require_service
-from domain.validation import required_text
-from models import ApiToken
+from domain.orders.queries import PageRequest
+from domain.validation import moment, required_text
+from models import ApiToken, FulfillmentService, RetiredSecret
 from models.enums import ActorKind
 
-PREFIX = "ost_"
+PREFIX: Final = "ost_"
+DEFAULT_GRACE: Final = timedelta(hours=1)
+LONGEST_GRACE: Final = timedelta(days=30)
+USE_PERIOD: Final = timedelta(minutes=1)  # in which the use of a token is written once
+
+_CURSOR: Final = "token"
+
+
+class TokenState(StrEnum):
+    ACTIVE = "ACTIVE"
+    EXPIRED = "EXPIRED"
+    REVOKED = "REVOKED"
+
+
+@dataclass(frozen=True, slots=True)
+class TokenPage:
+    tokens: Sequence[ApiToken]
+    has_next_page: bool
 
 
 def _hash(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def _new_secret(token: ApiToken) -> str:
+    """A secret that the token has from now on; whoever changes a token writes it."""
+    secret = PREFIX + secrets.token_urlsafe(32)
+    token.prefix, token.hash = secret[: len(PREFIX) + 6], _hash(secret)
+    return secret
 
 
 @command
@@ -31,67 +62,160 @@ async def create_token(
     scopes: Collection[Scope],
     channels: Sequence[str] = (),
     service: str | None = None,
-    expires_in: timedelta | None = None,
+    expires_at: datetime | None = None,
 ) -> tuple[ApiToken, str]:
     """A new token and its secret, which cannot be read again. Without channels it is good for all of them.
 
     A channel that does not exist is opened. That of a fulfillment service is good for answering what the service is
-    asked, and nothing else. Raises `InvalidInput`.
+    asked, and nothing else. Nobody gives away more than they have. Raises `InvalidInput`.
     """
     actor.require(Scope.TOKENS_WRITE)
     name = required_text(name, "name", longest=255)
-    if not scopes:
-        raise InvalidInput("A token needs at least one scope.", "scopes")
-    if service is not None and set(scopes) != {Scope.FULFILLMENT_WRITE}:
-        raise InvalidInput("The token of a fulfillment service has the scope fulfillment:write alone.", "scopes")
-    shipper = None if service is None else await require_service(service, "service")
-    bound = [str((await ensure_channel(actor, code)).id) for code in channels]
-    secret = PREFIX + secrets.token_urlsafe(32)
+    _require_grantable(actor, scopes)
     now = datetime.now(UTC)
-    token = await ApiToken.create(
-        name=name,
-        prefix=secret[: len(PREFIX) + 6],
-        hash=_hash(secret),
-        scopes=sorted(scope.value for scope in scopes),
-        channel_ids=bound or None,
-        service=shipper,
-        created_at=now,
-        expires_at=now + expires_in if expires_in else None,
-    )
+    if expires_at is not None and (expires_at := moment(expires_at, "expires_at")) <= now:
+        raise InvalidInput("This time has passed already.", "expires_at")
+    if not channels and actor.channel_ids is not None:
+        raise InvalidInput("Your channels are limited: say for which of them the token is.", "channels")
+    async with change(actor):
+        token = ApiToken(
+            name=name,
+            scopes=sorted(scope.value for scope in set(scopes)),
+            channel_ids=[str((await ensure_channel(actor, code, "channels")).id) for code in channels] or None,
+            service=await _service(service, scopes),
+            created_at=now,
+            created_by=actor.name,
+            expires_at=expires_at,
+        )
+        secret = _new_secret(token)
+        await token.save(force_create=True)
     return token, secret
 
 
-async def list_tokens(*, actor: Actor) -> list[ApiToken]:
-    actor.require(Scope.TOKENS_WRITE)
-    return await ApiToken.all().order_by("created_at")
+def _require_grantable(actor: Actor, scopes: Collection[Scope]) -> None:
+    if not scopes:
+        raise InvalidInput("A token needs at least one scope.", "scopes")
+    if lacking := sorted(set(scopes) - actor.scopes):
+        raise InvalidInput(f"You do not have the scope {lacking[0].value} yourself.", "scopes")
 
 
-async def revoke_token(*, actor: Actor, prefix_or_id: str) -> ApiToken:
-    """End a token for ever; once more is no error. Raises `NotFound`, and `InvalidInput` where several are meant."""
+async def _service(code: str | None, scopes: Collection[Scope]) -> FulfillmentService | None:
+    if code is None:
+        return None
+    if set(scopes) != {Scope.FULFILLMENT_WRITE}:
+        raise InvalidInput("The token of a fulfillment service has the scope fulfillment:write alone.", "scopes")
+    return await require_service(code, "service")
+
+
+async def list_tokens(*, actor: Actor, after: UUID | None = None, limit: int | None = None) -> list[ApiToken]:
+    """The tokens that the caller manages, oldest first: those whose channels are all the caller's, too."""
     actor.require(Scope.TOKENS_WRITE)
-    try:
-        tokens = await ApiToken.filter(id=UUID(prefix_or_id))
-    except ValueError:
-        tokens = await ApiToken.filter(prefix=prefix_or_id)
+    query = ApiToken.filter() if after is None else ApiToken.filter(id__gt=after)
+    query = query.order_by("id")
+    if actor.channel_ids is None:
+        return await (query if limit is None else query.limit(limit))
+    return [token for token in await query if _manages(actor, token)][:limit]
+
+
+async def token_page(*, actor: Actor, request: PageRequest) -> TokenPage:
+    """A page of the same. Raises `InvalidInput`."""
+    actor.require(Scope.TOKENS_WRITE)
+    size = request.size
+    after = None if request.after is None else cursors.decode_key(request.after, _CURSOR, "after")
+    found = await list_tokens(actor=actor, after=after, limit=size + 1)
+    return TokenPage(found[:size], len(found) > size)
+
+
+def cursor_of(token: ApiToken) -> str:
+    return cursors.encode(_CURSOR, str(token.id))
+
+
+def _manages(actor: Actor, token: ApiToken) -> bool:
+    if actor.channel_ids is None:
+        return True
+    return token.channel_ids is not None and actor.channel_ids.issuperset(map(UUID, token.channel_ids))
+
+
+async def find_token(*, actor: Actor, prefix_or_id: str) -> UUID:
+    """The key of the token that begins like this. Raises `NotFound`, and `InvalidInput` where several are meant."""
+    tokens = [
+        str(token.id) for token in await list_tokens(actor=actor) if prefix_or_id in (str(token.id), token.prefix)
+    ]
     if not tokens:
-        raise NotFound("There is no such token.", "token")
+        raise NotFound("There is no such token.", "token_id")
     if len(tokens) > 1:
-        raise InvalidInput("Several tokens begin like this; give the id.", "token")
-    [token] = tokens
-    if token.revoked_at is None:
-        token.revoked_at = datetime.now(UTC)
-        await token.save(update_fields=["revoked_at"])
+        raise InvalidInput("Several tokens begin like this; give the id.", "token_id")
+    return UUID(tokens[0])
+
+
+@command
+async def revoke_token(*, actor: Actor, token_id: UUID) -> ApiToken:
+    """End a token for ever, one's own too; once more is no error. Raises `NotFound`."""
+    actor.require(Scope.TOKENS_WRITE)
+    async with change(actor):
+        token = await _lock(actor, token_id)
+        if token.revoked_at is None:
+            token.revoked_at, token.revoked_by = datetime.now(UTC), actor.name
+            await token.save(update_fields=["revoked_at", "revoked_by"])
     return token
 
 
+@command
+async def rotate_token(*, actor: Actor, token_id: UUID, grace: timedelta = DEFAULT_GRACE) -> tuple[ApiToken, str]:
+    """The same token with a new secret, which cannot be read again.
+
+    The secret that it had, and what is open under it, are good for as long as `grace`; one that was to end before that
+    still does. Only who could have created such a token gets its secret. Raises `NotFound` and `InvalidInput`.
+    """
+    actor.require(Scope.TOKENS_WRITE)
+    if not timedelta(0) <= grace <= LONGEST_GRACE:
+        raise InvalidInput(f"A grace period is 0 to {LONGEST_GRACE.days} days long.", "grace_seconds")
+    async with change(actor):
+        token = await _lock(actor, token_id)
+        _require_grantable(actor, [Scope(scope) for scope in token.scopes])
+        if state_of(token) is not TokenState.ACTIVE:
+            raise InvalidInput("This token has ended: create another one.", "token_id")
+        now = datetime.now(UTC)
+        retired = RetiredSecret.filter(token_id=token.id)
+        await retired.filter(good_until__lte=now).delete()
+        await retired.filter(good_until__gt=now + grace).update(good_until=now + grace)
+        await RetiredSecret.create(token_id=token.id, hash=token.hash, good_until=now + grace)
+        secret = _new_secret(token)
+        await token.save(update_fields=["prefix", "hash"])
+    return token, secret
+
+
+async def _lock(actor: Actor, token_id: UUID) -> ApiToken:
+    """The token, which nobody else can change until this unit ends. Raises `NotFound`."""
+    token = await ApiToken.filter(id=token_id).select_for_update().get_or_none()
+    if token is None or not _manages(actor, token):
+        raise NotFound("There is no such token.", "token_id")
+    return token
+
+
+def state_of(token: ApiToken) -> TokenState:
+    if token.revoked_at is not None:
+        return TokenState.REVOKED
+    ended = token.expires_at is not None and token.expires_at <= datetime.now(UTC)
+    return TokenState.EXPIRED if ended else TokenState.ACTIVE
+
+
 async def authenticate(secret: str) -> Actor | None:
-    """Whose token this is; `None` for one that is unknown, expired or revoked."""
+    """Whose token this is; `None` for one that is unknown, expired, retired or revoked."""
     if not secret.startswith(PREFIX):
         return None
     digest = _hash(secret)
-    token = await ApiToken.get_or_none(hash=digest)
-    if token is None or not hmac.compare_digest(token.hash, digest) or _has_ended(token):
+    token, good_until = await ApiToken.get_or_none(hash=digest), None
+    if token is None:  # only who comes with an old secret, or with none, is looked up twice
+        retired = await RetiredSecret.get_or_none(hash=digest, good_until__gt=datetime.now(UTC)).select_related("token")
+        if retired is None:
+            return None
+        token, good_until = retired.token, retired.good_until
+    elif not hmac.compare_digest(token.hash, digest):
         return None
+    if state_of(token) is not TokenState.ACTIVE:
+        return None
+    ends = [each for each in (token.expires_at, good_until) if each is not None]
     return Actor(
         kind=ActorKind.TOKEN,
         id=str(token.id),
@@ -99,15 +223,24 @@ async def authenticate(secret: str) -> Actor | None:
         scopes=frozenset(Scope(scope) for scope in token.scopes),
         channel_ids=None if token.channel_ids is None else frozenset(map(UUID, token.channel_ids)),
         service_id=token.service_id,
+        good_until=min(ends, default=None),
+        secret_hash=digest,
     )
 
 
-async def ended_tokens(ids: Collection[str]) -> set[str]:
-    """Those of the token ids that have been revoked or have expired since."""
-    tokens = await ApiToken.filter(id__in=list(ids))
-    alive = {str(token.id) for token in tokens if not _has_ended(token)}
-    return set(ids) - alive
+async def ended_secrets(hashes: Collection[str]) -> set[str]:
+    """Those of the secrets, by their hashes, whose token has been revoked, or whose grace period is over."""
+    current = ApiToken.filter(hash__in=list(hashes), revoked_at=None).values_list("hash", flat=True)
+    others = set(hashes) - {str(each) for each in await current}
+    if not others:
+        return others
+    now = datetime.now(UTC)
+    retired = RetiredSecret.filter(hash__in=list(others), token__revoked_at=None, good_until__gt=now)
+    return others - {str(each) for each in await retired.values_list("hash", flat=True)}
 
 
-def _has_ended(token: ApiToken) -> bool:
-    return token.revoked_at is not None or (token.expires_at is not None and token.expires_at <= datetime.now(UTC))
+async def record_use(token_ids: Collection[str]) -> None:
+    """Write down that these tokens are in use, unless that was written within `USE_PERIOD`."""
+    now = datetime.now(UTC)
+    stale = Q(last_used_at=None) | Q(last_used_at__lte=now - USE_PERIOD)
+    await ApiToken.filter(stale, id__in=list(token_ids)).update(last_used_at=now)

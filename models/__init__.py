@@ -10,7 +10,7 @@ from models.idempotency import IdempotencyRecord
 from models.orders import Address, Order, OrderLine, OrderNumber, OrderTag, SearchTerm
 from models.payments import Transaction
 from models.signing import SigningKey
-from models.tokens import ApiToken
+from models.tokens import ApiToken, RetiredSecret
 
 __all__ = [
     "Address",
@@ -32,6 +32,7 @@ __all__ = [
     "OrderLine",
     "OrderNumber",
     "OrderTag",
+    "RetiredSecret",
     "SearchTerm",
     "SigningKey",
     "Tracking",

@@ -3,6 +3,7 @@ from typing import Any
 from uuid import UUID
 
 from tortoise import fields
+from tortoise.indexes import Index
 from tortoise.models import Model
 
 from models.fields import UtcField, key
@@ -12,7 +13,8 @@ class ApiToken(Model):
     """A caller's key, of which only the SHA-256 is kept.
 
     `scopes` is a list of scope names. `channel_ids` is a list of channel keys as text, or null for every channel.
-    `service` is the fulfillment service whose token it is, if it is one's.
+    `service` is the fulfillment service whose token it is, if it is one's. `last_used_at` is right to the minute or
+    two. `created_by` and `revoked_by` are the names of who did that.
     """
 
     id: UUID = key()
@@ -26,8 +28,25 @@ class ApiToken(Model):
     )
     service_id: UUID | None
     created_at: datetime = UtcField()
+    created_by = fields.CharField(max_length=255, null=True)
     expires_at: datetime | None = UtcField(null=True)
+    last_used_at: datetime | None = UtcField(null=True)
     revoked_at: datetime | None = UtcField(null=True)
+    revoked_by = fields.CharField(max_length=255, null=True)
 
     class Meta:
         table = "api_tokens"
+
+
+class RetiredSecret(Model):
+    """A secret that a token had before it was given another one, and that is good until `good_until`."""
+
+    id: UUID = key()
+    token: Any = fields.ForeignKeyField("models.ApiToken", related_name=False, on_delete=fields.RESTRICT)
+    token_id: UUID
+    hash = fields.CharField(max_length=64, unique=True)
+    good_until: datetime = UtcField()
+
+    class Meta:
+        table = "retired_secrets"
+        indexes = (Index(fields=("token_id",)),)

@@ -300,6 +300,12 @@ def settings(database_url: str) -> Settings:
 
 
 @pytest.fixture
+def watchful(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server of this process, if it is started later, looks all the time whether tokens have ended."""
+    monkeypatch.setattr("api.auth.WATCH_SECONDS", 0.02)
+
+
+@pytest.fixture
 async def server(settings: Settings) -> AsyncIterator[Server]:
     """A server of the test's own in this process, on a port of its own, with its database open."""
     app = create_app(settings)

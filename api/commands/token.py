@@ -1,24 +1,41 @@
 """API tokens from the command line."""
 
 import asyncio
+import re
 import sys
 from collections.abc import Awaitable, Sequence
-from datetime import timedelta
-from typing import Annotated, TypeVar
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Final, TypeVar
+from uuid import UUID
 
 import typer
 
 from api.settings import Settings
 from domain.actors import Scope, system
 from domain.errors import DomainError
-from domain.tokens import create_token, list_tokens, revoke_token
+from domain.tokens import (
+    DEFAULT_GRACE,
+    TokenState,
+    create_token,
+    find_token,
+    list_tokens,
+    revoke_token,
+    rotate_token,
+    state_of,
+)
+from models import ApiToken
 from models.database import connected, migrate
 
 app = typer.Typer(
-    add_completion=False, rich_markup_mode=None, no_args_is_help=True, help="Create, list and revoke API tokens."
+    add_completion=False,
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    help="Create, list, rotate and revoke API tokens.",
 )
 ACTOR = system("scripts/token")
 Result = TypeVar("Result")
+
+_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 def _run(command: Awaitable[Result]) -> Result:
@@ -37,6 +54,23 @@ def _run(command: Awaitable[Result]) -> Result:
         raise typer.Exit(1) from refusal
 
 
+def duration_of(text: str) -> timedelta:
+    """`90d`, `12h`, `30m`, `45s` or `0`. Raises `BadParameter`."""
+    found = re.fullmatch(r"(\d{1,6})([smhd])|0", text, re.ASCII)
+    if found is None:
+        raise typer.BadParameter("give a number and one of d, h, m, s, such as 90d")
+    return timedelta() if found[1] is None else timedelta(**{_UNITS[found[2]]: int(found[1])})
+
+
+def moment_of(text: str) -> datetime:
+    """After a duration from now, or at an ISO date or time, which is UTC without a zone. Raises `BadParameter`."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return datetime.now(UTC) + duration_of(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
 @app.command()
 def create(
     name: Annotated[str, typer.Option(help="Who uses it: shown on the timeline of what it changes.")],
@@ -48,14 +82,18 @@ def create(
     service: Annotated[
         str | None, typer.Option(help="The code of the fulfillment service whose token it is.", show_default=False)
     ] = None,
-    days: Annotated[int | None, typer.Option(min=1, help="For how many days it is good; by default for ever.")] = None,
+    expires: Annotated[
+        datetime | None,
+        typer.Option(
+            parser=moment_of,
+            metavar="90d|DATE",
+            help="When it ends: after 90d, 12h, 30m or 45s, or at a date or time in ISO 8601 (UTC). By default never.",
+        ),
+    ] = None,
 ) -> None:
     """Create a token and print it: it cannot be read again."""
-    expires_in = timedelta(days=days) if days else None
     _, secret = _run(
-        create_token(
-            actor=ACTOR, name=name, scopes=scope, channels=channel or (), service=service, expires_in=expires_in
-        )
+        create_token(actor=ACTOR, name=name, scopes=scope, channels=channel or (), service=service, expires_at=expires)
     )
     typer.echo(secret)
 
@@ -64,15 +102,62 @@ def create(
 def list_all() -> None:
     """List the tokens, without their secrets."""
     for token in _run(list_tokens(actor=ACTOR)):
-        state = "revoked" if token.revoked_at else f"expires {token.expires_at}" if token.expires_at else "good"
         bound = f"{len(token.channel_ids)} channel(s)" if token.channel_ids else "all channels"
-        typer.echo(f"{token.id}  {token.prefix}…  {token.name}  {' '.join(token.scopes)}  {bound}  {state}")
+        used = f"last used {_time(token.last_used_at)}" if token.last_used_at else "never used"
+        fields = (f"{token.prefix}…", token.name, " ".join(token.scopes), bound, used, _state(token))
+        typer.echo(f"{token.id}  {'  '.join(fields)}")
+
+
+def _state(token: ApiToken) -> str:
+    if token.revoked_at is not None:
+        return f"revoked {_time(token.revoked_at)}" + (f" by {token.revoked_by}" if token.revoked_by else "")
+    if token.expires_at is not None:
+        return f"{'expired' if state_of(token) is TokenState.EXPIRED else 'expires'} {_time(token.expires_at)}"
+    return "good"
+
+
+def _time(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%d %H:%M")
+
+
+_TOKEN = typer.Argument(help="The token's id, or the beginning that list shows.", show_default=False)
 
 
 @app.command()
-def revoke(token: Annotated[str, typer.Argument(help="The token's id, or the beginning that list shows.")]) -> None:
+def rotate(
+    token: Annotated[str, _TOKEN],
+    grace: Annotated[
+        timedelta | None,
+        typer.Option(
+            parser=duration_of,
+            metavar="1h",
+            help="For how long the secret that it had is good besides: 7d, 1h, 30m, 45s, or 0. By default 1h.",
+        ),
+    ] = None,
+) -> None:
+    """Give a token another secret and print that: it cannot be read again. The token stays the same."""
+
+    async def command() -> str:
+        _, secret = await rotate_token(
+            actor=ACTOR, token_id=await _key(token), grace=DEFAULT_GRACE if grace is None else grace
+        )
+        return secret
+
+    typer.echo(_run(command()))
+
+
+@app.command()
+def revoke(token: Annotated[str, _TOKEN]) -> None:
     """End a token for ever. What is open under it is closed within seconds."""
-    typer.echo(f"revoked {_run(revoke_token(actor=ACTOR, prefix_or_id=token.rstrip('…'))).name}")
+
+    async def command() -> ApiToken:
+        return await revoke_token(actor=ACTOR, token_id=await _key(token))
+
+    typer.echo(f"revoked {_run(command()).name}")
+
+
+async def _key(token: str) -> UUID:
+    return await find_token(actor=ACTOR, prefix_or_id=token.rstrip("…"))
 
 
 def spread(arguments: Sequence[str]) -> list[str]:

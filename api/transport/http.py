@@ -10,7 +10,7 @@ from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HTTPRequest
 from starlette.responses import Response
 
-from api.auth import InvalidToken, actor_of
+from api.auth import InvalidToken
 from api.context import OPERATION, Context
 from api.execution import (
     ANY,
@@ -59,7 +59,7 @@ async def handle(request: HTTPRequest, service: Service) -> Response:
     try:
         if media_type is None:
             raise _Refused(406, f"This answers in {GRAPHQL_JSON}, {JSON} or {EVENT_STREAM}.")
-        actor = await _authenticate(request)
+        actor = await _authenticate(request, service)
         operation = await _read(request, service.settings.max_body_bytes)
         if media_type == EVENT_STREAM:
             return _stream(request, operation, actor, service)
@@ -139,9 +139,9 @@ def _response(
     return Response(answer.as_json(), status, headers, media_type=f"{media_type}; charset=utf-8")
 
 
-async def _authenticate(request: HTTPRequest) -> Actor | None:
+async def _authenticate(request: HTTPRequest, service: Service) -> Actor | None:
     try:
-        return await actor_of(request.headers.get("authorization"))
+        return await service.tokens.actor_of(request.headers.get("authorization"))
     except InvalidToken as error:
         raise _Refused(401, str(error), "UNAUTHENTICATED", {"WWW-Authenticate": "Bearer"}) from error
 

@@ -17,7 +17,7 @@ from graphql import OperationType
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDisconnected
 
-from api.auth import InvalidToken, actor_of
+from api.auth import InvalidToken
 from api.context import Context
 from api.execution import ANY, SUCCESS, Answer, fault, refusal, run, understand
 from api.live import Live, Subscription, failure
@@ -251,8 +251,9 @@ class _Connection:
         if payload is not None and not isinstance(payload, dict):
             raise _Close(BAD_REQUEST, "The payload of a connection_init is an object")
         given = next((value for name, value in (payload or {}).items() if name.lower() == "authorization"), None)
+        given = self._websocket.headers.get("authorization") if given is None else given
         try:
-            actor = await actor_of(self._websocket.headers.get("authorization") if given is None else given)
+            actor = await self._service.tokens.actor_of(given)
         except InvalidToken as error:
             raise _Close(FORBIDDEN, "Forbidden: the token is not valid") from error
         except DatabaseUnavailable as error:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
 import orjson
 import pytest
@@ -22,6 +23,7 @@ pytestmark = pytest.mark.wire
 
 READ, WRITE, PLACE = Scope.ORDERS_READ, Scope.ORDERS_WRITE, Scope.ORDERS_PLACE
 FULFILL, PAY, SET = Scope.FULFILLMENT_WRITE, Scope.PAYMENTS_WRITE, Scope.SETTINGS_WRITE
+TOKENS = Scope.TOKENS_WRITE
 
 QUERIES: dict[str, tuple[Scope | None, str]] = {
     "node": (READ, "($id: ID!) { node(id: $id) { id } }"),
@@ -36,6 +38,7 @@ QUERIES: dict[str, tuple[Scope | None, str]] = {
     "automations": (SET, "{ automations { kind } }"),
     "fulfillmentServices": (READ, "{ fulfillmentServices { code } }"),
     "failedEffects": (READ, "{ failedEffects { nodes { id } } }"),
+    "tokens": (TOKENS, "{ tokens { nodes { id } } }"),
 }
 
 
@@ -78,14 +81,20 @@ MUTATIONS: dict[str, Case] = {
     "voidPayment": Case(PAY),
 }
 
-# Those that are not about one order: what they need, and what they are sent (an effect's id in place of `"effect"`).
+# Those that are not about one order: what they need, and what they are sent ("effect" is its id there, …).
 OTHER_MUTATIONS: dict[str, tuple[Scope, dict[str, Any]]] = {
     "createDeliveryNotes": (FULFILL, {"fulfillmentIds": ["fulfillment"]}),
     "updateAutomation": (SET, {"kind": "CONFIRM_ON_ARRIVAL", "enabled": True}),
     "saveFulfillmentService": (SET, {"code": "post", "name": "Post", "email": "post@example.com"}),
     "retryEffect": (WRITE, {"effectId": "effect"}),
     "resendEmail": (WRITE, {"effectId": "effect"}),
+    "createToken": (TOKENS, {"name": "Partner", "scopes": ["TOKENS_WRITE"]}),
+    "rotateToken": (TOKENS, {"tokenId": "token"}),
+    "revokeToken": (TOKENS, {"tokenId": "token"}),
 }
+
+# What is malformed in one of these that names nothing by its id, by a field that it has.
+MALFORMED: dict[str, dict[str, Any]] = {"code": {"code": "?"}, "kind": {"channel": "?"}, "scopes": {"channels": ["?"]}}
 
 SUBSCRIPTIONS: dict[str, str] = {
     "orderStatusChanged": "{ orderStatusChanged(after: $after) { type } }",
@@ -236,10 +245,11 @@ async def test_a_mutation_of_nothing_in_particular_needs_its_scope(server: Serve
     order = await server.place()
     await server.do("confirmOrder", {"orderId": order["id"]})
     order = await server.do("markReadyToShip", {"orderId": order["id"]}, PARTS)
-    names = {"effect": await failed_effect(), "fulfillment": order["fulfillments"][0]["id"]}
+    token = ids.encode("Token", UUID((await server.actor(await server.new_token(TOKENS))).id))
+    names = {"effect": await failed_effect(), "fulfillment": order["fulfillments"][0]["id"], "token": token}
     if malformed:
         names = dict.fromkeys(names, "?")
-        given = {**given, "code": "?"} if "code" in given else {**given, "channel": "?"} if "kind" in given else given
+        given = given | next((wrong for key, wrong in MALFORMED.items() if key in given), {})
     given = {key: _named(value, names) for key, value in given.items()}
     input_type = name[0].upper() + name[1:] + "Input!"
     query = f"mutation ($input: {input_type}) {{ {name}(input: $input) {{ userErrors {{ code }} }} }}"

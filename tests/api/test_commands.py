@@ -2,19 +2,22 @@
 
 import asyncio
 import os
+import re
 import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
 import pytest
+import typer
 
 from api.commands.client import client_of
 from api.commands.temporary_server import free_port, server_process
-from api.commands.token import spread
+from api.commands.token import duration_of, moment_of, spread
 from api.settings import ROOT
 from tests.clients import WAIT, new_client
 
@@ -58,8 +61,10 @@ async def create_token(url: str, *arguments: str) -> str:
     return out.strip()
 
 
-async def test_a_token_is_created_used_listed_and_revoked(url: str) -> None:
-    shop = await create_token(url, "--name", "Shop", "--scope", "orders:read", "orders:place", "--channel", "web")
+async def test_a_token_is_created_used_listed_rotated_and_revoked(url: str) -> None:
+    shop = await create_token(
+        url, "--name", "Shop", "--scope", "orders:read", "orders:place", "--channel", "web", "--expires", "90d"
+    )
     async with serving(url) as (client, _):
         headers = {"Authorization": f"Bearer {shop}"}
         answer = (await client.post("/graphql", json=VIEWER, headers=headers)).json()
@@ -71,11 +76,37 @@ async def test_a_token_is_created_used_listed_and_revoked(url: str) -> None:
         }
         code, listed, _ = await run(url, "api.commands.token", "list")
         assert code == 0
-        token_id, prefix, name = listed.split("  ")[:3]
+        token_id, prefix, name, *_, used, state = listed.strip().split("  ")
         assert (name, shop.startswith(prefix.rstrip("…")), shop in listed) == ("Shop", True, False)
+        assert (used, state[:10]) == ("never used", "expires 20")
+        code, rotated, err = await run(url, "api.commands.token", "rotate", prefix, "--grace", "0")
+        assert (code, err, rotated.count("\n")) == (0, "", 1)
+        assert (await client.post("/graphql", json=VIEWER, headers=headers)).status_code == 401
+        headers = {"Authorization": f"Bearer {rotated.strip()}"}
+        assert (await client.post("/graphql", json=VIEWER, headers=headers)).status_code == 200
         assert (await run(url, "api.commands.token", "revoke", token_id))[0] == 0
         assert (await client.post("/graphql", json=VIEWER, headers=headers)).status_code == 401
-        assert "revoked" in (await run(url, "api.commands.token", "list"))[1]
+    listed = (await run(url, "api.commands.token", "list"))[1]  # the server has written the last use down as it ended
+    assert re.search(r"  last used 20[-: \d]+  revoked 20[-: \d]+ by scripts/token\n$", listed), listed
+
+
+@pytest.mark.parametrize(
+    ("given", "seconds"), [("90d", 7_776_000), ("12h", 43_200), ("30m", 1800), ("45s", 45), ("0", 0)]
+)
+def test_durations(given: str, seconds: int) -> None:
+    assert duration_of(given).total_seconds() == seconds
+
+
+@pytest.mark.parametrize("given", ["", "d", "1", "-1d", "1w", "1.5h", "1d2h", "9999999d", "\u0663d"])
+def test_what_is_no_duration(given: str) -> None:
+    with pytest.raises(typer.BadParameter):
+        duration_of(given)
+
+
+def test_an_end_is_a_time_or_a_duration_from_now() -> None:
+    assert moment_of("2099-01-31") == datetime(2099, 1, 31, tzinfo=UTC)
+    assert moment_of("2099-01-31T12:00:00+02:00") == datetime(2099, 1, 31, 10, tzinfo=UTC)
+    assert timedelta(days=89) < moment_of("90d") - datetime.now(UTC) <= timedelta(days=90)
 
 
 async def test_an_unknown_token_cannot_be_revoked(url: str) -> None:

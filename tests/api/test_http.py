@@ -1,7 +1,7 @@
 """GraphQL over HTTP: what is answered to good and to broken requests."""
 
 import logging
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -12,7 +12,7 @@ from tortoise import connections
 from api.settings import Settings
 from domain.actors import Scope, system
 from domain.tokens import create_token, revoke_token
-from models import OrderEvent
+from models import ApiToken, OrderEvent
 from tests.clients import Server
 
 pytestmark = pytest.mark.wire
@@ -298,11 +298,12 @@ async def test_a_token_that_is_none(server: Server, header: str) -> None:
 
 
 async def test_a_token_that_has_ended(server: Server) -> None:
-    _, expired = await create_token(
-        actor=system("tests"), name="old", scopes=list(Scope), expires_in=timedelta(seconds=-1)
-    )
+    now = datetime.now(UTC)
+    soon = now + timedelta(hours=1)
+    token, expired = await create_token(actor=system("tests"), name="old", scopes=list(Scope), expires_at=soon)
+    await ApiToken.filter(id=token.id).update(expires_at=now)
     token, revoked = await create_token(actor=system("tests"), name="gone", scopes=list(Scope))
-    await revoke_token(actor=system("tests"), prefix_or_id=str(token.id))
+    await revoke_token(actor=system("tests"), token_id=token.id)
     for secret in (expired, revoked):
         response = await post(server, body(query=VIEWER), Authorization=f"Bearer {secret}")
         assert response.status_code == 401

@@ -5,6 +5,7 @@ import os
 import signal
 from collections.abc import Collection
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
@@ -148,7 +149,7 @@ async def test_those_who_follow_are_counted_while_they_do(server: Server) -> Non
 async def test_those_who_are_cut_off_are_counted(server: Server) -> None:
     token = await server.new_token(Scope.ORDERS_READ)
     async with live(server, token) as client:
-        await revoke_token(actor=system("tests"), prefix_or_id=token[:10])
+        await revoke_token(actor=system("tests"), token_id=UUID((await server.actor(token)).id))
         assert (await client.closed())[0] == 4403
     samples = await scrape(server.http, server.port)
     assert of(samples, "orderstream_cut_offs_total") == {"token ended": 1}

@@ -1,0 +1,218 @@
+"""API tokens: who may make, see and end which, and how a secret is exchanged for another."""
+
+import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import pytest
+
+from domain.actors import Actor, Scope, system
+from domain.channels import ensure_channel
+from domain.errors import ErrorCode
+from domain.orders.queries import PageRequest
+from domain.tokens import (
+    TokenState,
+    authenticate,
+    create_token,
+    cursor_of,
+    ended_secrets,
+    list_tokens,
+    record_use,
+    revoke_token,
+    rotate_token,
+    state_of,
+    token_page,
+)
+from models import ApiToken, RetiredSecret
+from models.enums import ActorKind
+from tests.database import all_rows
+from tests.domain.shop import refused
+
+pytestmark = pytest.mark.usefixtures("database")
+
+ROOT = system("tests")
+HOUR = timedelta(hours=1)
+MANAGE, READ, WRITE = Scope.TOKENS_WRITE, Scope.ORDERS_READ, Scope.ORDERS_WRITE
+
+
+async def new(*scopes: Scope, channels: tuple[str, ...] = (), name: str = "partner") -> tuple[ApiToken, str]:
+    return await create_token(actor=ROOT, name=name, scopes=scopes, channels=channels)
+
+
+async def manager(*scopes: Scope, channels: tuple[str, ...] = ()) -> Actor:
+    _, secret = await new(MANAGE, *scopes, channels=channels, name="manager")
+    actor = await authenticate(secret)
+    assert actor is not None
+    return actor
+
+
+async def is_good(secret: str) -> bool:
+    return await authenticate(secret) is not None
+
+
+async def test_a_token_knows_who_made_and_who_ended_it() -> None:
+    token, secret = await create_token(
+        actor=ROOT, name=" Shop ", scopes=[READ, READ, WRITE], channels=["web"], expires_at=datetime.now(UTC) + HOUR
+    )
+    assert secret.startswith(token.prefix)
+    assert (token.name, token.scopes, token.created_by) == ("Shop", ["orders:read", "orders:write"], "tests")
+    assert secret not in repr(await all_rows())
+    actor = await authenticate(secret)
+    web = await ensure_channel(ROOT, "web")
+    assert actor is not None
+    assert (actor.kind, actor.id, actor.channel_ids) == (ActorKind.TOKEN, str(token.id), frozenset({web.id}))
+    assert actor.good_until == token.expires_at
+    assert token.hash not in repr(actor)
+
+    ended = await revoke_token(actor=ROOT, token_id=token.id)
+    assert (ended.revoked_by, state_of(ended)) == ("tests", TokenState.REVOKED)
+    again = await revoke_token(actor=replace(ROOT, name="another"), token_id=token.id)
+    assert (again.revoked_by, again.revoked_at) == ("tests", ended.revoked_at)
+    assert not await is_good(secret)
+
+
+async def test_an_expired_token_is_refused() -> None:
+    token, secret = await create_token(actor=ROOT, name="x", scopes=[READ], expires_at=datetime.now(UTC) + HOUR)
+    _, late = await rotate_token(actor=ROOT, token_id=token.id)
+    assert await is_good(secret)
+    await ApiToken.filter(id=token.id).update(expires_at=datetime.now(UTC))
+    assert not await is_good(secret)
+    assert not await is_good(late)
+    [found] = await list_tokens(actor=ROOT)
+    assert state_of(found) is TokenState.EXPIRED
+    async with refused(ErrorCode.INVALID_INPUT, "token_id"):
+        await rotate_token(actor=ROOT, token_id=token.id)
+
+
+async def test_a_token_that_would_be_nothing_is_refused() -> None:
+    async with refused(ErrorCode.INVALID_INPUT, "expires_at"):
+        await create_token(actor=ROOT, name="x", scopes=[READ], expires_at=datetime.now(UTC))
+    async with refused(ErrorCode.INVALID_INPUT, "scopes"):
+        await create_token(actor=ROOT, name="x", scopes=[])
+    async with refused(ErrorCode.INVALID_INPUT, "name"):
+        await create_token(actor=ROOT, name=" ", scopes=[READ])
+    async with refused(ErrorCode.INVALID_INPUT, "channels"):  # the first channel is not opened either
+        await create_token(actor=ROOT, name="x", scopes=[READ], channels=["new", "not a code"])
+
+
+async def test_nobody_gives_away_more_than_they_have() -> None:
+    await new(READ, channels=("web", "till"))
+    reader, bound = await manager(READ), await manager(READ, WRITE, channels=("web",))
+    for actor, scopes, channels, field in (
+        (reader, [WRITE], (), "scopes"),
+        (reader, [READ, MANAGE, Scope.SETTINGS_WRITE], (), "scopes"),
+        (bound, [READ], (), "channels"),
+        (bound, [READ], ("till",), "channels"),
+        (bound, [READ], ("web", "till"), "channels"),
+        (bound, [READ], ("new",), "channels"),
+        (bound, [Scope.PAYMENTS_WRITE], ("web",), "scopes"),
+        (replace(bound, channel_ids=frozenset()), [READ], ("web",), "channels"),
+    ):
+        async with refused(ErrorCode.INVALID_INPUT, field):
+            await create_token(actor=actor, name="more", scopes=scopes, channels=channels)
+    await create_token(actor=reader, name="as much", scopes=[READ, MANAGE])
+    token, secret = await create_token(actor=bound, name="as much", scopes=[READ, WRITE, MANAGE], channels=["web"])
+    made = await authenticate(secret)
+    assert (token.created_by, made and made.channel_ids) == ("manager", bound.channel_ids)
+
+
+async def test_nobody_gets_the_secret_of_a_token_that_may_do_more() -> None:
+    more, secret = await new(MANAGE, READ, WRITE)
+    reader = await manager(READ)
+    async with refused(ErrorCode.INVALID_INPUT, "scopes"):
+        await rotate_token(actor=reader, token_id=more.id)
+    assert await is_good(secret)
+    assert reader.id is not None
+    mine, _ = await rotate_token(actor=reader, token_id=UUID(reader.id))
+    assert mine.scopes == ["orders:read", "tokens:write"]
+    await revoke_token(actor=reader, token_id=more.id)  # less is no danger
+    await revoke_token(actor=reader, token_id=UUID(reader.id))
+    assert {state_of(each) for each in await list_tokens(actor=ROOT)} == {TokenState.REVOKED}
+
+
+async def test_who_is_bound_to_channels_manages_only_tokens_within_them() -> None:
+    for channels in ((), ("till",), ("web", "till"), ("web",), ("web", "app")):
+        await new(READ, channels=channels, name=" ".join(channels) or "all")
+    bound = await manager(READ, channels=("web", "app"))
+    seen = await list_tokens(actor=bound)
+    assert [token.name for token in seen] == ["web", "web app", "manager"]
+    for token in await list_tokens(actor=ROOT):
+        if token.name not in ("web", "web app", "manager"):
+            async with refused(ErrorCode.NOT_FOUND, "token_id"):
+                await revoke_token(actor=bound, token_id=token.id)
+            async with refused(ErrorCode.NOT_FOUND, "token_id"):
+                await rotate_token(actor=bound, token_id=token.id)
+    page = await token_page(actor=bound, request=PageRequest(first=2))
+    assert ([token.name for token in page.tokens], page.has_next_page) == (["web", "web app"], True)
+    page = await token_page(actor=bound, request=PageRequest(first=2, after=cursor_of(page.tokens[-1])))
+    assert ([token.name for token in page.tokens], page.has_next_page) == (["manager"], False)
+    page = await token_page(actor=ROOT, request=PageRequest(first=4, after=cursor_of(seen[0])))
+    assert [token.name for token in page.tokens] == ["web app", "manager"]
+    assert await list_tokens(actor=replace(bound, channel_ids=frozenset())) == []
+
+
+async def test_a_secret_is_exchanged_without_a_gap() -> None:
+    token, first = await new(READ)
+    before = await authenticate(first)
+    rotated, second = await rotate_token(actor=ROOT, token_id=token.id, grace=HOUR)
+    assert (rotated.id, rotated.name, rotated.scopes) == (token.id, token.name, token.scopes)
+    assert second.startswith(rotated.prefix)
+    old, now = await authenticate(first), await authenticate(second)
+    assert before is not None
+    assert old is not None
+    assert now is not None
+    assert {old.id, now.id} == {before.id}
+    assert now.good_until is None
+    assert old.good_until is not None
+    assert abs(old.good_until - datetime.now(UTC) - HOUR) < timedelta(minutes=1)
+    hashes = {actor.secret_hash or "" for actor in (old, now)}
+    assert await ended_secrets(hashes) == set()
+
+    await RetiredSecret.all().update(good_until=datetime.now(UTC))
+    assert not await is_good(first)
+    assert await is_good(second)
+    assert await ended_secrets(hashes) == {old.secret_hash}
+    await revoke_token(actor=ROOT, token_id=token.id)
+    assert await ended_secrets(hashes) == hashes
+
+
+async def test_a_rotated_token_is_rotated_again() -> None:
+    """Each secret keeps its own time, unless that is cut short; what has ended is forgotten."""
+    token, first = await new(READ)
+    _, second = await rotate_token(actor=ROOT, token_id=token.id, grace=HOUR)
+    _, third = await rotate_token(actor=ROOT, token_id=token.id, grace=2 * HOUR)
+    now = datetime.now(UTC)
+    ends = [round((each.good_until - now) / HOUR, 1) for each in await RetiredSecret.all().order_by("id")]
+    assert ends == [1.0, 2.0]
+    _, fourth = await rotate_token(actor=ROOT, token_id=token.id, grace=timedelta(0))
+    assert [await is_good(secret) for secret in (first, second, third, fourth)] == [False, False, False, True]
+    await rotate_token(actor=ROOT, token_id=token.id)
+    assert await RetiredSecret.all().count() == 1
+    for grace in (timedelta(seconds=-1), timedelta(days=30, seconds=1)):
+        async with refused(ErrorCode.INVALID_INPUT, "grace_seconds"):
+            await rotate_token(actor=ROOT, token_id=token.id, grace=grace)
+
+
+async def test_rotating_at_the_same_moment_loses_nothing() -> None:
+    token, secret = await new(READ)
+    rotations = await asyncio.gather(*(rotate_token(actor=ROOT, token_id=token.id) for _ in range(4)))
+    assert all([await is_good(each) for each in (secret, *(made for _, made in rotations))])
+
+
+async def test_the_last_use_is_written_once_a_minute() -> None:
+    used, _ = await new(READ)
+    other, _ = await new(READ)
+    await record_use([str(used.id)])
+    await used.refresh_from_db()
+    first = used.last_used_at
+    assert first is not None
+    await record_use([str(used.id)])
+    await used.refresh_from_db()
+    assert used.last_used_at == first
+    await ApiToken.filter(id=used.id).update(last_used_at=first - timedelta(minutes=1))
+    await record_use([str(used.id)])
+    await used.refresh_from_db()
+    assert used.last_used_at > first
+    await other.refresh_from_db()
+    assert other.last_used_at is None
