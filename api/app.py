@@ -18,6 +18,7 @@ from api.links import DELIVERY_NOTE_PATH, DELIVERY_NOTES_PATH, DOWNLOAD_PATH, Li
 from api.live import Live
 from api.logs import RequestLog
 from api.metrics import CONTENT_TYPE, Metrics
+from api.oidc import issuer_of
 from api.operations import Operations
 from api.schema import schema
 from api.service import Service
@@ -46,12 +47,13 @@ def create_app(settings: Settings | None = None) -> Starlette:
     renderer = Renderer(processes=settings.render_processes, seconds=settings.render_seconds)
     metrics = Metrics(settings.metrics)
     operations = Operations(schema, metrics)
+    issuer = issuer_of(settings)
     service = Service(
         operations=operations,
         live=Live(feed, operations, metrics),
         settings=settings,
         feed=feed,
-        tokens=TokenWatch(),
+        tokens=TokenWatch(issuer),
         metrics=metrics,
         links=Links(settings.public_url, settings.link_seconds),
         printing=Printing(delivery_notes.load(settings.delivery_notes_folder), renderer),
@@ -67,6 +69,8 @@ def create_app(settings: Settings | None = None) -> Starlette:
         effects = engine.running() if settings.effects else nullcontext()
         async with connected(settings.database_url), feed.running(), effects:
             tasks = [asyncio.create_task(service.tokens.run())]
+            if issuer is not None:
+                tasks.append(asyncio.create_task(issuer.keys.run()))
             if settings.metrics:
                 tasks.append(asyncio.create_task(service.metrics.run(feed)))
             try:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from api.oidc import Issuer, is_jwt
 from domain.actors import Actor
 from domain.tokens import USE_PERIOD, authenticate, ended_secrets, record_use
 from models.errors import DatabaseUnavailable
@@ -31,22 +32,31 @@ class TokenWatch:
     It also sees to it that an API token's last use is written down: by and by, no request waits for it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, issuer: Issuer | None = None) -> None:
+        self._issuer = issuer
         self._open: dict[Actor, set[Callable[[], None]]] = {}
         self._used: set[str] = set()
 
     async def actor_of(self, authorization: Any) -> Actor | None:
-        """The caller by `Bearer TOKEN`; `None` where nothing was sent. Raises `InvalidToken`."""
+        """The caller by `Bearer TOKEN`; `None` where nothing was sent.
+
+        Raises `InvalidToken`, and `IssuerUnavailable` for a JWT that cannot be checked.
+        """
         if authorization is None:
             return None
         if not isinstance(authorization, str):
             raise InvalidToken
         scheme, _, token = authorization.partition(" ")
-        actor = await authenticate(token.strip()) if scheme.lower() == "bearer" else None
+        actor = await self._actor_by(token.strip()) if scheme.lower() == "bearer" else None
         if actor is None:
             raise InvalidToken
         self._note_use(actor)
         return actor
+
+    async def _actor_by(self, token: str) -> Actor | None:
+        if self._issuer is not None and is_jwt(token):
+            return await self._issuer.actor_of(token)
+        return await authenticate(token)
 
     def _note_use(self, actor: Actor) -> None:
         if actor.secret_hash is not None and actor.id is not None:

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 from urllib.parse import quote
 from uuid import UUID
@@ -12,8 +12,10 @@ from starlette.responses import RedirectResponse, Response
 
 from api.auth import InvalidToken
 from api.context import Unauthenticated
+from api.execution import UNAVAILABLE
+from api.issuer_keys import IssuerUnavailable
 from api.service import Service
-from api.transport.plain import refused, unavailable
+from api.transport.plain import RETRY, refused, unavailable
 from domain.actors import Actor, Forbidden, Scope
 from domain.delivery_notes.queries import find_delivery_notes
 from domain.errors import DomainError
@@ -30,7 +32,7 @@ _BUSY_SECONDS: Final = 5  # after which a client may ask again for what could no
 class _Refused(Exception):
     """The document is not given out, with this status."""
 
-    def __init__(self, status: int, message: str, code: str, headers: dict[str, str] | None = None) -> None:
+    def __init__(self, status: int, message: str, code: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(message)
         self.response = refused(status, message, code, headers)
 
@@ -92,6 +94,8 @@ async def _caller(request: Request, service: Service) -> Actor | None:
         raise _Refused(401, str(error), "UNAUTHENTICATED", {"WWW-Authenticate": "Bearer"}) from error
     except Forbidden as error:
         raise _Refused(403, str(error), "FORBIDDEN") from error
+    except IssuerUnavailable as error:
+        raise _Refused(503, str(error), UNAVAILABLE, RETRY) from error
     return actor
 
 

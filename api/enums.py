@@ -203,6 +203,7 @@ _describe(
     "What kind of caller acted.",
     {
         "TOKEN": "A person, shop or partner with an API token.",
+        "PERSON": "Somebody who has logged in at the OpenID Connect issuer.",
         "AUTOMATION": "A rule that acts by itself.",
         "CHANNEL": "A sales channel, such as an import of its orders.",
         "SYSTEM": "An operator's command.",

@@ -4,13 +4,20 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator
+from pydantic import Field, Json, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from domain.actors import Scope
 from effects.mail.transport import transport_of
 from models.database import config, is_postgres
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+def is_private_way(url: str) -> bool:
+    """Whether nobody between here and there can change what an address answers."""
+    parts = urlsplit(url)
+    return parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in ("127.0.0.1", "::1", "localhost"))
 
 
 class Settings(BaseSettings):
@@ -56,6 +63,32 @@ class Settings(BaseSettings):
     )
     stripe_api_base: str | None = Field(
         default=None, description="Where Stripe's API is, for tests; by default https://api.stripe.com."
+    )
+    oidc_issuer: str | None = Field(
+        default=None,
+        description="The OpenID Connect issuer at which people log in, exactly as it names itself, such as"
+        " https://login.example.com/shop. Its JWTs are then taken besides API tokens.",
+    )
+    oidc_audience: str | None = Field(
+        default=None,
+        validate_default=True,
+        description="How the issuer names this API: a JWT with another `aud` is refused.",
+    )
+    oidc_scopes_claim: str = Field(
+        default="scope",
+        description="The claim with a person's scopes or roles: a text with spaces, or a list. Dots lead into objects:"
+        " realm_access.roles.",
+    )
+    oidc_roles: Json[dict[str, list[Scope]]] = Field(
+        default="{}",
+        validate_default=True,
+        description='The scopes of each role, in JSON: {"warehouse": ["orders:read", "fulfillment:write"]}. What is'
+        " neither a role nor a scope counts for nothing.",
+    )
+    oidc_channels_claim: str | None = Field(
+        default=None,
+        description="The claim with the codes of a person's channels, * for all of them. Who has none then sees no"
+        " order; without this setting, people see all channels.",
     )
     link_seconds: int = Field(
         default=3600, gt=0, description="How long a link to a document opens it without a token, in seconds."
@@ -112,6 +145,20 @@ class Settings(BaseSettings):
         if url and urlsplit(url).scheme not in ("http", "https"):
             raise ValueError("a public URL starts with http:// or https://")
         return url
+
+    @field_validator("oidc_issuer")
+    @classmethod
+    def _is_an_issuer(cls, url: str | None) -> str | None:
+        if url and not is_private_way(url):
+            raise ValueError("an issuer's URL starts with https:// (http:// on this machine only)")
+        return url or None
+
+    @field_validator("oidc_audience")
+    @classmethod
+    def _comes_with_an_issuer(cls, audience: str | None, others: ValidationInfo) -> str | None:
+        if bool(audience) != bool(others.data.get("oidc_issuer", audience)):
+            raise ValueError("an issuer and an audience are set together, or neither of them")
+        return audience or None
 
     @field_validator("mail_url")
     @classmethod

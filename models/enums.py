@@ -108,6 +108,7 @@ class RequestStatus(StrEnum):
 
 class ActorKind(StrEnum):
     TOKEN = "TOKEN"  # noqa: S105 - the word, not a secret
+    PERSON = "PERSON"
     AUTOMATION = "AUTOMATION"
     CHANNEL = "CHANNEL"
     SYSTEM = "SYSTEM"

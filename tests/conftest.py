@@ -32,6 +32,7 @@ from domain.tokens import create_token
 from models.database import connected, migrate
 from tests.clients import Server, new_client, until
 from tests.database import sqlite_path
+from tests.local_issuer import LocalIssuer, local_issuer
 from tests.local_stripe import Account, Wire, account_at, wire_to
 from tests.servers import Databases, SharedServers, url_of
 
@@ -173,6 +174,12 @@ async def account(stripe_url: str) -> AsyncIterator[Account]:
 async def wire(stripe_url: str) -> AsyncIterator[Wire]:
     async with wire_to(stripe_url) as wire:
         yield wire
+
+
+@pytest.fixture
+async def issuer() -> AsyncIterator[LocalIssuer]:
+    async with local_issuer() as issuer:
+        yield issuer
 
 
 @pytest.fixture(scope="session")

@@ -32,8 +32,8 @@ _ID_TYPES = {
 @strawberry.type(description="Who did something.")
 class Actor:
     kind: enums.ActorKind = field(description="What kind of caller.")
-    id: str | None = field(description="The token's or channel's own key; null for an operator's command.")
-    name: str = field(description="The name of the token, rule, channel or command.")
+    id: str | None = field(description="The token's, person's or channel's own key; null for an operator's command.")
+    name: str = field(description="The name of the token, person, rule, channel or command.")
 
 
 @strawberry.type(description="One thing that happened to an order.")

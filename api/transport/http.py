@@ -17,6 +17,7 @@ from api.execution import (
     FOLLOWING,
     ONE_ANSWER,
     READING,
+    UNAVAILABLE,
     Answer,
     OperationNotAllowed,
     execute,
@@ -25,6 +26,7 @@ from api.execution import (
     refusal,
 )
 from api.graphiql import page as graphiql_page
+from api.issuer_keys import IssuerUnavailable
 from api.operations import MalformedRequest, Request, parse_request
 from api.service import Service
 from api.transport.negotiation import best_match
@@ -42,7 +44,7 @@ class _Refused(Exception):
     """The request is answered with this status and message, and nothing is executed."""
 
     def __init__(
-        self, status: int, message: str, code: str = "BAD_USER_INPUT", headers: dict[str, str] | None = None
+        self, status: int, message: str, code: str = "BAD_USER_INPUT", headers: Mapping[str, str] | None = None
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -144,6 +146,8 @@ async def _authenticate(request: HTTPRequest, service: Service) -> Actor | None:
         return await service.tokens.actor_of(request.headers.get("authorization"))
     except InvalidToken as error:
         raise _Refused(401, str(error), "UNAUTHENTICATED", {"WWW-Authenticate": "Bearer"}) from error
+    except IssuerUnavailable as error:
+        raise _Refused(503, str(error), UNAVAILABLE, RETRY) from error
 
 
 async def _read(request: HTTPRequest, most_bytes: int) -> Request:

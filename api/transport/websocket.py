@@ -20,6 +20,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDiscon
 from api.auth import InvalidToken
 from api.context import Context
 from api.execution import ANY, SUCCESS, Answer, fault, refusal, run, understand
+from api.issuer_keys import IssuerUnavailable
 from api.live import Live, Subscription, failure
 from api.operations import MalformedRequest, Request, parse_request
 from api.service import Service
@@ -256,7 +257,7 @@ class _Connection:
             actor = await self._service.tokens.actor_of(given)
         except InvalidToken as error:
             raise _Close(FORBIDDEN, "Forbidden: the token is not valid") from error
-        except DatabaseUnavailable as error:
+        except (DatabaseUnavailable, IssuerUnavailable) as error:
             raise _Close(TRY_AGAIN_LATER, "Try again later", cut_off="unavailable") from error
         if actor is None:
             raise _Close(FORBIDDEN, "Forbidden: send a token as Authorization in the connection_init payload")
