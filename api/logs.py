@@ -27,6 +27,10 @@ _SANE_ID: Final = re.compile(rb"[!-~]{1,128}")
 _QUIET: Final = frozenset({"/healthz", "/readyz", "/metrics"})  # asked every few seconds by machines
 _LONGEST_PATH, _LONGEST_NAME = 200, 100
 
+# API tokens beyond the beginning that lists show, and JWTs. None is ever meant to be logged: this is for those that a
+# client puts into a path or an id, and for what a library says of them when it fails.
+_TOKENS: Final = re.compile(r"(ost_[\w-]{6})[\w-]++|(eyJ[\w-]{6})[\w-]*+\.[\w-]++(?:\.[\w-]*+)?", re.ASCII)
+
 _OURS: Final = ("api", "effects", "domain", "models")
 _FIELDS: Final = ("method", "path", "status", "kind", "operation", "milliseconds")
 
@@ -62,13 +66,13 @@ def is_for_people() -> bool:
 
 
 def formatter(as_json: bool) -> logging.Formatter:
-    """One line of JSON for each record, or a line that reads well and perhaps a traceback."""
+    """One line of JSON for each record, or a line that reads well and perhaps a traceback; in neither is a token."""
     if as_json:
         rendering: list[Any] = [structlog.processors.format_exc_info, _as_json]
     else:
         # The default would show the variables of each frame.
         rendering = [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
-    return ProcessorFormatter(
+    return _WithoutTokens(
         foreign_pre_chain=[
             merge_contextvars,
             add_logger_name,
@@ -78,6 +82,13 @@ def formatter(as_json: bool) -> logging.Formatter:
         ],
         processors=[_add_process, ProcessorFormatter.remove_processors_meta, *rendering],
     )
+
+
+class _WithoutTokens(ProcessorFormatter):
+    """Leaves of each token its beginning, whatever part of the line it is in."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return _TOKENS.sub(r"\1\2…", super().format(record))
 
 
 def _as_json(_logger: Any, _name: str, event: structlog.typing.EventDict) -> str:
