@@ -5,13 +5,14 @@ from collections.abc import Iterable
 from typing import Any, Final, cast
 
 import orjson
-from graphql import ExecutionResult, Executor, GraphQLError, OperationType, create_source_event_stream
+from graphql import ExecutionResult, Executor, GraphQLError, OperationType, VariableValues, create_source_event_stream
 from strawberry.exceptions import StrawberryGraphQLError
 from strawberry.execution import optimized_is_awaitable
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 from uuid_utils.compat import uuid7
 
 from api.context import Context, Unauthenticated
+from api.loaders import Loaders
 from api.operations import NotUnderstood, Operation, Operations, Request
 from domain.actors import Forbidden
 from domain.errors import DomainError
@@ -105,8 +106,24 @@ def understand(
 
 async def run(operation: Operation, request: Request, context: Context) -> Answer:
     """The answer of a query or a mutation."""
-    executor = prepare(operation, request, context)
-    return _counted(executor if isinstance(executor, Answer) else await answer_of(executor), context)
+    variables = operation.variables(request.variables)
+    answer = None if variables is None else await _planned(operation, None, context, variables)
+    if answer is None:
+        executor = prepare(operation, request, context)
+        answer = executor if isinstance(executor, Answer) else await _executed(executor)
+    return _counted(answer, context)
+
+
+async def _planned(operation: Operation, root_value: Any, context: Context, variables: VariableValues) -> Answer | None:
+    """By the operation's plan; `None` where it has none, and where anything at all went wrong."""
+    plan = operation.plans.find(variables)
+    if plan is None:
+        return None
+    try:
+        return Answer({"data": await plan.data(root_value, context, variables)}, executed=True)
+    except Exception as error:
+        log.debug("a plan was given up", exc_info=error)
+        return None
 
 
 def _counted(answer: Answer, context: Context) -> Answer:
@@ -114,9 +131,15 @@ def _counted(answer: Answer, context: Context) -> Answer:
     return answer
 
 
+class _Execution(StrawberryGraphQLCoreExecutionContext):
+    """An executor that knows its operation."""
+
+    known: Operation
+
+
 def prepare(operation: Operation, request: Request, context: Context) -> Executor[Any] | Answer:
     """What executes it with these variables; an answer where they are refused."""
-    executor = StrawberryGraphQLCoreExecutionContext.build(
+    executor = _Execution.build(
         operation.schema,
         operation.document,
         None,
@@ -125,11 +148,23 @@ def prepare(operation: Operation, request: Request, context: Context) -> Executo
         operation.name,
         is_awaitable=cast(Any, optimized_is_awaitable),
     )
-    return not_executed(executor) if isinstance(executor, list) else executor
+    if isinstance(executor, list):
+        return not_executed(executor)
+    assert isinstance(executor, _Execution)
+    executor.known = operation
+    return executor
 
 
 async def answer_of(executor: Executor[Any]) -> Answer:
-    """What the operation gives. Raises nothing: errors are in the answer."""
+    """What an operation that was prepared gives. Raises nothing: errors are in the answer."""
+    assert isinstance(executor, _Execution)
+    context, variables = executor.context_value, executor.variable_values
+    return await _planned(executor.known, executor.root_value, context, variables) or await _executed(executor)
+
+
+async def _executed(executor: Executor[Any]) -> Answer:
+    """By graphql-core, which loads anew what a plan may have failed to load."""
+    executor.context_value = executor.context_value.with_loaders(Loaders())
     result = executor.execute_operation(False)
     if executor.is_awaitable(result):
         result = await result

@@ -1,12 +1,12 @@
 """Batch loading: what many rows of an answer need is fetched with one statement for all of them."""
 
+from asyncio import Task, create_task, shield, sleep
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Generic, TypeVar
 from uuid import UUID
-
-from strawberry.dataloader import DataLoader
 
 from domain import event_log
 from domain.orders import parts
@@ -25,6 +25,54 @@ from models import (
     Tracking,
     Transaction,
 )
+
+Key = TypeVar("Key", bound=Hashable)
+Value = TypeVar("Value")
+
+
+class Loader(Generic[Key, Value]):
+    """Loads each key once, and together with those that are asked for at the same time.
+
+    Strawberry's own has a future for each key, which would be a fifth of the time that a list of 50 orders takes.
+    """
+
+    def __init__(self, load: Callable[[list[Key]], Awaitable[Sequence[Value]]]) -> None:
+        self._load = load
+        self._loaded: dict[Key, Value] = {}
+        self._under_way: dict[Key, Task[None]] = {}
+        self._next: tuple[list[Key], Task[None]] | None = None
+
+    def prime(self, key: Key, value: Value) -> None:
+        """It is there already, and need not be loaded."""
+        self._loaded.setdefault(key, value)
+
+    async def load(self, key: Key) -> Value:
+        if key not in self._loaded:
+            await self._arrival([key])
+        return self._loaded[key]
+
+    async def load_many(self, keys: Sequence[Key]) -> list[Value]:
+        """In the order of the keys."""
+        if missing := [key for key in keys if key not in self._loaded]:
+            await self._arrival(missing)
+        return [self._loaded[key] for key in keys]
+
+    async def _arrival(self, keys: Sequence[Key]) -> None:
+        under_way = self._under_way
+        if new := [key for key in keys if key not in under_way]:
+            if self._next is None:
+                wanted: list[Key] = []
+                self._next = wanted, create_task(self._run(wanted))
+            wanted, batch = self._next
+            under_way.update(dict.fromkeys(new, batch))
+            wanted += dict.fromkeys(new)
+        for batch in {under_way[key] for key in keys}:
+            await shield(batch)  # others wait for it, too
+
+    async def _run(self, keys: list[Key]) -> None:
+        await sleep(0)  # who has been woken together with the first of them asks for its keys, too
+        self._next = None
+        self._loaded.update(zip(keys, await self._load(keys), strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,53 +97,53 @@ class Loaders:
     """One set for each answer: what it has loaded is not loaded again."""
 
     @cached_property
-    def orders(self) -> DataLoader[UUID, Order]:
-        return DataLoader(parts.orders)
+    def orders(self) -> Loader[UUID, Order]:
+        return Loader(parts.orders)
 
     @cached_property
-    def channels(self) -> DataLoader[UUID, Channel]:
-        return DataLoader(parts.channels)
+    def channels(self) -> Loader[UUID, Channel]:
+        return Loader(parts.channels)
 
     @cached_property
-    def customers(self) -> DataLoader[UUID, Customer]:
-        return DataLoader(parts.customers)
+    def customers(self) -> Loader[UUID, Customer]:
+        return Loader(parts.customers)
 
     @cached_property
-    def lines(self) -> DataLoader[UUID, list[OrderLine]]:
-        return DataLoader(parts.lines)
+    def lines(self) -> Loader[UUID, list[OrderLine]]:
+        return Loader(parts.lines)
 
     @cached_property
-    def addresses(self) -> DataLoader[UUID, list[Address]]:
-        return DataLoader(parts.addresses)
+    def addresses(self) -> Loader[UUID, list[Address]]:
+        return Loader(parts.addresses)
 
     @cached_property
-    def tags(self) -> DataLoader[UUID, list[OrderTag]]:
-        return DataLoader(parts.tags)
+    def tags(self) -> Loader[UUID, list[OrderTag]]:
+        return Loader(parts.tags)
 
     @cached_property
-    def fulfillments(self) -> DataLoader[UUID, list[Fulfillment]]:
-        return DataLoader(parts.fulfillments)
+    def fulfillments(self) -> Loader[UUID, list[Fulfillment]]:
+        return Loader(parts.fulfillments)
 
     @cached_property
-    def fulfillment_lines(self) -> DataLoader[UUID, list[FulfillmentLine]]:
-        return DataLoader(parts.fulfillment_lines)
+    def fulfillment_lines(self) -> Loader[UUID, list[FulfillmentLine]]:
+        return Loader(parts.fulfillment_lines)
 
     @cached_property
-    def delivery_notes(self) -> DataLoader[UUID, list[DeliveryNote]]:
-        return DataLoader(parts.delivery_notes)
+    def delivery_notes(self) -> Loader[UUID, list[DeliveryNote]]:
+        return Loader(parts.delivery_notes)
 
     @cached_property
-    def services(self) -> DataLoader[UUID, FulfillmentService]:
-        return DataLoader(parts.services)
+    def services(self) -> Loader[UUID, FulfillmentService]:
+        return Loader(parts.services)
 
     @cached_property
-    def tracking(self) -> DataLoader[UUID, list[Tracking]]:
-        return DataLoader(parts.tracking)
+    def tracking(self) -> Loader[UUID, list[Tracking]]:
+        return Loader(parts.tracking)
 
     @cached_property
-    def timelines(self) -> DataLoader[TimelinePage, list[OrderEvent]]:
-        return DataLoader(_timelines)
+    def timelines(self) -> Loader[TimelinePage, list[OrderEvent]]:
+        return Loader(_timelines)
 
     @cached_property
-    def transactions(self) -> DataLoader[UUID, list[Transaction]]:
-        return DataLoader(parts.transactions)
+    def transactions(self) -> Loader[UUID, list[Transaction]]:
+        return Loader(parts.transactions)

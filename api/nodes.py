@@ -1,14 +1,24 @@
 """What every type with a global id has in common."""
 
 from collections.abc import Sequence
-from typing import Self
+from typing import Any, Final, Self
 
 import strawberry
+
+from api.fields import column
+from domain.global_ids import global_id
+
+_ID: Final = "An opaque id, unique among all types."
 
 
 @strawberry.interface(description="Something that can be fetched again by its id.")
 class Node:
-    id: strawberry.ID = strawberry.field(description="An opaque id, unique among all types.")
+    id: strawberry.ID = strawberry.field(description=_ID)
+
+
+def node_id(type_name: str, description: str = _ID) -> Any:
+    """The field `id` of that type: the global id of its row."""
+    return column(description, lambda node: global_id(type_name, node.row.id))
 
 
 @strawberry.type(description="Where a page lies in its list.")

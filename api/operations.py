@@ -13,7 +13,9 @@ from graphql import (
     OperationDefinitionNode,
     OperationType,
     VariableNode,
+    VariableValues,
     Visitor,
+    get_variable_values,
     parse,
     visit,
 )
@@ -21,6 +23,7 @@ from graphql.validation import specified_rules
 from strawberry.schema import Schema
 from strawberry.schema.schema import validate_document
 
+from api.compiling import Plans
 from api.metrics import Metrics
 
 MOST_DOCUMENTS: Final = 512
@@ -77,6 +80,12 @@ class Operation:
         self.definition = definition
         self.kind: OperationType = definition.operation
         self.name: str | None = definition.name.value if definition.name else None
+        self.plans = Plans(schema, document.node, definition)
+
+    def variables(self, given: dict[str, Any] | None) -> VariableValues | None:
+        """What a request has given, as the types that the operation declares; `None` where it does not fit them."""
+        values = get_variable_values(self.schema, self.definition.variable_definitions or (), given or {})
+        return None if isinstance(values, list) else values
 
     @cached_property
     def shaping_variables(self) -> tuple[str, ...]:

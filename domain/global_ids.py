@@ -1,9 +1,9 @@
 """Opaque global ids, as Relay's Object Identification has them: base64 of the type's name and the key."""
 
-import base64
+import binascii
 from uuid import UUID
 
 
 def global_id(type_name: str, key: UUID | int) -> str:
     """The id by which callers know a row of that type."""
-    return base64.b64encode(f"{type_name}:{key}".encode()).decode()
+    return binascii.b2a_base64(f"{type_name}:{key}".encode(), newline=False).decode()

@@ -5,7 +5,7 @@ transaction begins, and lets asyncpg's errors through, of which nobody above sho
 """
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ from tortoise.backends.base.client import (
     TransactionContext,
     TransactionContextPooled,
 )
+from tortoise.backends.base_postgres.client import translate_exceptions
 from tortoise.connection import get_connections
 
 from models.errors import DatabaseUnavailable, TransactionConflict
@@ -79,7 +80,18 @@ async def _give_back(pool: Any, connection: Any) -> None:
         log.debug("a connection broke while it was given back: %r", error)
 
 
+@translate_exceptions
+async def _select(client: Any, sql: str, values: Sequence[Any], kind: type[asyncpg.Record]) -> list[asyncpg.Record]:
+    """What the statement finds, as records of that class."""
+    async with client.acquire_connection() as connection:
+        client.log.debug("%s: %s", sql, values)
+        found: list[asyncpg.Record] = await connection.fetch(sql, *values, record_class=kind)
+        return found
+
+
 class _Transaction(TransactionWrapper):
+    select = _select
+
     async def _translate_exceptions(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         return await super()._translate_exceptions(_translating(func), *args, **kwargs)
 
@@ -115,6 +127,8 @@ class _TransactionContext(TransactionContextPooled):
 
 
 class PostgresClient(AsyncpgDBClient):
+    select = _select
+
     async def create_connection(self, with_db: bool) -> None:
         with translated():
             await super().create_connection(with_db)

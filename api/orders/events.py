@@ -9,9 +9,9 @@ from strawberry.scalars import JSON
 
 import models
 from api import enums, ids
-from api.context import Info
+from api.fields import column, loaded
 from api.loaders import Loaders, TimelinePage
-from api.nodes import Node, PageInfo
+from api.nodes import Node, PageInfo, node_id
 from api.orders.types import Order
 from domain import event_log
 from domain.orders.queries import PageRequest
@@ -35,49 +35,34 @@ class Actor:
     id: str | None = field(description="The token's, person's or channel's own key; null for an operator's command.")
     name: str = field(description="The name of the token, person, rule, channel or command.")
 
+    @classmethod
+    def of(cls, row: models.OrderEvent) -> Self:
+        return cls(kind=row.actor_kind, id=row.actor_id, name=row.actor_name)
+
 
 @strawberry.type(description="One thing that happened to an order.")
 class OrderEvent(Node):
     row: Private[models.OrderEvent]
-    cursor: str = field(description="Its place in the log: resume with after: this cursor.")
-    type: enums.OrderEventType = field(description="What happened.")
-    occurred_at: datetime = field(description="When it happened.")
-    actor: Actor = field(description="Who did it.")
-    order_version: int = field(description="The order's version after it.")
-    from_status: enums.OrderStatus | None = field(description="The status before, where it changed.")
-    to_status: enums.OrderStatus | None = field(description="The status after, where it changed.")
-    from_payment_status: enums.PaymentStatus | None = field(description="The payment status before, where it changed.")
-    to_payment_status: enums.PaymentStatus | None = field(description="The payment status after, where it changed.")
-    from_fulfillment_status: enums.FulfillmentStatus | None = field(
-        description="The fulfillment status before, where it changed."
+    id: strawberry.ID = node_id("OrderEvent")
+    cursor: str = column(
+        "Its place in the log: resume with after: this cursor.", lambda event: event_log.cursor_of(event.row)
     )
-    to_fulfillment_status: enums.FulfillmentStatus | None = field(
-        description="The fulfillment status after, where it changed."
-    )
-    message: str = field(description="What happened, in an English sentence.")
+    type: enums.OrderEventType = column("What happened.")
+    occurred_at: datetime = column("When it happened.")
+    actor: Actor = column("Who did it.", lambda event: Actor.of(event.row))
+    order_version: int = column("The order's version after it.")
+    from_status: enums.OrderStatus | None = column("The status before, where it changed.")
+    to_status: enums.OrderStatus | None = column("The status after, where it changed.")
+    from_payment_status: enums.PaymentStatus | None = column("The payment status before, where it changed.")
+    to_payment_status: enums.PaymentStatus | None = column("The payment status after, where it changed.")
+    from_fulfillment_status: enums.FulfillmentStatus | None = column("The fulfillment status before, where it changed.")
+    to_fulfillment_status: enums.FulfillmentStatus | None = column("The fulfillment status after, where it changed.")
+    message: str = column("What happened, in an English sentence.")
+    order: Order = loaded("The order as it is now.", "orders", "order_id", lambda _, row: Order.of(row))
 
     @classmethod
     def of(cls, row: models.OrderEvent) -> Self:
-        return cls(
-            id=ids.encode("OrderEvent", row.id),
-            row=row,
-            cursor=event_log.cursor_of(row),
-            type=row.type,
-            occurred_at=row.occurred_at,
-            actor=Actor(kind=row.actor_kind, id=row.actor_id, name=row.actor_name),
-            order_version=row.order_version,
-            from_status=row.from_status,
-            to_status=row.to_status,
-            from_payment_status=row.from_payment_status,
-            to_payment_status=row.to_payment_status,
-            from_fulfillment_status=row.from_fulfillment_status,
-            to_fulfillment_status=row.to_fulfillment_status,
-            message=row.message,
-        )
-
-    @field(description="The order as it is now.")
-    async def order(self, info: Info) -> Order:
-        return Order.of(await info.context.loaders.orders.load(self.row.order_id))
+        return cls(row=row)
 
     @field(description="The details, by the type of event; ids and amounts as elsewhere in this API.")
     def data(self) -> JSON | None:
@@ -127,14 +112,15 @@ class OrderEventConnection:
     def _of(cls, rows: list[models.OrderEvent], size: int, position: int) -> Self:
         """The page after a position, from its events and one more where there is one."""
         nodes = [OrderEvent.of(row) for row in rows[:size]]
+        edges = [OrderEventEdge(node=node, cursor=event_log.cursor_of(node.row)) for node in nodes]
         return cls(
-            edges=[OrderEventEdge(node=node, cursor=node.cursor) for node in nodes],
+            edges=edges,
             nodes=nodes,
             page_info=PageInfo(
                 has_next_page=len(rows) > size,
                 has_previous_page=position > 0,
-                start_cursor=nodes[0].cursor if nodes else None,
-                end_cursor=nodes[-1].cursor if nodes else event_log.cursor_at(position),
+                start_cursor=edges[0].cursor if edges else None,
+                end_cursor=edges[-1].cursor if edges else event_log.cursor_at(position),
             ),
         )
 

@@ -2,7 +2,8 @@
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Self
+from operator import attrgetter
+from typing import Any, Self
 from uuid import UUID
 
 import strawberry
@@ -11,7 +12,8 @@ from strawberry import Private
 import models
 from api import enums, ids
 from api.context import Info
-from api.nodes import Node
+from api.fields import column
+from api.nodes import Node, node_id
 from domain import money
 
 field = strawberry.field
@@ -19,112 +21,102 @@ field = strawberry.field
 
 @strawberry.type(description="An amount of money.")
 class Money:
-    amount: Decimal = field(description="The amount, with as many decimals as the currency has.")
+    minor: Private[int]
+    amount: Decimal = column(
+        "The amount, with as many decimals as the currency has.",
+        lambda amount: money.to_decimal(amount.minor, amount.currency_code),
+    )
     currency_code: str = field(description="The currency's code (ISO 4217).")
 
     @classmethod
     def of(cls, minor: int, currency: str) -> Self:
-        return cls(amount=money.to_decimal(minor, currency), currency_code=currency)
+        return cls(minor=minor, currency_code=currency)
+
+
+def _amount(description: str, name: str) -> Any:
+    """An amount in the order's currency, by its column."""
+    minor = attrgetter(name)
+    return column(description, lambda part: Money.of(minor(part.row), part.currency))
 
 
 @strawberry.type(description="Where orders come from: a web shop, a marketplace, a till.")
 class Channel(Node):
-    code: str = field(description="The name by which programs know it.")
-    name: str = field(description="The name by which people know it.")
+    row: Private[models.Channel]
+    id: strawberry.ID = node_id("Channel")
+    code: str = column("The name by which programs know it.")
+    name: str = column("The name by which people know it.")
 
     @classmethod
     def of(cls, row: models.Channel) -> Self:
-        return cls(id=ids.encode("Channel", row.id), code=row.code, name=row.name)
+        return cls(row=row)
 
 
 @strawberry.type(description="Who bought, as the order's channel knows them.")
 class Customer:
-    id: strawberry.ID = field(description="An opaque id.")
-    email: str | None = field(description="E-mail address, in lower case.")
-    name: str | None = field(description="Full name.")
-    phone: str | None = field(description="Telephone number as it was given.")
+    row: Private[models.Customer]
+    id: strawberry.ID = node_id("Customer", "An opaque id.")
+    email: str | None = column("E-mail address, in lower case.")
+    name: str | None = column("Full name.")
+    phone: str | None = column("Telephone number as it was given.")
 
     @classmethod
     def of(cls, row: models.Customer) -> Self:
-        return cls(id=ids.encode("Customer", row.id), email=row.email, name=row.name, phone=row.phone)
+        return cls(row=row)
 
 
 @strawberry.type(description="A postal address as it was given with the order.")
 class Address:
-    name: str | None = field(description="The person's name.")
-    company: str | None = field(description="The company's name.")
-    address1: str | None = field(description="Street and number.")
-    address2: str | None = field(description="What else the address needs.")
-    postal_code: str | None = field(description="Postal code.")
-    city: str | None = field(description="Town.")
-    province: str | None = field(description="State, canton or province.")
-    country_code: str | None = field(description="The country's code (ISO 3166-1 alpha-2).")
-    phone: str | None = field(description="Telephone number for the delivery.")
+    row: Private[models.Address]
+    name: str | None = column("The person's name.")
+    company: str | None = column("The company's name.")
+    address1: str | None = column("Street and number.")
+    address2: str | None = column("What else the address needs.")
+    postal_code: str | None = column("Postal code.")
+    city: str | None = column("Town.")
+    province: str | None = column("State, canton or province.")
+    country_code: str | None = column("The country's code (ISO 3166-1 alpha-2).")
+    phone: str | None = column("Telephone number for the delivery.")
 
     @classmethod
     def of(cls, row: models.Address) -> Self:
-        return cls(
-            name=row.name,
-            company=row.company,
-            address1=row.address1,
-            address2=row.address2,
-            postal_code=row.postal_code,
-            city=row.city,
-            province=row.province,
-            country_code=row.country_code,
-            phone=row.phone,
-        )
+        return cls(row=row)
 
 
 @strawberry.type(description="Somebody who packs and ships for the merchant.")
 class FulfillmentService:
-    code: str = field(description="The name by which programs know it.")
-    name: str = field(description="The name by which people know it.")
-    email: str | None = field(description="Where it is asked if it has no URL.")
-    url: str | None = field(description="Where it is asked, by calls that are signed (Standard Webhooks).")
+    row: Private[models.FulfillmentService]
+    code: str = column("The name by which programs know it.")
+    name: str = column("The name by which people know it.")
+    email: str | None = column("Where it is asked if it has no URL.")
+    url: str | None = column("Where it is asked, by calls that are signed (Standard Webhooks).")
 
     @classmethod
     def of(cls, row: models.FulfillmentService) -> Self:
-        return cls(code=row.code, name=row.name, email=row.email, url=row.url)
+        return cls(row=row)
 
 
 @strawberry.type(description="A position of an order.")
 class OrderLine:
     row: Private[models.OrderLine]
-    id: strawberry.ID = field(description="An opaque id.")
-    sku: str | None = field(description="Stock-keeping unit.")
-    title: str = field(description="What was bought.")
-    variant_title: str | None = field(description="Which variant of it.")
-    quantity: int = field(description="Units ordered.")
-    unit_price: Money = field(description="The price of one unit before discounts.")
-    discount_total: Money = field(description="The discount on all units of the line.")
-    tax_total: Money = field(description="The tax on all units of the line, where it is known by line.")
-    total: Money = field(description="What the line costs after its discount.")
-    requires_shipping: bool = field(description="Whether it has to be sent.")
-    weight_grams: int | None = field(description="The weight of one unit, in grams, where it is known.")
-    removed_quantity: int = field(description="Units that were taken out of the order and will not ship.")
-    fulfillable_quantity: int = field(description="Units that are due and not in any fulfillment yet.")
-    shipped_quantity: int = field(description="Units that have left.")
+    currency: Private[str]
+    id: strawberry.ID = node_id("OrderLine", "An opaque id.")
+    sku: str | None = column("Stock-keeping unit.")
+    title: str = column("What was bought.")
+    variant_title: str | None = column("Which variant of it.")
+    quantity: int = column("Units ordered.")
+    unit_price: Money = _amount("The price of one unit before discounts.", "unit_price")
+    discount_total: Money = _amount("The discount on all units of the line.", "discount_total")
+    tax_total: Money = _amount("The tax on all units of the line, where it is known by line.", "tax_total")
+    total: Money = _amount("What the line costs after its discount.", "total")
+    requires_shipping: bool = column("Whether it has to be sent.")
+    weight_grams: int | None = column("The weight of one unit, in grams, where it is known.")
+    removed_quantity: int = column("Units that were taken out of the order and will not ship.")
+    fulfillable_quantity: int = column("Units that are due and not in any fulfillment yet.")
+    shipped_quantity: int = column("Units that have left.")
 
     @classmethod
     def of(cls, row: models.OrderLine, currency: str) -> Self:
-        return cls(
-            id=ids.encode("OrderLine", row.id),
-            row=row,
-            sku=row.sku,
-            title=row.title,
-            variant_title=row.variant_title,
-            quantity=row.quantity,
-            unit_price=Money.of(row.unit_price, currency),
-            discount_total=Money.of(row.discount_total, currency),
-            tax_total=Money.of(row.tax_total, currency),
-            total=Money.of(row.total, currency),
-            requires_shipping=row.requires_shipping,
-            weight_grams=row.weight_grams,
-            removed_quantity=row.removed_quantity,
-            fulfillable_quantity=row.fulfillable_quantity,
-            shipped_quantity=row.shipped_quantity,
-        )
+        return cls(row=row, currency=currency)
 
     @field(description="Who ships it, where that is a fulfillment service.")
     async def service(self, info: Info) -> FulfillmentService | None:
@@ -146,54 +138,43 @@ async def _service(info: Info, service_id: UUID | None) -> FulfillmentService | 
 
 @strawberry.type(description="A movement of money for an order, or a promise of one.")
 class Transaction:
-    id: strawberry.ID = field(description="An opaque id.")
-    kind: enums.TransactionKind = field(description="What it does.")
-    status: enums.TransactionStatus = field(description="What became of it.")
-    amount: Money = field(description="How much.")
-    gateway: str = field(description="Who moved the money; manual for money that is handled outside.")
-    reference: str | None = field(description="The gateway's or the payer's reference.")
-    failure: str | None = field(description="Why the gateway has refused it, in the gateway's words.")
-    parent_id: strawberry.ID | None = field(
-        description="The id of the authorization that this captures from or gives up, or the payment that it refunds."
+    row: Private[models.Transaction]
+    currency: Private[str]
+    id: strawberry.ID = node_id("Transaction", "An opaque id.")
+    kind: enums.TransactionKind = column("What it does.")
+    status: enums.TransactionStatus = column("What became of it.")
+    amount: Money = _amount("How much.", "amount")
+    gateway: str = column("Who moved the money; manual for money that is handled outside.")
+    reference: str | None = column("The gateway's or the payer's reference.")
+    failure: str | None = column("Why the gateway has refused it, in the gateway's words.")
+    parent_id: strawberry.ID | None = column(
+        "The id of the authorization that this captures from or gives up, or the payment that it refunds.",
+        lambda each: ids.encode("Transaction", each.row.parent_id) if each.row.parent_id else None,
     )
-    processed_at: datetime = field(description="When it was carried out, or the gateway was first asked for it.")
+    processed_at: datetime = column("When it was carried out, or the gateway was first asked for it.")
 
     @classmethod
     def of(cls, row: models.Transaction, currency: str) -> Self:
-        return cls(
-            id=ids.encode("Transaction", row.id),
-            kind=row.kind,
-            status=row.status,
-            amount=Money.of(row.amount, currency),
-            gateway=row.gateway,
-            reference=row.reference,
-            failure=row.failure,
-            parent_id=ids.encode("Transaction", row.parent_id) if row.parent_id else None,
-            processed_at=row.processed_at,
-        )
+        return cls(row=row, currency=currency)
 
 
 @strawberry.type(description="A carrier's number by which a parcel can be followed.")
 class Tracking:
-    id: strawberry.ID = field(description="An opaque id.")
-    number: str = field(description="The tracking number.")
-    carrier: str | None = field(description="The carrier's name.")
-    url: str | None = field(description="Where the parcel can be followed.")
-    fulfillment_id: strawberry.ID = field(description="The id of the fulfillment that it belongs to.")
-    created_at: datetime = field(description="When it was added.")
-    updated_at: datetime = field(description="When it was last corrected.")
+    row: Private[models.Tracking]
+    id: strawberry.ID = node_id("Tracking", "An opaque id.")
+    number: str = column("The tracking number.")
+    carrier: str | None = column("The carrier's name.")
+    url: str | None = column("Where the parcel can be followed.")
+    fulfillment_id: strawberry.ID = column(
+        "The id of the fulfillment that it belongs to.",
+        lambda tracking: ids.encode("Fulfillment", tracking.row.fulfillment_id),
+    )
+    created_at: datetime = column("When it was added.")
+    updated_at: datetime = column("When it was last corrected.")
 
     @classmethod
     def of(cls, row: models.Tracking) -> Self:
-        return cls(
-            id=ids.encode("Tracking", row.id),
-            number=row.number,
-            carrier=row.carrier,
-            url=row.url,
-            fulfillment_id=ids.encode("Fulfillment", row.fulfillment_id),
-            created_at=row.created_at,
-            updated_at=row.updated_at,
-        )
+        return cls(row=row)
 
 
 @strawberry.type(description="Units of one line in a fulfillment.")
@@ -205,25 +186,18 @@ class FulfillmentLine:
 @strawberry.type(description="Units of an order that leave together, in one parcel or several.")
 class Fulfillment(Node):
     row: Private[models.Fulfillment]
-    state: enums.FulfillmentState = field(description="How far it has come.")
-    request_status: enums.RequestStatus | None = field(
-        description="What the fulfillment service has answered; null where none was asked."
+    id: strawberry.ID = node_id("Fulfillment")
+    state: enums.FulfillmentState = column("How far it has come.")
+    request_status: enums.RequestStatus | None = column(
+        "What the fulfillment service has answered; null where none was asked."
     )
-    rejection: str | None = field(description="Why the fulfillment service does not ship it.")
-    created_at: datetime = field(description="When it was opened.")
-    shipped_at: datetime | None = field(description="When it left.")
+    rejection: str | None = column("Why the fulfillment service does not ship it.")
+    created_at: datetime = column("When it was opened.")
+    shipped_at: datetime | None = column("When it left.")
 
     @classmethod
     def of(cls, row: models.Fulfillment) -> Self:
-        return cls(
-            id=ids.encode("Fulfillment", row.id),
-            row=row,
-            state=row.state,
-            request_status=row.request_status,
-            rejection=row.rejection,
-            created_at=row.created_at,
-            shipped_at=row.shipped_at,
-        )
+        return cls(row=row)
 
     @field(description="Who ships it, where that is a fulfillment service.")
     async def service(self, info: Info) -> FulfillmentService | None:
@@ -258,19 +232,14 @@ class Fulfillment(Node):
 )
 class DeliveryNote(Node):
     row: Private[models.DeliveryNote]
-    number: str = field(description="Its number, such as LS-2026-000042.")
-    created_at: datetime = field(description="When it was created.")
-    locale: str = field(description="The language it is written in (BCP 47), such as de-CH.")
+    id: strawberry.ID = node_id("DeliveryNote")
+    number: str = column("Its number, such as LS-2026-000042.")
+    created_at: datetime = column("When it was created.")
+    locale: str = column("The language it is written in (BCP 47), such as de-CH.")
 
     @classmethod
     def of(cls, row: models.DeliveryNote) -> Self:
-        return cls(
-            id=ids.encode("DeliveryNote", row.id),
-            row=row,
-            number=row.number,
-            created_at=row.created_at,
-            locale=row.locale,
-        )
+        return cls(row=row)
 
     @field(description="Where its PDF is: a link that needs no token and expires. Read it anew when it has.")
     async def url(self, info: Info) -> str:

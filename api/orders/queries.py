@@ -7,7 +7,7 @@ import strawberry
 
 from api import enums, ids
 from api.context import Info
-from api.nodes import Node, PageInfo
+from api.nodes import Node
 from api.orders.events import OrderEvent, OrderEventConnection
 from api.orders.filters import OrderEventFilter, OrderFilter, OrderSort, event_filter
 from api.orders.parts import Channel, DeliveryNote, Fulfillment
@@ -16,7 +16,6 @@ from api.orders.types import (
     Order,
     OrderConnection,
     OrderCounts,
-    OrderEdge,
     OrderStatusCount,
     PaymentStatusCount,
 )
@@ -142,17 +141,7 @@ class OrderQueries:
             sort=queries.OrderSort(sort.field, sort.direction) if sort else None,
             request=queries.PageRequest(first=first, after=after, last=last, before=before),
         )
-        edges = [OrderEdge(node=Order.of(row), cursor=page.cursor(row)) for row in page.orders]
-        return OrderConnection(
-            edges=edges,
-            nodes=[edge.node for edge in edges],
-            page_info=PageInfo(
-                has_next_page=page.has_next_page,
-                has_previous_page=page.has_previous_page,
-                start_cursor=edges[0].cursor if edges else None,
-                end_cursor=edges[-1].cursor if edges else None,
-            ),
-        )
+        return OrderConnection(page=page)
 
     @strawberry.field(description="How many orders there are, along each axis: for the tabs of a dashboard.")
     async def order_counts(self, info: Info, filter: Filter = None) -> OrderCounts:

@@ -4,16 +4,19 @@ Each type is plain: its fields are a row's columns, functions of them, or lists 
 answer at once.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Self
+from operator import attrgetter
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import strawberry
 from strawberry import Private
 
 import models
-from api import enums, ids
+from api import enums
 from api.context import Info
-from api.nodes import Node, PageInfo
+from api.fields import column, loaded
+from api.nodes import Node, PageInfo, node_id
 from api.orders.parts import (
     Address,
     AvailableAction,
@@ -27,6 +30,7 @@ from api.orders.parts import (
     Transaction,
 )
 from domain.orders import rules
+from domain.orders.queries import OrderPage
 from domain.payments.balances import open_authorizations, under_way, unknown_gateways
 from models.enums import AddressKind, FulfillmentState, TransactionKind
 
@@ -36,106 +40,78 @@ if TYPE_CHECKING:
 field = strawberry.field
 
 
+def _amount(description: str, name: str) -> Any:
+    """One of the order's sums, by its column."""
+    minor = attrgetter(name)
+    return column(description, lambda order: Money.of(minor(order.row), order.row.currency))
+
+
+def _address(rows: Sequence[models.Address], kind: AddressKind) -> Address | None:
+    return next((Address.of(row) for row in rows if row.kind is kind), None)
+
+
 @strawberry.type(description="An order.")
 class Order(Node):
     row: Private[models.Order]
-    number: str = field(description="The number by which people know it; unique among all channels.")
-    version: int = field(description="How many events it has; goes up with every change. See expectedVersion.")
-    source: enums.OrderSource = field(description="What kind of place it was placed in.")
-    external_reference: str | None = field(description="The channel's own key for it; unique within the channel.")
-    external_number: str | None = field(description="The number that the channel shows to its customer, such as #1001.")
-    status: enums.OrderStatus = field(description="How far it has come.")
-    payment_status: enums.PaymentStatus = field(description="How it stands with its payment.")
-    fulfillment_status: enums.FulfillmentStatus = field(description="How much of it has left.")
-    placed_at: datetime = field(description="When it was placed.")
-    updated_at: datetime = field(description="When it last changed.")
-    confirmed_at: datetime | None = field(description="When it was accepted.")
-    shipped_at: datetime | None = field(description="When the last units left.")
-    cancelled_at: datetime | None = field(description="When it was cancelled.")
-    cancel_reason: enums.CancelReason | None = field(description="Why it was cancelled.")
-    archived_at: datetime | None = field(description="When it was put away; null unless it is in the archive.")
-    held_at: datetime | None = field(
-        description="When it was put on hold; null unless it is: no automation touches it."
+    id: strawberry.ID = node_id("Order")
+    number: str = column(
+        "The number by which people know it; unique among all channels.", lambda order: str(order.row.number)
     )
-    hold_reason: str | None = field(description="Why it is on hold.")
-    locale: str | None = field(description="The customer's language (BCP 47), such as de-CH.")
-    subtotal: Money = field(description="What the lines cost after all discounts.")
-    discount_total: Money = field(description="All discounts; they are in the subtotal already.")
-    shipping_total: Money = field(description="What the shipping costs.")
-    tax_total: Money = field(description="All taxes.")
-    taxes_included: bool = field(description="Whether the prices contain the taxes.")
-    total: Money = field(description="What the customer pays.")
-    paid_total: Money = field(description="What was paid, before refunds.")
-    refunded_total: Money = field(description="What was given back.")
-    outstanding: Money = field(description="What is still to be paid; nothing once the order is cancelled.")
-    note: str | None = field(description="What the customer or staff wrote.")
+    version: int = column("How many events it has; goes up with every change. See expectedVersion.")
+    source: enums.OrderSource = column("What kind of place it was placed in.")
+    external_reference: str | None = column("The channel's own key for it; unique within the channel.")
+    external_number: str | None = column("The number that the channel shows to its customer, such as #1001.")
+    status: enums.OrderStatus = column("How far it has come.")
+    payment_status: enums.PaymentStatus = column("How it stands with its payment.")
+    fulfillment_status: enums.FulfillmentStatus = column("How much of it has left.")
+    placed_at: datetime = column("When it was placed.")
+    updated_at: datetime = column("When it last changed.")
+    confirmed_at: datetime | None = column("When it was accepted.")
+    shipped_at: datetime | None = column("When the last units left.")
+    cancelled_at: datetime | None = column("When it was cancelled.")
+    cancel_reason: enums.CancelReason | None = column("Why it was cancelled.")
+    archived_at: datetime | None = column("When it was put away; null unless it is in the archive.")
+    held_at: datetime | None = column("When it was put on hold; null unless it is: no automation touches it.")
+    hold_reason: str | None = column("Why it is on hold.")
+    locale: str | None = column("The customer's language (BCP 47), such as de-CH.")
+    subtotal: Money = _amount("What the lines cost after all discounts.", "subtotal")
+    discount_total: Money = _amount("All discounts; they are in the subtotal already.", "discount_total")
+    shipping_total: Money = _amount("What the shipping costs.", "shipping_total")
+    tax_total: Money = _amount("All taxes.", "tax_total")
+    taxes_included: bool = column("Whether the prices contain the taxes.")
+    total: Money = _amount("What the customer pays.", "total")
+    paid_total: Money = _amount("What was paid, before refunds.", "paid_total")
+    refunded_total: Money = _amount("What was given back.", "refunded_total")
+    outstanding: Money = _amount("What is still to be paid; nothing once the order is cancelled.", "outstanding")
+    note: str | None = column("What the customer or staff wrote.")
 
     @classmethod
     def of(cls, row: models.Order) -> Self:
-        return cls(
-            id=ids.encode("Order", row.id),
-            row=row,
-            number=str(row.number),
-            version=row.version,
-            source=row.source,
-            external_reference=row.external_reference,
-            external_number=row.external_number,
-            status=row.status,
-            payment_status=row.payment_status,
-            fulfillment_status=row.fulfillment_status,
-            placed_at=row.placed_at,
-            updated_at=row.updated_at,
-            confirmed_at=row.confirmed_at,
-            shipped_at=row.shipped_at,
-            cancelled_at=row.cancelled_at,
-            cancel_reason=row.cancel_reason,
-            archived_at=row.archived_at,
-            held_at=row.held_at,
-            hold_reason=row.hold_reason,
-            locale=row.locale,
-            subtotal=Money.of(row.subtotal, row.currency),
-            discount_total=Money.of(row.discount_total, row.currency),
-            shipping_total=Money.of(row.shipping_total, row.currency),
-            tax_total=Money.of(row.tax_total, row.currency),
-            taxes_included=row.taxes_included,
-            total=Money.of(row.total, row.currency),
-            paid_total=Money.of(row.paid_total, row.currency),
-            refunded_total=Money.of(row.refunded_total, row.currency),
-            outstanding=Money.of(row.outstanding, row.currency),
-            note=row.note,
-        )
+        return cls(row=row)
 
-    @field(description="Where it came from.")
-    async def channel(self, info: Info) -> Channel:
-        return Channel.of(await info.context.loaders.channels.load(self.row.channel_id))
-
-    @field(description="Who bought.")
-    async def customer(self, info: Info) -> Customer | None:
-        if self.row.customer_id is None:
-            return None
-        return Customer.of(await info.context.loaders.customers.load(self.row.customer_id))
-
-    @field(description="Where it goes; null where nothing is sent, as at a point of sale.")
-    async def shipping_address(self, info: Info) -> Address | None:
-        return await self._address(info, AddressKind.SHIPPING)
-
-    @field(description="Who is billed.")
-    async def billing_address(self, info: Info) -> Address | None:
-        return await self._address(info, AddressKind.BILLING)
-
-    async def _address(self, info: Info, kind: AddressKind) -> Address | None:
-        rows = await info.context.loaders.addresses.load(self.row.id)
-        return next((Address.of(row) for row in rows if row.kind is kind), None)
-
-    @field(description="What was bought.")
-    async def lines(self, info: Info) -> list[OrderLine]:
-        rows = await info.context.loaders.lines.load(self.row.id)
-        return [OrderLine.of(row, self.row.currency) for row in rows]
-
-    @field(description="Its payments and what became of them, oldest first.")
-    async def transactions(self, info: Info) -> list[Transaction]:
-        rows = await info.context.loaders.transactions.load(self.row.id)
-        return [Transaction.of(row, self.row.currency) for row in rows]
+    channel: Channel = loaded("Where it came from.", "channels", "channel_id", lambda _, row: Channel.of(row))
+    customer: Customer | None = loaded("Who bought.", "customers", "customer_id", lambda _, row: Customer.of(row))
+    shipping_address: Address | None = loaded(
+        "Where it goes; null where nothing is sent, as at a point of sale.",
+        "addresses",
+        "id",
+        lambda _, rows: _address(rows, AddressKind.SHIPPING),
+    )
+    billing_address: Address | None = loaded(
+        "Who is billed.", "addresses", "id", lambda _, rows: _address(rows, AddressKind.BILLING)
+    )
+    lines: list[OrderLine] = loaded(
+        "What was bought.",
+        "lines",
+        "id",
+        lambda order, rows: [OrderLine.of(row, order.row.currency) for row in rows],
+    )
+    transactions: list[Transaction] = loaded(
+        "Its payments and what became of them, oldest first.",
+        "transactions",
+        "id",
+        lambda order, rows: [Transaction.of(row, order.row.currency) for row in rows],
+    )
 
     @field(description="Its fulfillments, oldest first.")
     async def fulfillments(self, info: Info) -> list[Fulfillment]:
@@ -143,17 +119,24 @@ class Order(Node):
         loaders.orders.prime(self.row.id, self.row)  # their lines need its currency
         return [Fulfillment.of(row) for row in await loaders.fulfillments.load(self.row.id)]
 
-    @field(description="The tracking numbers of all its fulfillments, oldest first.")
-    async def tracking(self, info: Info) -> list[Tracking]:
-        return [Tracking.of(row) for row in await info.context.loaders.tracking.load(self.row.id)]
-
-    @field(description="The delivery notes of all its fulfillments, also those that were replaced; oldest first.")
-    async def delivery_notes(self, info: Info) -> list[DeliveryNote]:
-        return [DeliveryNote.of(row) for row in await info.context.loaders.delivery_notes.load(self.row.id)]
-
-    @field(description="Words by which it can be found, in alphabetical order.")
-    async def tags(self, info: Info) -> list[str]:
-        return [row.tag for row in await info.context.loaders.tags.load(self.row.id)]
+    tracking: list[Tracking] = loaded(
+        "The tracking numbers of all its fulfillments, oldest first.",
+        "tracking",
+        "id",
+        lambda _, rows: [Tracking.of(row) for row in rows],
+    )
+    delivery_notes: list[DeliveryNote] = loaded(
+        "The delivery notes of all its fulfillments, also those that were replaced; oldest first.",
+        "delivery_notes",
+        "id",
+        lambda _, rows: [DeliveryNote.of(row) for row in rows],
+    )
+    tags: list[str] = loaded(
+        "Words by which it can be found, in alphabetical order.",
+        "tags",
+        "id",
+        lambda _, rows: [row.tag for row in rows],
+    )
 
     @field(description="What can be done with it now, and for what cannot, why not.")
     async def available_actions(self, info: Info) -> list[AvailableAction]:
@@ -201,17 +184,32 @@ class Order(Node):
         return await OrderEventConnection.timeline(self.row, info.context.loaders, first, after)
 
 
+def _page_info(page: OrderPage) -> PageInfo:
+    return PageInfo(
+        has_next_page=page.has_next_page,
+        has_previous_page=page.has_previous_page,
+        start_cursor=page.cursor(page.orders[0]) if page.orders else None,
+        end_cursor=page.cursor(page.orders[-1]) if page.orders else None,
+    )
+
+
 @strawberry.type(description="An order in a list.")
 class OrderEdge:
-    node: Order = field(description="The order.")
-    cursor: str = field(description="Its place in the list, for after and before.")
+    row: Private[models.Order]
+    page: Private[OrderPage]
+    node: Order = column("The order.", lambda edge: Order.of(edge.row))
+    cursor: str = column("Its place in the list, for after and before.", lambda edge: edge.page.cursor(edge.row))
 
 
 @strawberry.type(description="A page of a list of orders.")
 class OrderConnection:
-    edges: list[OrderEdge] = field(description="The orders with their cursors.")
-    nodes: list[Order] = field(description="The orders.")
-    page_info: PageInfo = field(description="Where the page lies in the list.")
+    page: Private[OrderPage]
+    edges: list[OrderEdge] = column(
+        "The orders with their cursors.",
+        lambda connection: [OrderEdge(row=row, page=connection.page) for row in connection.page.orders],
+    )
+    nodes: list[Order] = column("The orders.", lambda connection: [Order.of(row) for row in connection.page.orders])
+    page_info: PageInfo = column("Where the page lies in the list.", lambda connection: _page_info(connection.page))
 
 
 @strawberry.type(description="How many orders have a status.")

@@ -1,13 +1,15 @@
 """The parts of many orders at once: each function is one statement, however many orders are asked for.
 
 Every function answers in the order of the ids that it was given. Those of `orders`, `channels` and `customers` must
-exist: they come from foreign keys.
+exist: they come from foreign keys. Nearly all are rows to read from (`models.rows`).
 """
 
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Final, TypeVar
 from uuid import UUID
+
+from tortoise.models import Model
 
 from models import (
     Address,
@@ -22,52 +24,65 @@ from models import (
     OrderTag,
     Tracking,
     Transaction,
+    rows,
 )
 
-Row = TypeVar("Row")
+Part = TypeVar("Part", bound=Model)
 
 _NOTE_COLUMNS: Final = ("id", "order_id", "fulfillment_id", "position", "number", "locale", "created_at")
 
 
-def _grouped(ids: Sequence[UUID], rows: Sequence[Row], column: str) -> list[list[Row]]:
-    groups: dict[UUID, list[Row]] = defaultdict(list)
-    for row in rows:
-        groups[getattr(row, column)].append(row)
-    return [groups[each] for each in ids]
+async def _by_id(model: type[Part], ids: Sequence[UUID]) -> list[Part]:
+    found = {row.id: row for row in await rows.with_keys(model, "id", ids)}  # type: ignore[attr-defined]
+    return [found[each] for each in ids]
+
+
+async def _of_orders(model: type[Part], order_ids: Sequence[UUID], *order: str) -> list[list[Part]]:
+    """The rows of each of the orders, sorted by those columns."""
+    groups: dict[UUID, list[Part]] = {each: [] for each in order_ids}
+    for row in await rows.with_keys(model, "order_id", order_ids, *order):
+        groups[row.order_id].append(row)  # type: ignore[attr-defined]
+    return [groups[each] for each in order_ids]
 
 
 async def orders(ids: Sequence[UUID]) -> list[Order]:
-    found = await Order.in_bulk(ids, "id")
-    return [found[each] for each in ids]
+    return await _by_id(Order, ids)
 
 
 async def channels(ids: Sequence[UUID]) -> list[Channel]:
-    found = await Channel.in_bulk(ids, "id")
-    return [found[each] for each in ids]
+    return await _by_id(Channel, ids)
 
 
 async def customers(ids: Sequence[UUID]) -> list[Customer]:
-    found = await Customer.in_bulk(ids, "id")
-    return [found[each] for each in ids]
+    return await _by_id(Customer, ids)
+
+
+async def services(ids: Sequence[UUID]) -> list[FulfillmentService]:
+    return await _by_id(FulfillmentService, ids)
 
 
 async def lines(order_ids: Sequence[UUID]) -> list[list[OrderLine]]:
-    rows = await OrderLine.filter(order_id__in=order_ids).order_by("order_id", "position")
-    return _grouped(order_ids, rows, "order_id")
+    return await _of_orders(OrderLine, order_ids, "order_id", "position")
 
 
 async def addresses(order_ids: Sequence[UUID]) -> list[list[Address]]:
-    return _grouped(order_ids, await Address.filter(order_id__in=order_ids), "order_id")
+    return await _of_orders(Address, order_ids)
 
 
 async def tags(order_ids: Sequence[UUID]) -> list[list[OrderTag]]:
-    rows = await OrderTag.filter(order_id__in=order_ids).order_by("order_id", "tag")
-    return _grouped(order_ids, rows, "order_id")
+    return await _of_orders(OrderTag, order_ids, "order_id", "tag")
 
 
 async def fulfillments(order_ids: Sequence[UUID]) -> list[list[Fulfillment]]:
-    rows = await Fulfillment.filter(order_id__in=order_ids).order_by("order_id", "position")
-    return _grouped(order_ids, rows, "order_id")
+    return await _of_orders(Fulfillment, order_ids, "order_id", "position")
+
+
+async def tracking(order_ids: Sequence[UUID]) -> list[list[Tracking]]:
+    return await _of_orders(Tracking, order_ids, "order_id", "created_at", "id")
+
+
+async def transactions(order_ids: Sequence[UUID]) -> list[list[Transaction]]:
+    return await _of_orders(Transaction, order_ids, "order_id", "processed_at", "id")
 
 
 async def fulfillment_lines(order_ids: Sequence[UUID]) -> list[list[FulfillmentLine]]:
@@ -85,22 +100,8 @@ async def fulfillment_lines(order_ids: Sequence[UUID]) -> list[list[FulfillmentL
 
 async def delivery_notes(order_ids: Sequence[UUID]) -> list[list[DeliveryNote]]:
     """Oldest first, without what they show (`document`)."""
-    rows = (
-        await DeliveryNote.filter(order_id__in=order_ids).only(*_NOTE_COLUMNS).order_by("order_id", "created_at", "id")
-    )
-    return _grouped(order_ids, rows, "order_id")
-
-
-async def services(ids: Sequence[UUID]) -> list[FulfillmentService]:
-    found = await FulfillmentService.in_bulk(ids, "id")
-    return [found[each] for each in ids]
-
-
-async def tracking(order_ids: Sequence[UUID]) -> list[list[Tracking]]:
-    rows = await Tracking.filter(order_id__in=order_ids).order_by("order_id", "created_at", "id")
-    return _grouped(order_ids, rows, "order_id")
-
-
-async def transactions(order_ids: Sequence[UUID]) -> list[list[Transaction]]:
-    rows = await Transaction.filter(order_id__in=order_ids).order_by("order_id", "processed_at", "id")
-    return _grouped(order_ids, rows, "order_id")
+    groups: dict[UUID, list[DeliveryNote]] = {each: [] for each in order_ids}
+    found = DeliveryNote.filter(order_id__in=order_ids).only(*_NOTE_COLUMNS).order_by("order_id", "created_at", "id")
+    for row in await found:
+        groups[row.order_id].append(row)
+    return [groups[each] for each in order_ids]

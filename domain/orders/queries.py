@@ -1,7 +1,6 @@
-"""Reading orders: one, a page, or how many. Only what exists for the caller is ever read."""
+"""Reading orders: one, a page, or how many. Only what exists for the caller is ever given out."""
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -17,7 +16,7 @@ from domain.channels import find_channel
 from domain.errors import InvalidInput
 from domain.orders.filters import OrderFilter, visible_query
 from domain.validation import storable
-from models import Channel, Fulfillment, Order, OrderLine
+from models import Channel, Fulfillment, Order, OrderLine, rows
 from models.enums import FulfillmentStatus, OrderStatus, PaymentStatus
 
 MOST_PER_PAGE = 100
@@ -44,27 +43,31 @@ class OrderSort:
     direction: SortDirection = SortDirection.DESC
 
 
-def _of(actor: Actor, **conditions: Any) -> Q:
-    query = Q(**conditions)
-    return query if actor.channel_ids is None else query & Q(channel_id__in=list(actor.channel_ids))
+async def _seen(actor: Actor, column: str, key: UUID | int) -> Order | None:
+    """The order with that key, if its channel exists for the caller."""
+    for row in await rows.with_keys(Order, column, [key]):
+        if actor.sees(row.channel_id):
+            return row
+    return None
 
 
 async def get_order(actor: Actor, order_id: UUID) -> Order | None:
-    return await Order.get_or_none(_of(actor, id=order_id))
+    return await _seen(actor, "id", order_id)
 
 
 async def get_order_by_number(actor: Actor, number: str) -> Order | None:
     digits = number.strip().removeprefix("#")
     if not (digits.isascii() and digits.isdigit() and len(digits) < 19):
         return None
-    return await Order.get_or_none(_of(actor, number=int(digits)))
+    return await _seen(actor, "number", int(digits))
 
 
 async def get_order_by_reference(actor: Actor, channel: str, reference: str) -> Order | None:
     found = await find_channel(actor, channel)
     if found is None or not storable(reference, LONGEST_REFERENCE):
         return None
-    return await Order.get_or_none(channel_id=found.id, external_reference=reference)
+    orders = await rows.matching(Order.filter(channel_id=found.id, external_reference=reference))
+    return orders[0] if orders else None
 
 
 async def get_fulfillment(actor: Actor, fulfillment_id: UUID) -> Fulfillment | None:
@@ -143,9 +146,8 @@ async def list_orders(
         query = query.filter(_beyond(sort, request.before, "before", not ascending))
     sign = "" if ascending is not request.backward else "-"
     column = sort.by.lower()
-    found: Sequence[Order] = await query.order_by(f"{sign}{column}", f"{sign}id").limit(size + 1)
-    orders = list(found[:size])
-    more = len(found) > size
+    found = await rows.matching(query.order_by(f"{sign}{column}", f"{sign}id").limit(size + 1))
+    orders, more = found[:size], len(found) > size
     if request.backward:
         orders.reverse()
         return OrderPage(orders, request.before is not None, more, sort)

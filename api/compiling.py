@@ -1,0 +1,402 @@
+"""Operations as plans: a document's selections are worked out once, and then make data without graphql-core.
+
+A plan goes through the selections level by level, with all objects of a level at once: each field's values are made for
+all of them in one go, and what is batch-loaded is loaded for all of them.
+
+A plan presents no errors. Whatever it does not know is not compiled, and whatever it does not expect ends it with an
+exception: then graphql-core executes the whole operation, which can be done twice because reading has no side effects.
+Which fields are selected, what arguments mean and how leaves are written is worked out by the functions of graphql-core
+and Strawberry themselves.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
+from decimal import Decimal
+from functools import cached_property
+from inspect import isawaitable
+from itertools import islice
+from operator import attrgetter
+from types import NoneType
+from typing import Any, Final, NamedTuple, cast
+
+from graphql import (
+    DirectiveNode,
+    DocumentNode,
+    FragmentDefinitionNode,
+    GraphQLEnumType,
+    GraphQLError,
+    GraphQLField,
+    GraphQLIncludeDirective,
+    GraphQLInterfaceType,
+    GraphQLLeafType,
+    GraphQLList,
+    GraphQLNonNull,
+    GraphQLObjectType,
+    GraphQLOutputType,
+    GraphQLSchema,
+    GraphQLSkipDirective,
+    OperationDefinitionNode,
+    OperationType,
+    Undefined,
+    VariableNode,
+    VariableValues,
+    Visitor,
+    get_argument_values,
+    is_interface_type,
+    is_leaf_type,
+    is_object_type,
+    visit,
+)
+from graphql.execution.collect_fields import FieldDetailsList, FragmentDetails, collect_fields, collect_subfields
+from graphql.pyutils import gather_with_cancel
+from strawberry.schema.schema_converter import GraphQLCoreConverter
+from strawberry.types.arguments import convert_arguments
+from strawberry.types.base import StrawberryObjectDefinition
+from strawberry.types.field import StrawberryField
+
+from api.context import Context
+from api.fields import Column, Loaded
+
+MOST_PLANS: Final = 8  # of one operation: one for each choice of what its @skip and @include take from variables
+
+Values = list[Any]
+
+
+class NotCompiled(Exception):
+    """The operation has something that plans do not know."""
+
+
+class Unexpected(Exception):
+    """A value is not what its type says."""
+
+
+class Run:
+    """One execution of a plan. Resolvers get it as their `info`, of which they use nothing but the context."""
+
+    __slots__ = ("context", "variables")
+
+    def __init__(self, context: Context, variables: VariableValues) -> None:
+        self.context = context
+        self.variables = variables
+
+
+class _Step(NamedTuple):
+    """Makes as many values as it is given; the function is asynchronous where the step `waits`."""
+
+    function: Callable[[Values, Run], Any]
+    waits: bool = False
+
+
+class Plan:
+    """What an operation selects, for some choice of its `@skip` and `@include`."""
+
+    def __init__(self, step: _Step) -> None:
+        self._step = step
+
+    async def data(self, root_value: Any, context: Context, variables: VariableValues) -> dict[str, Any]:
+        """The answer's data: of a query, or of one event of a subscription. Raises whatever stands in its way."""
+        made = self._step.function([root_value], Run(context, variables))
+        data: dict[str, Any] = (await made if self._step.waits else made)[0]
+        return data
+
+
+class Plans:
+    """The plans of one operation, made when they are first asked for."""
+
+    def __init__(self, schema: GraphQLSchema, document: DocumentNode, operation: OperationDefinitionNode) -> None:
+        self._schema = schema
+        self._document = document
+        self._operation = operation
+        self._plans: dict[tuple[Any, ...], Plan | None] = {}
+
+    @cached_property
+    def _conditions(self) -> list[str]:
+        return _Conditions(self._document).names
+
+    def find(self, variables: VariableValues) -> Plan | None:
+        """For these variables; `None` where the operation cannot be compiled."""
+        choice = tuple(variables.coerced.get(name) for name in self._conditions)
+        if choice not in self._plans:
+            if len(self._plans) == MOST_PLANS:
+                del self._plans[next(iter(self._plans))]
+            self._plans[choice] = _compiled(self._schema, self._document, self._operation, variables)
+        return self._plans[choice]
+
+
+class _Conditions(Visitor):
+    """The variables that `@skip` and `@include` of a document depend on."""
+
+    def __init__(self, document: DocumentNode) -> None:
+        super().__init__()
+        self.names: list[str] = []
+        visit(document, self)
+
+    def enter_directive(self, node: DirectiveNode, *_: Any) -> None:
+        if node.name.value in (GraphQLSkipDirective.name, GraphQLIncludeDirective.name):
+            values = [argument.value for argument in node.arguments or ()]
+            self.names += [value.name.value for value in values if isinstance(value, VariableNode)]
+
+
+def _compiled(
+    schema: GraphQLSchema, document: DocumentNode, operation: OperationDefinitionNode, variables: VariableValues
+) -> Plan | None:
+    if operation.operation is OperationType.MUTATION:
+        return None
+    try:
+        return Plan(_Compiler(schema, document, operation, variables).root())
+    except (NotCompiled, GraphQLError, RecursionError):
+        return None
+
+
+class _Compiler:
+    def __init__(
+        self,
+        schema: GraphQLSchema,
+        document: DocumentNode,
+        operation: OperationDefinitionNode,
+        variables: VariableValues,
+    ) -> None:
+        self._schema = schema
+        self._converter: GraphQLCoreConverter = schema._strawberry_schema.schema_converter  # type: ignore[attr-defined]
+        self._operation = operation
+        self._variables = variables
+        fragments = (each for each in document.definitions if isinstance(each, FragmentDefinitionNode))
+        self._fragments = {each.name.value: FragmentDetails(each) for each in fragments}
+
+    def root(self) -> _Step:
+        root = self._schema.get_root_type(self._operation.operation)
+        if root is None:
+            raise NotCompiled
+        selected = collect_fields(self._schema, self._fragments, self._variables, root, self._operation)
+        return self._fields(root, selected.grouped_field_set)
+
+    def _fields(self, type_: GraphQLObjectType, fields: dict[str, FieldDetailsList]) -> _Step:
+        """From objects to what is selected of them."""
+        keys = list(fields)
+        steps = [self._field(type_, details) for details in fields.values()]
+        waiting = [index for index, step in enumerate(steps) if step.waits]
+        if not steps:  # all of them are skipped
+            return _Step(lambda objects, _: [{} for _ in objects])
+
+        def all_at_once(objects: Values, run: Run) -> Values:
+            columns = [step.function(objects, run) for step in steps]
+            return [dict(zip(keys, row, strict=True)) for row in zip(*columns, strict=True)]
+
+        async def some_later(objects: Values, run: Run) -> Values:
+            columns = [None if step.waits else step.function(objects, run) for step in steps]
+            later = await _together([steps[index].function(objects, run) for index in waiting])
+            for index, column in zip(waiting, later, strict=True):
+                columns[index] = column
+            return [dict(zip(keys, row, strict=True)) for row in zip(*columns, strict=True)]
+
+        return _Step(some_later, True) if waiting else _Step(all_at_once)
+
+    def _field(self, parent: GraphQLObjectType, details: FieldDetailsList) -> _Step:
+        """From objects to what one field of theirs is in the answer."""
+        node = details[0].node
+        if details[0].fragment_variable_values is not None:
+            raise NotCompiled
+        name = node.name.value
+        if name == "__typename":
+            return _Step(lambda objects, _: [parent.name] * len(objects))
+        field = parent.fields.get(name)
+        if field is None:  # introspection
+            raise NotCompiled
+        return _one_after_the_other(self._values(field, details), self._completed(field.type, details))
+
+    def _values(self, field: GraphQLField, details: FieldDetailsList) -> _Step:
+        """From objects to what is known of a field of theirs before it is put into the answer."""
+        definition = field.extensions.get(GraphQLCoreConverter.DEFINITION_BACKREF)
+        if not isinstance(definition, StrawberryField) or definition.extensions:
+            raise NotCompiled
+        if definition.is_subscription:  # its event has come from elsewhere
+            return _Step(lambda objects, _: objects)
+        if isinstance(definition, Column):
+            return _read(definition.read)
+        if isinstance(definition, Loaded):
+            return _load(definition)
+        if definition.base_resolver is None:
+            return _read(attrgetter(definition.python_name))
+        return self._resolve(field, definition, details)
+
+    def _resolve(self, field: GraphQLField, definition: StrawberryField, details: FieldDetailsList) -> _Step:
+        resolver = definition.base_resolver
+        if resolver is None or resolver.parent_parameter or resolver.root_parameter or not resolver.self_parameter:
+            raise NotCompiled
+        takes_info, node = resolver.info_parameter, details[0].node
+        converter = self._converter
+
+        def call(objects: Values, run: Run) -> Values:
+            arguments: dict[str, Any] = {}
+            if field.args:
+                given = get_argument_values(field, node, run.variables)
+                arguments = convert_arguments(
+                    given, definition.arguments, converter.scalar_registry, converter.config, cast(Any, run)
+                )
+            if takes_info:
+                arguments[takes_info.name] = run
+            return [resolver(each, **arguments) for each in objects]
+
+        async def call_and_wait(objects: Values, run: Run) -> Values:
+            return await _together(call(objects, run))
+
+        return _Step(call_and_wait, True) if resolver.is_async else _Step(call)
+
+    def _completed(self, type_: GraphQLOutputType, details: FieldDetailsList) -> _Step:
+        """From values of a type to what they are in the answer."""
+        nullable, inner = True, cast(Any, type_)
+        if isinstance(inner, GraphQLNonNull):
+            nullable, inner = False, inner.of_type
+        if is_leaf_type(inner):
+            return _leaf(inner, nullable)
+        if isinstance(inner, GraphQLList):
+            return _list(self._completed(inner.of_type, details), nullable)
+        if is_object_type(inner):
+            possible: Sequence[GraphQLObjectType] = [inner]
+        elif is_interface_type(inner):
+            possible = self._schema.get_possible_types(inner)
+            _require_plain(inner)
+        else:
+            raise NotCompiled
+        return _objects({_require_plain(each): self._selected(each, details) for each in possible}, nullable)
+
+    def _selected(self, type_: GraphQLObjectType, details: FieldDetailsList) -> _Step:
+        selected = collect_subfields(self._schema, self._fragments, self._variables, self._operation, type_, details)
+        return self._fields(type_, selected.grouped_field_set)
+
+
+def _require_plain(type_: GraphQLObjectType | GraphQLInterfaceType) -> type:
+    """The class of a type's objects. Raises `NotCompiled` where the type says itself what its objects are."""
+    definition = type_.extensions.get(GraphQLCoreConverter.DEFINITION_BACKREF)
+    if not isinstance(definition, StrawberryObjectDefinition) or definition.is_type_of or definition.resolve_type:
+        raise NotCompiled
+    return definition.origin
+
+
+def _one_after_the_other(first: _Step, second: _Step) -> _Step:
+    def at_once(values: Values, run: Run) -> Any:
+        return second.function(first.function(values, run), run)
+
+    async def later(values: Values, run: Run) -> Values:
+        made: Values = await first.function(values, run) if first.waits else first.function(values, run)
+        done: Values = await second.function(made, run) if second.waits else second.function(made, run)
+        return done
+
+    return _Step(later, True) if first.waits or second.waits else _Step(at_once)
+
+
+async def _together(awaitables: Sequence[Awaitable[Any]]) -> Values:
+    """Waits for all of them; where one fails, for none."""
+    if len(awaitables) == 1:  # a task costs ten microseconds
+        return [await awaitables[0]]
+    return await gather_with_cancel(*awaitables)
+
+
+def _read(read: Callable[[Any], Any]) -> _Step:
+    return _Step(lambda objects, _: list(map(read, objects)))
+
+
+def _load(field: Loaded) -> _Step:
+    async def load(objects: Values, run: Run) -> Values:
+        loader = field.loader(run.context.loaders)
+        keys = list(map(field.key, objects))
+        found = iter(await loader.load_many([key for key in keys if key is not None]))
+        show = field.show
+        return [None if key is None else show(each, next(found)) for each, key in zip(objects, keys, strict=True)]
+
+    return _Step(load, True)
+
+
+# The classes whose objects these scalars write as they are, and those that they can always write.
+_AS_IT_IS: Final[dict[str, type]] = {"String": str, "ID": str, "Boolean": bool}
+_ALWAYS: Final[dict[str, type]] = {"DateTime": datetime, "Decimal": Decimal}
+_LEAST_INT, _GREATEST_INT = -(2**31), 2**31 - 1
+
+
+def _leaf(type_: GraphQLLeafType, nullable: bool) -> _Step:
+    write = type_.coerce_output_value
+
+    def carefully(value: Any) -> Any:
+        if value is None and nullable:
+            return None
+        if value is None or value is Undefined or isinstance(value, BaseException) or isawaitable(value):
+            raise Unexpected
+        written = write(value)
+        if written is None or written is Undefined:
+            raise Unexpected
+        return written
+
+    # What nearly all values are is told by their class: a call for each of them would take five times as long.
+    if kind := _AS_IT_IS.get(type_.name):
+        return _Step(lambda values, _: [each if type(each) is kind else carefully(each) for each in values])
+    if kind := _ALWAYS.get(type_.name):
+        return _Step(lambda values, _: [write(each) if type(each) is kind else carefully(each) for each in values])
+    if isinstance(type_, GraphQLEnumType):
+        names = {each: write(each) for each in type_.wrapped_cls}  # type: ignore[attr-defined]
+        kind = type_.wrapped_cls  # type: ignore[attr-defined]
+        return _Step(lambda values, _: [names[each] if type(each) is kind else carefully(each) for each in values])
+    if type_.name == "Int":
+        return _Step(
+            lambda values, _: [
+                each if type(each) is int and _LEAST_INT <= each <= _GREATEST_INT else carefully(each)
+                for each in values
+            ]
+        )
+    return _Step(lambda values, _: list(map(carefully, values)))
+
+
+def _list(items: _Step, nullable: bool) -> _Step:
+    def flat(lists: Values) -> Values:
+        together: Values = []
+        for each in lists:
+            if type(each) is list:
+                together += each
+            elif not (each is None and nullable):
+                raise Unexpected
+        return together
+
+    def apart(lists: Values, together: Values) -> Values:
+        items = iter(together)
+        return [None if each is None else list(islice(items, len(each))) for each in lists]
+
+    def at_once(lists: Values, run: Run) -> Values:
+        return apart(lists, items.function(flat(lists), run))
+
+    async def later(lists: Values, run: Run) -> Values:
+        return apart(lists, await items.function(flat(lists), run))
+
+    return _Step(later, True) if items.waits else _Step(at_once)
+
+
+def _objects(selected: dict[type, _Step], nullable: bool) -> _Step:
+    """Each object by what is selected of its class."""
+
+    def by_class(objects: Values) -> list[tuple[_Step, Values, Sequence[int]]]:
+        kinds = set(map(type, objects))
+        if len(kinds) == 1 and kinds <= selected.keys():  # as nearly always
+            return [(selected[kinds.pop()], objects, range(len(objects)))]
+        if nullable:
+            kinds.discard(NoneType)
+        if not kinds <= selected.keys():
+            raise Unexpected
+        places = {kind: [place for place, each in enumerate(objects) if type(each) is kind] for kind in kinds}
+        return [(selected[kind], [objects[place] for place in found], found) for kind, found in places.items()]
+
+    def put(done: Values, places: Sequence[int], made: Values) -> None:
+        for place, each in zip(places, made, strict=True):
+            done[place] = each
+
+    def at_once(objects: Values, run: Run) -> Values:
+        done: Values = [None] * len(objects)
+        for step, found, places in by_class(objects):
+            put(done, places, step.function(found, run))
+        return done
+
+    async def later(objects: Values, run: Run) -> Values:
+        done: Values = [None] * len(objects)
+        for step, found, places in by_class(objects):
+            made = step.function(found, run)
+            put(done, places, await made if step.waits else made)
+        return done
+
+    return _Step(later, True) if any(step.waits for step in selected.values()) else _Step(at_once)

@@ -1,0 +1,92 @@
+"""Rows to read from: they look like those of the models, and are made from the database's records as they are.
+
+A row has the columns and the properties of its model, and nothing else: it cannot be changed, saved or asked for its
+relations. A column is converted when it is asked for, whereas an instance of a model is given a value for each column
+when it is made.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from enum import Enum
+from functools import cache, lru_cache
+from operator import itemgetter
+from typing import Any, Final, TypeVar
+
+import asyncpg
+from tortoise import connections, fields
+from tortoise.fields.base import Field
+from tortoise.fields.data import CharEnumFieldInstance
+from tortoise.models import Model
+from tortoise.queryset import QuerySet
+
+Row = TypeVar("Row", bound=Model)
+
+_POSTGRES: Final = "postgres"
+
+# What comes from the driver as the model has it.
+_TEXTS_AND_NUMBERS: Final = (fields.CharField, fields.TextField, fields.IntField, fields.BigIntField)
+_AS_IT_COMES: Final = {
+    "sqlite": _TEXTS_AND_NUMBERS,
+    _POSTGRES: (*_TEXTS_AND_NUMBERS, fields.BooleanField, fields.UUIDField, fields.DatetimeField),
+}
+
+
+async def matching(query: QuerySet[Row]) -> list[Row]:
+    """The rows that the query asks for, which must be for all columns of its model and nothing besides."""
+    query._choose_db_if_not_chosen()
+    query._make_query()
+    sql, values = query.query.get_parameterized_sql()
+    return await _read(connections.get("default"), query.model, sql, values)
+
+
+async def with_keys(model: type[Row], column: str, keys: Sequence[Any], *order: str) -> list[Row]:
+    """The rows that have one of the keys in the column, sorted by the columns of `order`."""
+    if not keys:
+        return []
+    client = connections.get("default")
+    if client.capabilities.dialect == _POSTGRES:  # one statement for any number of keys: it is prepared once
+        return await _read(client, model, _statement(model, column, order, "= ANY($1)"), [list(keys)])
+    field = model._meta.fields_map[column]
+    values = [field.to_db_value(key, model) for key in keys]
+    return await _read(client, model, _statement(model, column, order, f"IN ({', '.join('?' * len(keys))})"), values)
+
+
+async def _read(client: Any, model: type[Row], sql: str, values: Sequence[Any]) -> list[Any]:
+    kind = _kind(model, client.capabilities.dialect)
+    if issubclass(kind, asyncpg.Record):
+        return await client.select(sql, values, kind)  # type: ignore[no-any-return]
+    return [kind(each) for each in await client.execute_query_dict(sql, list(values))]
+
+
+@lru_cache(maxsize=1024)
+def _statement(model: type[Model], column: str, order: tuple[str, ...], condition: str) -> str:
+    columns = _quoted(model._meta.fields_db_projection.values())
+    ordered = f" ORDER BY {_quoted(order)}" if order else ""
+    return f'SELECT {columns} FROM "{model._meta.db_table}" WHERE "{column}" {condition}{ordered}'  # noqa: S608
+
+
+def _quoted(names: Iterable[str]) -> str:
+    return ", ".join(f'"{name}"' for name in names)
+
+
+@cache
+def _kind(model: type[Model], dialect: str) -> type:
+    """The class of the model's rows: the driver's record, with a property for each column."""
+    members: dict[str, Any] = {
+        name: property(_reader(model._meta.fields_map[name], column, dialect))
+        for name, column in model._meta.fields_db_projection.items()
+    }
+    members |= {name: value for name, value in vars(model).items() if isinstance(value, property)}
+    base = asyncpg.Record if dialect == _POSTGRES else dict
+    return type(f"{model.__name__}Row", (base,), {"__slots__": (), **members})
+
+
+def _reader(field: Field[Any], column: str, dialect: str) -> Callable[[Any], Any]:
+    """What reads the column from a record, as the model would have it."""
+    record_value = itemgetter(column)
+    if isinstance(field, CharEnumFieldInstance):
+        words: dict[Any, Enum | None] = {each.value: each for each in field.enum_type} | {None: None}
+        return lambda record: words[record[column]]
+    if isinstance(field, _AS_IT_COMES[dialect]):
+        return record_value
+    convert = field.to_python_value
+    return lambda record: convert(record[column])
