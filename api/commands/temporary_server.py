@@ -5,8 +5,8 @@ import os
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, nullcontext
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from tempfile import TemporaryDirectory, TemporaryFile
 from typing import IO
 
@@ -38,30 +38,64 @@ async def temporary_server(name: str, scopes: Sequence[Scope]) -> AsyncIterator[
 
 @asynccontextmanager
 async def server_process(
-    database_url: str, *arguments: str, environment: Mapping[str, str] | None = None, log: IO[bytes] | None = None
+    database_url: str,
+    *arguments: str,
+    environment: Mapping[str, str] | None = None,
+    log: IO[bytes] | None = None,
+    cores: Collection[int] | None = None,
 ) -> AsyncIterator[tuple[str, asyncio.subprocess.Process]]:
     """`scripts/serve` with these arguments, which answers already: its URL and its process.
 
-    `environment` has more settings, `log` gets what the server says. Raises `RuntimeError` with what it said where it
-    does not start.
+    `environment` has more settings, otherwise as `answering`.
     """
     port = free_port()
+    command = (sys.executable, "-m", "api.commands.serve", "--port", str(port), *arguments)
+    settings = {**_QUIET, **(environment or {}), "DATABASE_URL": database_url}
+    url = f"http://127.0.0.1:{port}/graphql"
+    async with answering(url, command, environment=settings, log=log, cores=cores) as process:
+        yield url, process
+
+
+@asynccontextmanager
+async def answering(
+    url: str,
+    command: Sequence[str],
+    *,
+    environment: Mapping[str, str],
+    log: IO[bytes] | None = None,
+    cores: Collection[int] | None = None,
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A process that answers at this URL already, and is stopped with the block.
+
+    `environment` is added to this process's own, `log` gets what it says, and it runs on these cores alone. Raises
+    `RuntimeError` with what it said where it does not start.
+    """
     with TemporaryFile() if log is None else nullcontext(log) as log:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "api.commands.serve", "--port", str(port), *arguments),
-            cwd=ROOT,
-            env={**os.environ, **_QUIET, **(environment or {}), "DATABASE_URL": database_url},
-            stdout=log,
-            stderr=log,
-        )
+        with on_cores(cores):
+            process = await asyncio.create_subprocess_exec(
+                *command, cwd=ROOT, env={**os.environ, **environment}, stdout=log, stderr=log
+            )
         try:
-            url = f"http://127.0.0.1:{port}/graphql"
             if not await _answers(url, process):
                 log.seek(0)
                 raise RuntimeError(f"the server did not start:\n{log.read().decode(errors='replace')}")
-            yield url, process
+            yield process
         finally:
             await _stop(process)
+
+
+@contextmanager
+def on_cores(cores: Collection[int] | None) -> Iterator[None]:
+    """What is started in the block runs on these cores alone; anywhere for `None`."""
+    if cores is None:
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def free_port() -> int:

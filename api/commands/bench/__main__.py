@@ -4,10 +4,13 @@ import asyncio
 
 import typer
 
+from api.commands.bench.fanout import measure_fanout
 from api.commands.bench.notes import measure_notes
 from api.commands.bench.workers import measure_workers
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, help=__doc__)
+
+ROUNDS = typer.Option(3, min=1, help="How often each contestant is measured.")
 
 
 @app.command()
@@ -32,6 +35,18 @@ def notes(
     Server, rendering processes and client share this machine.
     """
     asyncio.run(measure_notes(count, seconds))
+
+
+@app.command()
+def fanout(
+    sockets: int = typer.Option(500, min=1, help="How many sockets have the same subscription."),
+    seconds: float = typer.Option(5.0, min=1, help="How long each contestant is measured in each round."),
+    rounds: int = ROUNDS,
+    at_once: int = typer.Option(4, min=1, help="How many events are committed, or posted, at once."),
+    in_flight: int = typer.Option(8, min=1, help="How many events may be on their way at the same time."),
+) -> None:
+    """Deliveries a second of events that everybody gets, beside Strawberry, two servers on Node and the limit."""
+    asyncio.run(measure_fanout(sockets, seconds, rounds, at_once, in_flight))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,80 @@
+"""The servers that are compared: each alone on the same core, started anew for each round."""
+
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator, Set
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from api.commands.bench.peers import node
+from api.commands.bench.shop import Shop
+from api.commands.bench.sources import Poster, Source, writing
+from api.commands.bench.wires import Address, Loop
+from api.commands.temporary_server import answering, free_port, server_process
+
+PRODUCT = "orderstream"
+STRAWBERRY = "plain Strawberry"
+MERCURIUS = "Mercurius, JIT"
+GRAPHQL_WS = "graphql-ws, Node"
+BARE = "bare limit"
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A server that answers. `token` is what it wants of its callers."""
+
+    pid: int
+    address: Address
+    token: str | None
+    source: Source
+
+
+Start = Callable[[Loop], AbstractAsyncContextManager[Running]]
+
+
+def product(shop: Shop, cores: Set[int]) -> Start:
+    """`scripts/serve` with one worker on the shop's PostgreSQL, its bell through Valkey."""
+
+    @asynccontextmanager
+    async def start(_: Loop) -> AsyncIterator[Running]:
+        environment = {"BROADCAST_URL": shop.bell_url, "LOG_LEVEL": "warning"}
+        async with server_process(shop.database_url, environment=environment, cores=cores) as (url, process):
+            with writing(shop) as writer:
+                yield Running(process.pid, Address.of(url), shop.token, writer)
+
+    return start
+
+
+def python_peer(shop: Shop, cores: Set[int], module: str) -> Start:
+    """A module of `peers`."""
+    return _peer(shop, cores, [sys.executable, "-m", f"api.commands.bench.peers.{module}"])
+
+
+def _peer(shop: Shop, cores: Set[int], command: list[str]) -> Start:
+    @asynccontextmanager
+    async def start(loop: Loop) -> AsyncIterator[Running]:
+        port = free_port()
+        url = f"http://127.0.0.1:{port}/graphql"
+        environment = {"DATABASE_URL": shop.database_url, "NODE_ENV": "production"}
+        async with answering(url, [*command, str(port)], environment=environment, cores=cores) as process:
+            address = Address.of(url)
+            yield Running(process.pid, address, None, Poster(shop, loop, address))
+
+    return start
+
+
+@contextmanager
+def node_peers(shop: Shop, cores: Set[int]) -> Iterator[dict[str, Start]]:
+    """The peers for Node; none, and a line that says why, where they cannot be had."""
+    with tempfile.TemporaryDirectory(prefix="orderstream-bench-") as folder:
+        try:
+            program = node.install(Path(folder))
+        except node.NoNode as error:
+            print(f"without Mercurius and graphql-ws: {error}")
+            yield {}
+            return
+        yield {
+            MERCURIUS: _peer(shop, cores, [program, str(Path(folder, "mercurius.mjs"))]),
+            GRAPHQL_WS: _peer(shop, cores, [program, str(Path(folder, "graphql_ws.mjs"))]),
+        }

@@ -1,0 +1,64 @@
+"""The same measurement of several contestants, round by round, and how they compare."""
+
+import statistics
+import sys
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from api.commands.bench.contestants import PRODUCT
+
+Figures = dict[str, float]  # by the name of the metric
+Measure = Callable[[], Awaitable[Figures]]
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A figure by which contestants are compared, unless `ratio` is false; more is better, unless it is a cost."""
+
+    name: str
+    digits: int = 0
+    is_cost: bool = False
+    ratio: bool = True
+
+
+async def play(rounds: int, contestants: Mapping[str, Measure]) -> dict[str, list[Figures]]:
+    """Each contestant's figures of each round. Every second round goes through them the other way."""
+    results: dict[str, list[Figures]] = {name: [] for name in contestants}
+    for number in range(rounds):
+        names = list(contestants)
+        for name in reversed(names) if number % 2 else names:
+            print(f"round {number + 1} of {rounds}: {name} …", file=sys.stderr, flush=True)
+            results[name].append(await contestants[name]())
+    return results
+
+
+def report(
+    results: Mapping[str, Sequence[Figures]], metrics: Sequence[Metric], goals: Mapping[str, float] | None = None
+) -> None:
+    """Prints the figures, and how many times better the product is than each other contestant in the same round.
+
+    The median of the rounds, with the least and the greatest.
+    """
+    width = max(map(len, results)) + 2
+    print(f"{'':{width}}" + "".join(f"{metric.name:>34}" for metric in metrics))
+    for name, rounds in results.items():
+        cells = (_spread([figures[metric.name] for figures in rounds], metric.digits) for metric in metrics)
+        print(f"{name:{width}}" + "".join(f"{cell:>34}" for cell in cells))
+    compared = [metric for metric in metrics if metric.ratio]
+    print(f"\n{PRODUCT} is so many times better than:")
+    print(f"{'':{width}}" + "".join(f"{'by ' + metric.name:>34}" for metric in compared) + f"{'goal':>10}")
+    for name, rounds in results.items():
+        if name != PRODUCT:
+            cells = (_spread(_ratios(results[PRODUCT], rounds, metric), 2) for metric in compared)
+            goal = (goals or {}).get(name)
+            print(f"{name:{width}}" + "".join(f"{cell:>34}" for cell in cells) + f"{goal or '':>10}")
+
+
+def _ratios(ours: Sequence[Figures], theirs: Sequence[Figures], metric: Metric) -> list[float]:
+    pairs = [(our[metric.name], their[metric.name]) for our, their in zip(ours, theirs, strict=True)]
+    return [their / our if metric.is_cost else our / their for our, their in pairs]
+
+
+def _spread(values: Sequence[float], digits: int) -> str:
+    middle, least, most = statistics.median(values), min(values), max(values)
+    return f"{middle:,.{digits}f} ({least:,.{digits}f}..{most:,.{digits}f})"
