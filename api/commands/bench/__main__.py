@@ -5,11 +5,14 @@ import asyncio
 import typer
 
 from api.commands.bench.fanout import measure_fanout
+from api.commands.bench.memory import measure_memory
 from api.commands.bench.notes import measure_notes
+from api.commands.bench.watch import measure_watch
 from api.commands.bench.workers import measure_workers
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, help=__doc__)
 
+SECONDS = typer.Option(5.0, min=1, help="How long each contestant is measured in each round.")
 ROUNDS = typer.Option(3, min=1, help="How often each contestant is measured.")
 
 
@@ -40,13 +43,35 @@ def notes(
 @app.command()
 def fanout(
     sockets: int = typer.Option(500, min=1, help="How many sockets have the same subscription."),
-    seconds: float = typer.Option(5.0, min=1, help="How long each contestant is measured in each round."),
+    seconds: float = SECONDS,
     rounds: int = ROUNDS,
     at_once: int = typer.Option(4, min=1, help="How many events are committed, or posted, at once."),
     in_flight: int = typer.Option(8, min=1, help="How many events may be on their way at the same time."),
 ) -> None:
     """Deliveries a second of events that everybody gets, beside Strawberry, two servers on Node and the limit."""
     asyncio.run(measure_fanout(sockets, seconds, rounds, at_once, in_flight))
+
+
+@app.command()
+def watch(
+    sockets: int = typer.Option(500, min=1, max=2000, help="How many sockets watch an order of their own."),
+    idle: int = typer.Option(10_000, min=0, help="How many more watch an order that does not change; 0 for none."),
+    seconds: float = SECONDS,
+    rounds: int = ROUNDS,
+    at_once: int = typer.Option(20, min=1, help="How many events are committed, or posted, at once."),
+    in_flight: int = typer.Option(80, min=1, help="How many events may be on their way at the same time."),
+) -> None:
+    """Events a second that one socket each is told of, beside Strawberry and two servers on Node."""
+    asyncio.run(measure_watch(sockets, idle, seconds, rounds, at_once, in_flight))
+
+
+@app.command()
+def memory(
+    sockets: int = typer.Option(10_000, min=100, help="How many sockets are opened, with a subscription each."),
+    rounds: int = ROUNDS,
+) -> None:
+    """Memory per subscribed socket, beside Strawberry, two servers on Node and a socket of uvicorn's alone."""
+    asyncio.run(measure_memory(sockets, rounds))
 
 
 if __name__ == "__main__":

@@ -33,12 +33,12 @@ class Running:
 Start = Callable[[Loop], AbstractAsyncContextManager[Running]]
 
 
-def product(shop: Shop, cores: Set[int]) -> Start:
-    """`scripts/serve` with one worker on the shop's PostgreSQL, its bell through Valkey."""
+def product(shop: Shop, cores: Set[int], **settings: str) -> Start:
+    """`scripts/serve` with one worker on the shop's PostgreSQL, its bell through Valkey, and these settings more."""
 
     @asynccontextmanager
     async def start(_: Loop) -> AsyncIterator[Running]:
-        environment = {"BROADCAST_URL": shop.bell_url, "LOG_LEVEL": "warning"}
+        environment = {"BROADCAST_URL": shop.bell_url, "LOG_LEVEL": "warning", **settings}
         async with server_process(shop.database_url, environment=environment, cores=cores) as (url, process):
             with writing(shop) as writer:
                 yield Running(process.pid, Address.of(url), shop.token, writer)

@@ -14,7 +14,7 @@ from typing import Any
 
 from api.commands.bench.cores import cpu_seconds
 from api.commands.bench.crowd import node_of
-from api.commands.bench.rounds import Figures
+from api.commands.bench.rounds import Figures, Metric
 from api.commands.bench.sources import Source, require_all
 from api.commands.bench.wires import Disagreement, Loop
 
@@ -29,6 +29,18 @@ TRY_SECONDS = 3  # for a subscription to have begun, before another event shows 
 TRIES = 40
 SETTLE_SECONDS = 1.0  # of silence, after which nothing of the beginning is under way any more
 
+SERVER_CPU, SERVER_BUSY, CLIENT_BUSY = "server CPU, µs each", "server busy, %", "client busy, %"
+
+
+def metrics(what: str) -> tuple[Metric, ...]:
+    """Those of `Usage`. Where the server is not busy all the time, the time that it needed says more than the clock."""
+    return (
+        Metric(f"{what}/s"),
+        Metric(SERVER_CPU, digits=1, is_cost=True),
+        Metric(SERVER_BUSY, ratio=False),
+        Metric(CLIENT_BUSY, ratio=False),
+    )
+
 
 def of_orders(*order_ids: str) -> Mapping[str, Any]:
     """The subscription of somebody who watches these orders alone."""
@@ -37,20 +49,26 @@ def of_orders(*order_ids: str) -> Mapping[str, Any]:
 
 @dataclass(slots=True)
 class Usage:
-    """Time on the clock and on the server's core, from the moment that this was made."""
+    """Time on the clock, and of the server's and this process's, from the moment that this was made."""
 
     pid: int
     wall: float
-    cpu: float
+    server: float
+    client: float
 
     @classmethod
     def of(cls, pid: int) -> "Usage":
-        return cls(pid, time.perf_counter(), cpu_seconds(pid))
+        return cls(pid, time.perf_counter(), cpu_seconds(pid), time.process_time())
 
     def figures(self, count: int, what: str) -> Figures:
         """`count` of what has been done since."""
-        wall, cpu = time.perf_counter() - self.wall, cpu_seconds(self.pid) - self.cpu
-        return {f"{what}/s": count / wall, "server CPU, µs each": 1e6 * cpu / count, "server busy, %": 100 * cpu / wall}
+        wall, server = time.perf_counter() - self.wall, cpu_seconds(self.pid) - self.server
+        return {
+            f"{what}/s": count / wall,
+            SERVER_CPU: 1e6 * server / count,
+            SERVER_BUSY: 100 * server / wall,
+            CLIENT_BUSY: 100 * (time.process_time() - self.client) / wall,
+        }
 
 
 class Everybody:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from api.commands.bench.contestants import PRODUCT
 
+_WIDTH = 30  # of a column
 Figures = dict[str, float]  # by the name of the metric
 Measure = Callable[[], Awaitable[Figures]]
 
@@ -33,25 +34,25 @@ async def play(rounds: int, contestants: Mapping[str, Measure]) -> dict[str, lis
 
 
 def report(
-    results: Mapping[str, Sequence[Figures]], metrics: Sequence[Metric], goals: Mapping[str, float] | None = None
+    results: Mapping[str, Sequence[Figures]], metrics: Sequence[Metric], goals: Mapping[str, str] | None = None
 ) -> None:
     """Prints the figures, and how many times better the product is than each other contestant in the same round.
 
     The median of the rounds, with the least and the greatest.
     """
     width = max(map(len, results)) + 2
-    print(f"{'':{width}}" + "".join(f"{metric.name:>34}" for metric in metrics))
+    print(f"{'':{width}}" + "".join(f"{metric.name:>{_WIDTH}}" for metric in metrics))
     for name, rounds in results.items():
         cells = (_spread([figures[metric.name] for figures in rounds], metric.digits) for metric in metrics)
-        print(f"{name:{width}}" + "".join(f"{cell:>34}" for cell in cells))
+        print(f"{name:{width}}" + "".join(f"{cell:>{_WIDTH}}" for cell in cells))
     compared = [metric for metric in metrics if metric.ratio]
     print(f"\n{PRODUCT} is so many times better than:")
-    print(f"{'':{width}}" + "".join(f"{'by ' + metric.name:>34}" for metric in compared) + f"{'goal':>10}")
+    print(f"{'':{width}}" + "".join(f"{'by ' + metric.name:>{_WIDTH}}" for metric in compared) + f"{'goal':>10}")
     for name, rounds in results.items():
         if name != PRODUCT:
             cells = (_spread(_ratios(results[PRODUCT], rounds, metric), 2) for metric in compared)
-            goal = (goals or {}).get(name)
-            print(f"{name:{width}}" + "".join(f"{cell:>34}" for cell in cells) + f"{goal or '':>10}")
+            goal = (goals or {}).get(name, "")
+            print(f"{name:{width}}" + "".join(f"{cell:>{_WIDTH}}" for cell in cells) + f"{goal:>10}")
 
 
 def _ratios(ours: Sequence[Figures], theirs: Sequence[Figures], metric: Metric) -> list[float]:

@@ -77,14 +77,22 @@ class Loop:
 
 
 class Line:
-    """One HTTP connection. Requests may be sent before the last is answered: answers come in the same order."""
+    """One HTTP connection. Requests may be sent before the last is answered: answers come in the same order.
+
+    A server that has waited in vain for the next request closes it: then it is made anew.
+    """
 
     def __init__(self, loop: Loop, address: Address) -> None:
-        self._connection = address.connect()
         self._loop = loop
+        self._address = address
         self._buffer = b""
         self._waiting: deque[Callable[[bytes], None]] = deque()
-        loop.add(self._connection.fileno(), self._readable)
+        self._connection = self._connect()
+
+    def _connect(self) -> socket.socket:
+        connection = self._address.connect()
+        self._loop.add(connection.fileno(), self._readable)
+        return connection
 
     def send(self, request: bytes, answered: Callable[[bytes], None]) -> None:
         """`answered` is given the answer's body; it may send the next request."""
@@ -99,7 +107,10 @@ class Line:
         data = self._connection.recv(READ_BYTES)
         self._buffer = self._buffer + data if self._buffer else data
         if not data:
-            raise Disagreement(f"the server closed the connection after {self._buffer!r}")
+            if self._waiting:
+                raise Disagreement(f"the server closed the connection after {self._buffer!r}")
+            self.close()
+            self._connection = self._connect()
         while (end := self._buffer.find(b"\r\n\r\n") + 4) >= 4:
             length = _LENGTH.search(self._buffer, 0, end)
             if not self._buffer.startswith(b"HTTP/1.1 200") or length is None:

@@ -1,0 +1,62 @@
+"""What a subscribed socket takes of the server's memory."""
+
+from api.commands.bench.contestants import (
+    BARE,
+    PRODUCT,
+    STRAWBERRY,
+    Start,
+    node_peers,
+    product,
+    python_peer,
+)
+from api.commands.bench.cores import resident_kib, take_cores
+from api.commands.bench.crowd import Crowd
+from api.commands.bench.live import ALL, Everybody
+from api.commands.bench.rounds import Figures, Measure, Metric, play, report
+from api.commands.bench.shop import open_shop, services
+from api.commands.bench.wires import Loop
+
+FIRST = 20  # sockets that are opened before it is measured: what is loaded or made once is there then
+METRICS = (Metric("KiB per socket", digits=1, is_cost=True), Metric("KiB after an event", digits=1, is_cost=True))
+
+
+async def measure_memory(sockets: int, rounds: int) -> None:
+    """Prints how much the resident memory grows by, for each socket, with a subscription that has had an event."""
+    cores = take_cores()
+    async with services() as (postgres, bell_url):
+        shop = await open_shop(postgres, "memory", bell_url, 1)
+        with node_peers(shop, cores) as for_node:
+            starts = {
+                PRODUCT: product(shop, cores),
+                STRAWBERRY: python_peer(shop, cores, "strawberry_app"),
+                **for_node,
+                BARE: python_peer(shop, cores, "bare_sockets"),
+            }
+            results = await play(rounds, {name: _measure(start, sockets) for name, start in starts.items()})
+            report(results, METRICS)
+            most = max(figures[METRICS[1].name] for figures in results[PRODUCT])
+            print(f"\ngoal: at most 32 KiB; {PRODUCT} has {most:.1f}")
+
+
+def _measure(start: Start, sockets: int) -> Measure:
+    async def measure() -> Figures:
+        loop = Loop()
+        async with start(loop) as running:
+            first = Everybody(running.source, FIRST)
+            crowd = Crowd(loop, first.hear)
+            crowd.open(running.address, FIRST, lambda _: ALL, running.token)
+            first.begin(loop)
+            crowd.close()
+            before = resident_kib(running.pid)
+            everybody = Everybody(running.source, sockets)
+            crowd = Crowd(loop, everybody.hear)
+            crowd.open(running.address, sockets, lambda _: ALL, running.token)
+            loop.run(1.0)
+            opened = resident_kib(running.pid)
+            everybody.begin(loop)
+            after = resident_kib(running.pid)
+            everybody.finish()
+            crowd.close()
+            return {METRICS[0].name: (opened - before) / sockets, METRICS[1].name: (after - before) / sockets}
+
+    return measure
