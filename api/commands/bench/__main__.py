@@ -1,6 +1,8 @@
 """What the server does in a second on this machine. Absolute numbers are the machine's; compare those of one run."""
 
 import asyncio
+from collections.abc import Coroutine
+from typing import Any
 
 import typer
 
@@ -14,6 +16,17 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, help=__doc__)
 
 SECONDS = typer.Option(5.0, min=1, help="How long each contestant is measured in each round.")
 ROUNDS = typer.Option(3, min=1, help="How often each contestant is measured.")
+
+
+def _run(measurement: Coroutine[Any, Any, bool]) -> None:
+    """Ends the command with 1 where a contestant failed, or where nothing can be measured here."""
+    try:
+        complete = asyncio.run(measurement)
+    except RuntimeError as error:
+        typer.echo(error, err=True)
+        raise typer.Exit(1) from error
+    if not complete:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -49,7 +62,7 @@ def fanout(
     in_flight: int = typer.Option(8, min=1, help="How many events may be on their way at the same time."),
 ) -> None:
     """Deliveries a second of events that everybody gets, beside Strawberry, two servers on Node and the limit."""
-    asyncio.run(measure_fanout(sockets, seconds, rounds, at_once, in_flight))
+    _run(measure_fanout(sockets, seconds, rounds, at_once, in_flight))
 
 
 @app.command()
@@ -62,7 +75,7 @@ def watch(
     in_flight: int = typer.Option(80, min=1, help="How many events may be on their way at the same time."),
 ) -> None:
     """Events a second that one socket each is told of, beside Strawberry and two servers on Node."""
-    asyncio.run(measure_watch(sockets, idle, seconds, rounds, at_once, in_flight))
+    _run(measure_watch(sockets, idle, seconds, rounds, at_once, in_flight))
 
 
 @app.command()
@@ -71,7 +84,7 @@ def memory(
     rounds: int = ROUNDS,
 ) -> None:
     """Memory per subscribed socket, beside Strawberry, two servers on Node and a socket of uvicorn's alone."""
-    asyncio.run(measure_memory(sockets, rounds))
+    _run(measure_memory(sockets, rounds))
 
 
 if __name__ == "__main__":

@@ -68,7 +68,7 @@ class _Member:
         self._buffer = b""
         self.subscribed = False
         self._connection = address.connect()
-        loop.add(self._connection.fileno(), self._shake_hands)
+        loop.hear(self._connection, self._shake_hands)
         self._connection.sendall(
             f"GET {address.path} HTTP/1.1\r\nHost: bench\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
@@ -76,8 +76,7 @@ class _Member:
         )
 
     def close(self) -> None:
-        self._loop.remove(self._connection.fileno())
-        self._connection.close()
+        self._loop.drop(self._connection)
 
     def _shake_hands(self) -> None:
         self._buffer += self._read()
@@ -86,8 +85,7 @@ class _Member:
             return
         if not head.startswith(b"HTTP/1.1 101"):
             raise Disagreement(f"the server would not open a socket: {head!r}")
-        self._loop.remove(self._connection.fileno())
-        self._loop.add(self._connection.fileno(), self._readable)
+        self._loop.hear(self._connection, self._readable)
         self._buffer = rest
         self._send(_TEXT, self._greeting)
 

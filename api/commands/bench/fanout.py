@@ -1,6 +1,7 @@
 """One event to many sockets that have the same subscription."""
 
 import time
+from contextlib import closing
 
 from api.commands.bench.contestants import (
     BARE,
@@ -23,7 +24,7 @@ ORDERS = 50  # whose events come in turn
 GOALS = {STRAWBERRY: "≥ 25", MERCURIUS: "≥ 8", BARE: "≥ 0.75"}
 
 
-async def measure_fanout(sockets: int, seconds: float, rounds: int, at_once: int, in_flight: int) -> None:
+async def measure_fanout(sockets: int, seconds: float, rounds: int, at_once: int, in_flight: int) -> bool:
     """Prints deliveries a second. Events are made `at_once` by `at_once`, and `in_flight` of them may be under way."""
     cores = take_cores()
     async with services() as (postgres, bell_url):
@@ -38,28 +39,28 @@ async def measure_fanout(sockets: int, seconds: float, rounds: int, at_once: int
             contestants = {
                 name: _measure(start, sockets, seconds, at_once, in_flight) for name, start in starts.items()
             }
-            report(await play(rounds, contestants), metrics("deliveries"), GOALS)
+            return report(await play(rounds, contestants), metrics("deliveries"), GOALS)
 
 
 def _measure(start: Start, sockets: int, seconds: float, at_once: int, in_flight: int) -> Measure:
     async def measure() -> Figures:
-        loop = Loop()
-        async with start(loop) as running:
-            everybody = Everybody(running.source, sockets)
-            crowd = Crowd(loop, everybody.hear)
-            crowd.open(running.address, sockets, lambda _: ALL, running.token)
-            everybody.begin(loop)
-            first = sent = everybody.complete
-            usage = Usage.of(running.pid)
-            end = time.monotonic() + seconds
-            while time.monotonic() < end:
-                while sent + at_once - everybody.complete <= in_flight:
-                    running.source.send([(sent + number) % ORDERS for number in range(at_once)])
-                    sent += at_once
-                loop.turn(0.05)
-            loop.until(lambda: everybody.complete == sent, ANSWER_SECONDS)
-            figures = usage.figures((sent - first) * sockets, "deliveries")
-            everybody.finish()
-            return figures
+        with closing(Loop()) as loop:
+            async with start(loop) as running:
+                everybody = Everybody(running.source, sockets)
+                crowd = Crowd(loop, everybody.hear)
+                crowd.open(running.address, sockets, lambda _: ALL, running.token)
+                everybody.begin(loop)
+                first = sent = everybody.complete
+                usage = Usage.of(running.pid)
+                end = time.monotonic() + seconds
+                while time.monotonic() < end:
+                    while sent + at_once - everybody.complete <= in_flight:
+                        running.source.send([(sent + number) % ORDERS for number in range(at_once)])
+                        sent += at_once
+                    loop.turn(0.05)
+                loop.until(lambda: everybody.complete == sent, ANSWER_SECONDS)
+                figures = usage.figures((sent - first) * sockets, "deliveries")
+                everybody.finish()
+                return figures
 
     return measure

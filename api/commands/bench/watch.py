@@ -3,6 +3,7 @@
 import time
 import uuid
 from collections.abc import Mapping
+from contextlib import closing
 from typing import Any
 
 from api import ids
@@ -25,7 +26,7 @@ GOALS = {STRAWBERRY: "≥ 5"}
 NO_PINGS = {"PING_SECONDS": "86400"}  # which have nothing to do with what an event costs
 
 
-async def measure_watch(sockets: int, idle: int, seconds: float, rounds: int, at_once: int, in_flight: int) -> None:
+async def measure_watch(sockets: int, idle: int, seconds: float, rounds: int, at_once: int, in_flight: int) -> bool:
     """Prints events a second, and what an event costs the server. `idle` sockets watch orders that do not change.
 
     Events are made `at_once` by `at_once`, and `in_flight` of them may be under way.
@@ -47,7 +48,7 @@ async def measure_watch(sockets: int, idle: int, seconds: float, rounds: int, at
                 contestants[crowded] = _measure(
                     shop, product(shop, cores, **NO_PINGS), idle, seconds, at_once, in_flight
                 )
-            report(await play(rounds, contestants), metrics("events"), {**GOALS, crowded: "≤ 1.1"})
+            return report(await play(rounds, contestants), metrics("events"), {**GOALS, crowded: "≤ 1.1"})
 
 
 def _measure(shop: Shop, start: Start, idle: int, seconds: float, at_once: int, in_flight: int) -> Measure:
@@ -57,22 +58,22 @@ def _measure(shop: Shop, start: Start, idle: int, seconds: float, at_once: int, 
         return of_orders(order_ids[member] if member < len(order_ids) else str(ids.encode("Order", uuid.uuid4())))
 
     async def measure() -> Figures:
-        loop = Loop()
-        async with start(loop) as running:
-            watchers = Watchers(running.source, order_ids)
-            crowd = Crowd(loop, watchers.hear)
-            crowd.open(running.address, len(order_ids) + idle, request, running.token)
-            watchers.begin(loop, at_once)
-            sent, usage = 0, Usage.of(running.pid)
-            end = time.monotonic() + seconds
-            while time.monotonic() < end:
-                while sent + at_once - watchers.heard <= in_flight:
-                    running.source.send([(sent + number) % len(order_ids) for number in range(at_once)])
-                    sent += at_once
-                loop.turn(0.05)
-            loop.until(lambda: watchers.heard == sent, ANSWER_SECONDS)
-            figures = usage.figures(sent, "events")
-            watchers.finish()
-            return figures
+        with closing(Loop()) as loop:
+            async with start(loop) as running:
+                watchers = Watchers(running.source, order_ids)
+                crowd = Crowd(loop, watchers.hear)
+                crowd.open(running.address, len(order_ids) + idle, request, running.token)
+                watchers.begin(loop, at_once)
+                sent, usage = 0, Usage.of(running.pid)
+                end = time.monotonic() + seconds
+                while time.monotonic() < end:
+                    while sent + at_once - watchers.heard <= in_flight:
+                        running.source.send([(sent + number) % len(order_ids) for number in range(at_once)])
+                        sent += at_once
+                    loop.turn(0.05)
+                loop.until(lambda: watchers.heard == sent, ANSWER_SECONDS)
+                figures = usage.figures(sent, "events")
+                watchers.finish()
+                return figures
 
     return measure

@@ -40,19 +40,27 @@ class Address:
 
 
 class Loop:
-    """Calls who has something to read."""
+    """Calls who has something to read. Connections that are left are closed with it."""
 
     def __init__(self) -> None:
         self._epoll = select.epoll()
         self._readers: dict[int, Callable[[], None]] = {}
+        self._connections: dict[int, socket.socket] = {}
 
-    def add(self, file: int, readable: Callable[[], None]) -> None:
+    def hear(self, connection: socket.socket, readable: Callable[[], None]) -> None:
+        """From now on; who was called until now is called no more."""
+        file = connection.fileno()
+        if file not in self._connections:
+            self._epoll.register(file, select.EPOLLIN)
+            self._connections[file] = connection
         self._readers[file] = readable
-        self._epoll.register(file, select.EPOLLIN)
 
-    def remove(self, file: int) -> None:
-        del self._readers[file]
-        self._epoll.unregister(file)
+    def drop(self, connection: socket.socket) -> None:
+        """Closes the connection."""
+        self._epoll.unregister(connection)
+        del self._readers[connection.fileno()]
+        del self._connections[connection.fileno()]
+        connection.close()
 
     def turn(self, seconds: float) -> None:
         """One look at all connections; it waits for so long where there is nothing to read."""
@@ -73,6 +81,8 @@ class Loop:
             self.turn(left)
 
     def close(self) -> None:
+        for connection in list(self._connections.values()):
+            self.drop(connection)
         self._epoll.close()
 
 
@@ -91,7 +101,7 @@ class Line:
 
     def _connect(self) -> socket.socket:
         connection = self._address.connect()
-        self._loop.add(connection.fileno(), self._readable)
+        self._loop.hear(connection, self._readable)
         return connection
 
     def send(self, request: bytes, answered: Callable[[bytes], None]) -> None:
@@ -99,18 +109,15 @@ class Line:
         self._waiting.append(answered)
         self._connection.sendall(request)
 
-    def close(self) -> None:
-        self._loop.remove(self._connection.fileno())
-        self._connection.close()
-
     def _readable(self) -> None:
         data = self._connection.recv(READ_BYTES)
         self._buffer = self._buffer + data if self._buffer else data
         if not data:
             if self._waiting:
                 raise Disagreement(f"the server closed the connection after {self._buffer!r}")
-            self.close()
+            self._loop.drop(self._connection)
             self._connection = self._connect()
+            return
         while (end := self._buffer.find(b"\r\n\r\n") + 4) >= 4:
             length = _LENGTH.search(self._buffer, 0, end)
             if not self._buffer.startswith(b"HTTP/1.1 200") or length is None:
