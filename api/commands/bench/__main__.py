@@ -8,13 +8,16 @@ import typer
 
 from api.commands.bench.fanout import measure_fanout
 from api.commands.bench.memory import measure_memory
+from api.commands.bench.mutations import measure_mutations
 from api.commands.bench.notes import measure_notes
+from api.commands.bench.reads import measure_reads
 from api.commands.bench.watch import measure_watch
 from api.commands.bench.workers import measure_workers
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, help=__doc__)
 
 SECONDS = typer.Option(5.0, min=1, help="How long each contestant is measured in each round.")
+CLIENTS = typer.Option(16, min=1, help="How many clients ask, each one question after the other.")
 ROUNDS = typer.Option(3, min=1, help="How often each contestant is measured.")
 
 
@@ -85,6 +88,22 @@ def memory(
 ) -> None:
     """Memory per subscribed socket, beside Strawberry, two servers on Node and a socket of uvicorn's alone."""
     _run(measure_memory(sockets, rounds))
+
+
+@app.command()
+def mutations(
+    orders: int = typer.Option(2000, min=1, help="How many orders each contestant confirms in each round."),
+    clients: int = CLIENTS,
+    rounds: int = ROUNDS,
+) -> None:
+    """Orders confirmed a second on PostgreSQL, beside the same SQL by hand."""
+    _run(measure_mutations(orders, clients, rounds))
+
+
+@app.command()
+def reads(seconds: float = SECONDS, clients: int = CLIENTS, rounds: int = ROUNDS) -> None:
+    """Requests a second for one order and for a list on PostgreSQL, beside Strawberry with Tortoise and SQL by hand."""
+    _run(measure_reads(seconds, clients, rounds))
 
 
 if __name__ == "__main__":

@@ -25,8 +25,8 @@ ALL: Mapping[str, Any] = {"query": f"subscription {{ orderEvents {FIELDS} }}"}
 SOME = f"subscription ($ids: [ID!]!) {{ orderEvents(filter: {{ orderIds: $ids }}) {FIELDS} }}"
 
 ANSWER_SECONDS = 60  # for an event to reach everybody
-TRY_SECONDS = 3  # for a subscription to have begun, before another event shows whether it has
-TRIES = 40
+TRY_SECONDS = 10  # for a subscription to have begun, before another event shows whether it has
+TRIES = 12
 SETTLE_SECONDS = 1.0  # of silence, after which nothing of the beginning is under way any more
 
 SERVER_CPU, SERVER_BUSY, CLIENT_BUSY = "server CPU, µs each", "server busy, %", "client busy, %"
