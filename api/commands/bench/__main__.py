@@ -7,6 +7,7 @@ from typing import Any
 import typer
 
 from api.commands.bench.fanout import measure_fanout
+from api.commands.bench.latency import measure_latency
 from api.commands.bench.memory import measure_memory
 from api.commands.bench.mutations import measure_mutations
 from api.commands.bench.notes import measure_notes
@@ -104,6 +105,17 @@ def mutations(
 def reads(seconds: float = SECONDS, clients: int = CLIENTS, rounds: int = ROUNDS) -> None:
     """Requests a second for one order and for a list on PostgreSQL, beside Strawberry with Tortoise and SQL by hand."""
     _run(measure_reads(seconds, clients, rounds))
+
+
+@app.command()
+def latency(
+    sockets: int = typer.Option(1000, min=1, help="How many sockets have the same subscription."),
+    clients: int = typer.Option(4, min=1, help="How many clients read one order after the other on the busy server."),
+    seconds: float = SECONDS,
+    rounds: int = ROUNDS,
+) -> None:
+    """Time from a mutation's answer until all sockets have its event, quiet and busy, beside plain Strawberry."""
+    _run(measure_latency(sockets, clients, seconds, rounds))
 
 
 if __name__ == "__main__":

@@ -94,12 +94,12 @@ class Everybody:
             raise Disagreement(f"socket {member} got event {number} instead of {self._next[member]}")
         self._next[member] = number + 1
         self._reached[number] += 1
-        self.heard(member, number)
+        self.heard(number)
         if self._reached[number] == self._size and self.complete == number:
             self.complete = number + 1
 
-    def heard(self, member: int, number: int) -> None:
-        """Nothing; for who wants to know when."""
+    def heard(self, number: int) -> None:
+        """A socket has this event."""
 
     def _learn(self, message: bytes) -> int:
         node = node_of(message)

@@ -26,16 +26,21 @@ class Load:
     """So many clients take the next question, each as soon as its last one is answered, until there are no more."""
 
     def __init__(self, loop: Loop, address: Address, clients: int, questions: Iterator[Question]) -> None:
+        self._loop = loop
         self._questions = questions
+        self._working = clients
         self.answered = 0
-        self.working = clients
         for _ in range(clients):
             self._ask(Line(loop, address))
+
+    def finish(self, seconds: float) -> None:
+        """Returns once all is answered. Raises `TimeoutError`."""
+        self._loop.until(lambda: not self._working, seconds)
 
     def _ask(self, line: Line) -> None:
         following = next(self._questions, None)
         if following is None:
-            self.working -= 1
+            self._working -= 1
             return
         request, expected = following
         line.send(request, lambda body: self._take(line, body, expected))
@@ -51,7 +56,7 @@ def ask(loop: Loop, running: Running, clients: int, questions: Iterator[Question
     """The figures of asking all of them."""
     usage = Usage.of(running.pid)
     load = Load(loop, running.address, clients, questions)
-    loop.until(lambda: not load.working, LOAD_SECONDS)
+    load.finish(LOAD_SECONDS)
     return usage.figures(load.answered, what)
 
 

@@ -61,14 +61,16 @@ def _measure(
     async def measure() -> Figures:
         with closing(Loop()) as loop:
             async with start(loop) as running:
-                questions = _one(running, shop, name) if what == "one order" else [_list(running, shop, name, newest)]
+                questions = (
+                    one_order(running, shop, name) if what == "one order" else [_list(running, shop, name, newest)]
+                )
                 ask(loop, running, clients, for_seconds(WARM_SECONDS, questions), "requests")
                 return ask(loop, running, clients, for_seconds(seconds, questions), "requests")
 
     return measure
 
 
-def _one(running: Running, shop: Shop, name: str) -> list[Question]:
+def one_order(running: Running, shop: Shop, name: str) -> list[Question]:
     address = running.address.at(PATHS["one order"]) if name == BARE else running.address
     shown = [
         order if name == PRODUCT else {**order, "id": str(key)}

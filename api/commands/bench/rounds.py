@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from api.commands.bench.contestants import PRODUCT
 from api.commands.bench.wires import Disagreement
 
-_WIDTH = 30  # of a column
+_WIDTH = 34  # of a column
 Figures = dict[str, float]  # by the name of the metric
 Measure = Callable[[], Awaitable[Figures]]
 

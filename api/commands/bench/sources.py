@@ -111,7 +111,7 @@ class Poster:
         self._sent: dict[str, dict[str, Any]] = {}
 
     def send(self, orders: Sequence[int]) -> None:
-        events = [self._event(order) for order in orders]
+        events = [self.event(order) for order in orders]
         self._line.send(post(self._address, orjson.dumps(events)), lambda _: None)
 
     def is_right(self, node: dict[str, Any]) -> bool:
@@ -120,7 +120,8 @@ class Poster:
     def sent(self) -> list[str]:
         return list(self._sent)
 
-    def _event(self, order: int) -> dict[str, Any]:
+    def event(self, order: int) -> dict[str, Any]:
+        """The next event, for who makes it known in another way."""
         place = 100_000 + len(self._sent)  # as long as those of the product
         event_id = str(ids.encode("OrderEvent", place))
         self._sent[event_id] = {
