@@ -8,6 +8,7 @@ import typer
 
 from api.commands.bench.fanout import measure_fanout
 from api.commands.bench.latency import measure_latency
+from api.commands.bench.live import Pace
 from api.commands.bench.memory import measure_memory
 from api.commands.bench.mutations import measure_mutations
 from api.commands.bench.notes import measure_notes
@@ -66,7 +67,7 @@ def fanout(
     in_flight: int = typer.Option(8, min=1, help="How many events may be on their way at the same time."),
 ) -> None:
     """Deliveries a second of events that everybody gets, beside Strawberry, two servers on Node and the limit."""
-    _run(measure_fanout(sockets, seconds, rounds, at_once, in_flight))
+    _run(measure_fanout(sockets, rounds, Pace(seconds, at_once, in_flight)))
 
 
 @app.command()
@@ -79,7 +80,7 @@ def watch(
     in_flight: int = typer.Option(80, min=1, help="How many events may be on their way at the same time."),
 ) -> None:
     """Events a second that one socket each is told of, beside Strawberry and two servers on Node."""
-    _run(measure_watch(sockets, idle, seconds, rounds, at_once, in_flight))
+    _run(measure_watch(sockets, idle, rounds, Pace(seconds, at_once, in_flight)))
 
 
 @app.command()

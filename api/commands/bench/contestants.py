@@ -65,16 +65,20 @@ def _peer(shop: Shop, cores: Set[int], command: list[str]) -> Start:
 
 
 @contextmanager
-def node_peers(shop: Shop, cores: Set[int]) -> Iterator[dict[str, Start]]:
-    """The peers for Node; none, and a line that says why, where they cannot be had."""
+def live_contestants(shop: Shop, cores: Set[int], **settings: str) -> Iterator[dict[str, Start]]:
+    """All that have subscriptions; those for Node as far as they can be had, otherwise a line says why not."""
     with tempfile.TemporaryDirectory(prefix="orderstream-bench-") as folder:
+        for_node: dict[str, Start] = {}
         try:
             program = node.install(Path(folder))
         except node.NoNode as error:
             print(f"without Mercurius and graphql-ws: {error}")
-            yield {}
-            return
+        else:
+            for name, file in ((MERCURIUS, "mercurius.mjs"), (GRAPHQL_WS, "graphql_ws.mjs")):
+                for_node[name] = _peer(shop, cores, [program, str(Path(folder, file))])
         yield {
-            MERCURIUS: _peer(shop, cores, [program, str(Path(folder, "mercurius.mjs"))]),
-            GRAPHQL_WS: _peer(shop, cores, [program, str(Path(folder, "graphql_ws.mjs"))]),
+            PRODUCT: product(shop, cores, **settings),
+            STRAWBERRY: python_peer(shop, cores, "strawberry_app"),
+            **for_node,
+            BARE: python_peer(shop, cores, "bare_sockets"),
         }

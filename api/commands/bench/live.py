@@ -8,7 +8,7 @@ filter by channel. As many events as make up one transaction of the product's ma
 
 import itertools
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,6 +45,27 @@ def metrics(what: str) -> tuple[Metric, ...]:
 def of_orders(*order_ids: str) -> Mapping[str, Any]:
     """The subscription of somebody who watches these orders alone."""
     return {"query": SOME, "variables": {"ids": order_ids}}
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Events are made for so many seconds, `at_once` by `at_once`; `in_flight` of them may not have arrived yet."""
+
+    seconds: float
+    at_once: int
+    in_flight: int
+
+
+def drive(loop: Loop, source: Source, orders: int, pace: Pace, arrived: Callable[[], int]) -> int:
+    """Makes events of these orders in turn: how many, once all have arrived."""
+    sent, end = 0, time.monotonic() + pace.seconds
+    while time.monotonic() < end:
+        while sent + pace.at_once - arrived() <= pace.in_flight:
+            source.send([(sent + number) % orders for number in range(pace.at_once)])
+            sent += pace.at_once
+        loop.turn(0.05)
+    loop.until(lambda: arrived() == sent, ANSWER_SECONDS)
+    return sent
 
 
 @dataclass(slots=True)

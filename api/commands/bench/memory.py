@@ -2,15 +2,7 @@
 
 from contextlib import closing
 
-from api.commands.bench.contestants import (
-    BARE,
-    PRODUCT,
-    STRAWBERRY,
-    Start,
-    node_peers,
-    product,
-    python_peer,
-)
+from api.commands.bench.contestants import Start, live_contestants
 from api.commands.bench.cores import resident_kib, take_cores
 from api.commands.bench.crowd import Crowd
 from api.commands.bench.live import ALL, Everybody
@@ -27,13 +19,7 @@ async def measure_memory(sockets: int, rounds: int) -> bool:
     cores = take_cores()
     async with services() as (postgres, bell_url):
         shop = await open_shop(postgres, "memory", bell_url, 1)
-        with node_peers(shop, cores) as for_node:
-            starts = {
-                PRODUCT: product(shop, cores),
-                STRAWBERRY: python_peer(shop, cores, "strawberry_app"),
-                **for_node,
-                BARE: python_peer(shop, cores, "bare_sockets"),
-            }
+        with live_contestants(shop, cores) as starts:
             results = await play(rounds, {name: _measure(start, sockets) for name, start in starts.items()})
             complete = report(results, METRICS)
             print("\ngoal: at most 32 KiB per socket")

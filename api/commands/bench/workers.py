@@ -11,7 +11,6 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
-from decimal import Decimal
 from multiprocessing.connection import Connection
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,15 +19,11 @@ import asyncpg
 import orjson
 
 from api import ids
+from api.commands.bench.shop import Shop, open_shop
 from api.commands.client import client_of
-from api.commands.services import PostgresServer, create_database, postgres_server, valkey_server
+from api.commands.services import PostgresServer, postgres_server, valkey_server
 from api.commands.temporary_server import server_process
 from api.commands.watching import end_of_log, quantile
-from domain.actors import Scope, system
-from domain.orders.placing import NewLine, NewOrder, place_order
-from domain.tokens import create_token
-from models.database import connected, migrate
-from models.enums import OrderSource
 
 ORDERS = 400
 QUIET_PER_SECOND = 20  # changes, where latency is measured on a server that has time
@@ -36,13 +31,6 @@ BELLS = ("redis", "postgres")
 WORKERS = (1, 2, 4)
 NOTES = "mutation ($input: AddOrderNoteInput!) { addOrderNote(input: $input) { userErrors { code } } }"
 LIVE = "subscription ($after: String!) { orderEvents(after: $after) { id } }"
-
-
-@dataclass(frozen=True, slots=True)
-class Shop:
-    database_url: str
-    token: str
-    order_ids: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +47,8 @@ async def measure_workers(seconds: float, clients: int) -> None:
         await _note_commits(postgres)
         for bell in BELLS:
             for workers in WORKERS:
-                shop = await _open_shop(postgres, f"{bell}_{workers}")
-                bell_url = valkey.url if bell == "redis" else shop.database_url
+                shop = await open_shop(postgres, f"{bell}_{workers}", valkey.url, ORDERS)
+                bell_url = shop.bell_url if bell == "redis" else shop.database_url
                 figures = await _measure(shop, workers, bell_url, seconds, clients)
                 print(f"{bell:9} {workers:7} {figures.commits_per_second:10.0f} {_row(figures)}", flush=True)
 
@@ -80,29 +68,18 @@ async def _note_commits(postgres: PostgresServer) -> None:
     await postgres.restart()
 
 
-async def _open_shop(postgres: PostgresServer, name: str) -> Shop:
-    url = await create_database(postgres.url(), name)
-    await migrate(url)
-    async with connected(url):
-        actor = system("scripts/bench")
-        _, token = await create_token(actor=actor, name="bench", scopes=list(Scope))
-        line = NewLine(title="Socks", quantity=1, unit_price=Decimal("9.90"))
-        new = NewOrder(channel="web", source=OrderSource.ONLINE, currency="CHF", lines=[line])
-        orders = [await place_order(actor=actor, new=new) for _ in range(ORDERS)]
-    return Shop(url, token, [ids.encode("Order", order.id) for order in orders])
-
-
 async def _measure(shop: Shop, workers: int, bell_url: str, seconds: float, clients: int) -> Figures:
     arguments = ("--workers", str(workers))
     environment = {"BROADCAST_URL": bell_url, "LOG_LEVEL": "warning"}
+    order_ids = [order["id"] for order in shop.orders]
     async with server_process(shop.database_url, *arguments, environment=environment) as (url, _):
         async with client_of(url, shop.token) as client:
             after = await end_of_log(client)
         async with _subscriber(url, shop.token, after) as seen_until:
-            await _change(url, shop.token, shop.order_ids, times=1)
+            await _change(url, shop.token, order_ids, times=1)
             await seen_until(1)  # it follows the log by now
-            shares = [shop.order_ids[number::clients] for number in range(clients)]
-            quiet = await _change(url, shop.token, shop.order_ids, seconds=seconds / 2, pause=1 / QUIET_PER_SECOND)
+            shares = [order_ids[number::clients] for number in range(clients)]
+            quiet = await _change(url, shop.token, order_ids, seconds=seconds / 2, pause=1 / QUIET_PER_SECOND)
             start = time.monotonic()
             busy = sum(await asyncio.gather(*(_change(url, shop.token, share, seconds=seconds) for share in shares)))
             elapsed = time.monotonic() - start
