@@ -12,9 +12,9 @@ import orjson
 
 from api.commands.bench.wires import READ_BYTES, Address, Disagreement, Loop
 
-OPENING_AT_ONCE = 64
+OPENING_AT_ONCE = 16
 OPEN_SECONDS = 60  # for one socket
-_TEXT, _CLOSE, _PING, _PONG = 0x81, 0x88, 0x89, 0x8A
+_TEXT, _PING, _PONG = 0x81, 0x89, 0x8A
 
 Hear = Callable[[int, bytes], None]  # who hears, by number, and the message: `{"id":…,"type":"next","payload":…}`
 

@@ -32,7 +32,7 @@ async def play(rounds: int, contestants: Mapping[str, Measure]) -> dict[str, lis
             print(f"round {number + 1} of {rounds}: {name} …", file=sys.stderr, flush=True)
             try:
                 results[name].append(await contestants[name]())
-            except (Disagreement, OSError) as error:
+            except (Disagreement, OSError, EOFError) as error:
                 print(f"{name} failed: {error!r}", flush=True)
                 results[name].append({})
     return results

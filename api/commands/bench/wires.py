@@ -89,7 +89,7 @@ class Loop:
 class Line:
     """One HTTP connection. Requests may be sent before the last is answered: answers come in the same order.
 
-    A server that has waited in vain for the next request closes it: then it is made anew.
+    It is made when it is needed, and anew where the server has waited in vain for the next request.
     """
 
     def __init__(self, loop: Loop, address: Address) -> None:
@@ -97,27 +97,24 @@ class Line:
         self._address = address
         self._buffer = b""
         self._waiting: deque[Callable[[bytes], None]] = deque()
-        self._connection = self._connect()
-
-    def _connect(self) -> socket.socket:
-        connection = self._address.connect()
-        self._loop.hear(connection, self._readable)
-        return connection
+        self._connection: socket.socket | None = None
 
     def send(self, request: bytes, answered: Callable[[bytes], None]) -> None:
         """`answered` is given the answer's body; it may send the next request."""
+        if self._connection is None:
+            self._connection = connection = self._address.connect()
+            self._loop.hear(connection, lambda: self._read(connection))
         self._waiting.append(answered)
         self._connection.sendall(request)
 
-    def _readable(self) -> None:
-        data = self._connection.recv(READ_BYTES)
+    def _read(self, connection: socket.socket) -> None:
+        data = connection.recv(READ_BYTES)
         self._buffer = self._buffer + data if self._buffer else data
         if not data:
             if self._waiting:
                 raise Disagreement(f"the server closed the connection after {self._buffer!r}")
-            self._loop.drop(self._connection)
-            self._connection = self._connect()
-            return
+            self._loop.drop(connection)
+            self._connection = None
         while (end := self._buffer.find(b"\r\n\r\n") + 4) >= 4:
             length = _LENGTH.search(self._buffer, 0, end)
             if not self._buffer.startswith(b"HTTP/1.1 200") or length is None:
