@@ -93,6 +93,17 @@ def memory(
 
 
 @app.command()
+def latency(
+    sockets: int = typer.Option(1000, min=1, help="How many sockets have the same subscription."),
+    clients: int = typer.Option(4, min=1, help="How many clients read one order after the other on the busy server."),
+    seconds: float = SECONDS,
+    rounds: int = ROUNDS,
+) -> None:
+    """Time from a mutation's answer until all sockets have its event, quiet and busy, beside plain Strawberry."""
+    _run(measure_latency(sockets, clients, seconds, rounds))
+
+
+@app.command()
 def mutations(
     orders: int = typer.Option(2000, min=1, help="How many orders each contestant confirms in each round."),
     clients: int = CLIENTS,
@@ -106,17 +117,6 @@ def mutations(
 def reads(seconds: float = SECONDS, clients: int = CLIENTS, rounds: int = ROUNDS) -> None:
     """Requests a second for one order and for a list on PostgreSQL, beside Strawberry with Tortoise and SQL by hand."""
     _run(measure_reads(seconds, clients, rounds))
-
-
-@app.command()
-def latency(
-    sockets: int = typer.Option(1000, min=1, help="How many sockets have the same subscription."),
-    clients: int = typer.Option(4, min=1, help="How many clients read one order after the other on the busy server."),
-    seconds: float = SECONDS,
-    rounds: int = ROUNDS,
-) -> None:
-    """Time from a mutation's answer until all sockets have its event, quiet and busy, beside plain Strawberry."""
-    _run(measure_latency(sockets, clients, seconds, rounds))
 
 
 if __name__ == "__main__":
