@@ -18,8 +18,10 @@ from domain import bell, event_log
 from domain.actors import Actor
 from domain.errors import DomainError, ErrorCode, NotFound
 from domain.orders.events import Happening
-from models import Fulfillment, IdempotencyRecord, Order, OrderEvent
+from models import Fulfillment, IdempotencyRecord, Order
 from models.errors import DatabaseUnavailable, TransactionConflict
+from models.fields import new_key
+from models.statements import Write, find, insert, update, write
 
 ATTEMPTS: Final = 4
 _LONGEST_PAUSE: Final = 0.02  # seconds before the second attempt; doubled for each after it
@@ -83,7 +85,7 @@ class Unit:
         self._stored: dict[UUID, dict[str, Any]] = {}
         self._statuses: dict[UUID, tuple[Any, ...]] = {}
         self._orders: dict[UUID, Order] = {}
-        self._events: list[OrderEvent] = []
+        self._events: list[dict[str, Any]] = []
         self._idempotency: Idempotency | None = None
 
     async def lock_order(self, target: Target) -> Order:
@@ -102,7 +104,7 @@ class Unit:
         """Claims the key for this unit, or ends the `change` block where it has acted before."""
         if idempotency is None:
             return
-        record = await IdempotencyRecord.get_or_none(actor_id=self.actor.id or "", key=idempotency.key)
+        record = await find(IdempotencyRecord, actor_id=self.actor.id or "", key=idempotency.key)
         if record is None:
             self._idempotency = idempotency
             return
@@ -115,7 +117,7 @@ class Unit:
     async def _load(self, order_id: UUID) -> Order:
         order = self._orders.get(order_id)
         if order is None:
-            order = await Order.filter(id=order_id).select_for_update(no_key=True).get_or_none()
+            order = await find(Order, lock=True, id=order_id)
             self.now = datetime.now(UTC)  # whoever held the order until now acted before
         if order is None or not self.actor.sees(order.channel_id) or not await self._is_asked(order):
             raise NotFound("There is no such order.", "order_id")
@@ -127,8 +129,10 @@ class Unit:
         service_id = self.actor.service_id
         return service_id is None or await Fulfillment.exists(order_id=order.id, service_id=service_id)
 
-    async def insert_order(self, order: Order) -> None:
-        await order.save(force_create=True)
+    async def insert_order(self, order: Order, *parts: Write) -> None:
+        """A new order, and what is written together with it."""
+        await write(insert(Order, [vars(order)]), *parts)
+        order._saved_in_db = True
         self._track(order)
         self._statuses[order.id] = (None, None, None)
 
@@ -143,44 +147,52 @@ class Unit:
         """Adds an event to the log. The order must show the state after it."""
         before, after = self._statuses[order.id], _statuses(order)
         order.version += 1
-        event = OrderEvent(
-            order_id=order.id,
-            channel_id=order.channel_id,
-            order_version=order.version,
-            type=happening.type,
-            occurred_at=self.now,
-            actor_kind=self.actor.kind,
-            actor_id=self.actor.id,
-            actor_name=self.actor.name,
-            message=_sentence(happening),
-            data=happening.data(),
-        )
+        event: dict[str, Any] = {
+            "order_id": order.id,
+            "channel_id": order.channel_id,
+            "order_version": order.version,
+            "type": happening.type,
+            "occurred_at": self.now,
+            "actor_kind": self.actor.kind,
+            "actor_id": self.actor.id,
+            "actor_name": self.actor.name,
+            "message": _sentence(happening),
+            "data": happening.data(),
+        }
         for axis, old, new in zip(("status", "payment_status", "fulfillment_status"), before, after, strict=True):
             if old is not new:
-                setattr(event, f"from_{axis}", old)
-                setattr(event, f"to_{axis}", new)
+                event[f"from_{axis}"], event[f"to_{axis}"] = old, new
         self._statuses[order.id] = after
         self._events.append(event)
 
     async def write(self) -> bool:
         """Writes the changed orders and the events. True where something was recorded."""
-        for order in {event.order_id: self._orders[event.order_id] for event in self._events}.values():
-            order.updated_at = self.now
-            stored = self._stored[order.id]
-            changed = [name for name, value in _columns(order).items() if value != stored[name]]
-            await order.save(update_fields=changed)
+        writes = [
+            self._changed(self._orders[order_id])
+            for order_id in dict.fromkeys(each["order_id"] for each in self._events)
+        ]
         if self._idempotency is not None:
-            await IdempotencyRecord.create(
-                actor_id=self.actor.id or "",
-                key=self._idempotency.key,
-                fingerprint=self._idempotency.fingerprint,
-                order_id=self.order.id,
-                result_id=self.result_id,
-                created_at=datetime.now(UTC),
-            )
+            writes.append(insert(IdempotencyRecord, [self._record_of(self._idempotency)]))
         if self._events:
-            await event_log.append(self._events)
+            writes.append(event_log.appending(self._events))
+        await write(*writes)
         return bool(self._events)
+
+    def _changed(self, order: Order) -> Write:
+        order.updated_at = self.now
+        stored = self._stored[order.id]
+        return update(order, [name for name, value in _columns(order).items() if value != stored[name]])
+
+    def _record_of(self, idempotency: Idempotency) -> dict[str, Any]:
+        return {
+            "id": new_key(),
+            "actor_id": self.actor.id or "",
+            "key": idempotency.key,
+            "fingerprint": idempotency.fingerprint,
+            "order_id": self.order.id,
+            "result_id": self.result_id,
+            "created_at": datetime.now(UTC),
+        }
 
 
 def _sentence(happening: Happening) -> str:

@@ -11,7 +11,7 @@ and begin anew when a dump is restored elsewhere: events would then be sorted be
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
@@ -26,6 +26,7 @@ from domain.errors import InvalidInput
 from models import Order, OrderEvent
 from models.enums import OrderEventType, OrderStatus
 from models.errors import DatabaseUnavailable
+from models.statements import Write, insert, is_postgres, select
 
 _CURSOR = "event"
 _LARGEST_POSITION = 2**63 - 1
@@ -36,10 +37,10 @@ _LOOK_SECONDS: Final = 0.002
 # The advisory locks of writers: this in the upper 16 bits, the last number given before they wrote in the lower 48.
 _WRITING: Final = 0x4F53
 
-_ANNOUNCE: Final = """
-    SELECT pg_advisory_xact_lock_shared(($1::bigint << 48) + last_value - CASE WHEN is_called THEN 0 ELSE 1 END)
+_ANNOUNCE: Final = f"""
+    SELECT pg_advisory_xact_lock_shared(({_WRITING}::bigint << 48) + last_value - CASE WHEN is_called THEN 0 ELSE 1 END)
     FROM order_events_id_seq
-"""
+"""  # noqa: S608 - a number of ours
 
 # The last number that was given must be read before the locks: who takes a lock later is given higher ones. That is
 # why it is materialized, and why the search for locks depends on it.
@@ -133,21 +134,14 @@ async def channel_ids(actor: Actor, codes: Collection[str] | None) -> frozenset[
     return frozenset(channel.id for channel in await find_channels(actor, codes))
 
 
-async def append(events: Sequence[OrderEvent]) -> None:
-    """Inside a `change`, as the last that it writes: from here to its commit, the log is not read beyond this place."""
-    if _is_postgres():
-        await connections.get("default").execute_query(_ANNOUNCE, [_WRITING])
-    await OrderEvent.bulk_create(events)
-
-
-def _is_postgres() -> bool:
-    dialect: str = connections.get("default").capabilities.dialect
-    return dialect == "postgres"
+def appending(events: Sequence[Mapping[str, Any]]) -> Write:
+    """The last that a `change` writes: from there to its commit, the log is not read beyond this place."""
+    return insert(OrderEvent, events, after=_ANNOUNCE if is_postgres() else None)
 
 
 async def _horizon() -> int:
     """No event will be written at this place or before it any more."""
-    if not _is_postgres():
+    if not is_postgres():
         return _LARGEST_POSITION
     _, [row] = await connections.get("default").execute_query(_HORIZON, [_WRITING])
     return int(row["id"])
@@ -187,7 +181,7 @@ async def read_on(*, after: int, limit: int) -> list[OrderEvent]:
     horizon = await _horizon()
     if horizon <= after:
         return []
-    return await OrderEvent.filter(id__gt=after, id__lte=horizon).order_by("id").limit(limit)
+    return await select(OrderEvent, 'WHERE "id" > ? AND "id" <= ? ORDER BY "id" LIMIT ?', after, horizon, limit)
 
 
 async def read(wanted: EventFilter, *, after: int, limit: int, up_to: int | None = None) -> list[OrderEvent]:

@@ -22,6 +22,7 @@ from domain.orders.queries import PageRequest
 from domain.validation import moment, required_text
 from models import ApiToken, FulfillmentService, RetiredSecret
 from models.enums import ActorKind
+from models.statements import find
 
 PREFIX: Final = "ost_"
 DEFAULT_GRACE: Final = timedelta(hours=1)
@@ -205,7 +206,7 @@ async def authenticate(secret: str) -> Actor | None:
     if not secret.startswith(PREFIX):
         return None
     digest = _hash(secret)
-    token, good_until = await ApiToken.get_or_none(hash=digest), None
+    token, good_until = await find(ApiToken, hash=digest), None
     if token is None:  # only who comes with an old secret, or with none, is looked up twice
         retired = await RetiredSecret.get_or_none(hash=digest, good_until__gt=datetime.now(UTC)).select_related("token")
         if retired is None:

@@ -53,7 +53,7 @@ async def with_keys(model: type[Row], column: str, keys: Sequence[Any], *order: 
 async def _read(client: Any, model: type[Row], sql: str, values: Sequence[Any]) -> list[Any]:
     kind = _kind(model, client.capabilities.dialect)
     if issubclass(kind, asyncpg.Record):
-        return await client.select(sql, values, kind)  # type: ignore[no-any-return]
+        return await client.fetch(sql, values, kind)  # type: ignore[no-any-return]
     return [kind(each) for each in await client.execute_query_dict(sql, list(values))]
 
 

@@ -62,10 +62,6 @@ async def run_sql(sql: str, *values: Any) -> list[dict[str, Any]]:
     return [dict(row) for row in rows]
 
 
-# Statements that a command takes more than on SQLite, for the log's order among writers who do not wait for each other.
-RECORDING = {"sqlite": 0, "postgres": 1}
-
-
 class Reader(Protocol):
     """Somebody else who reads the database, on a connection of their own, and sees what is committed."""
 

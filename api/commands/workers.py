@@ -50,7 +50,7 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """What is there by now stays, and most of what an answer is made of goes without the garbage collector.
 
-        Looking for garbage in all of it as often as Python does would be a third of the time that a list of orders takes.
+        Looking for garbage in all of it as often as Python does would be a third of the time that a list takes.
         """
         await super().startup(sockets)
         gc.collect()

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any, Final
 from uuid import UUID
 
 from domain.change import Unit
@@ -12,6 +13,9 @@ from domain.validation import quantity
 from models import Fulfillment, FulfillmentLine, Order, OrderLine
 from models.enums import FulfillmentState, FulfillmentStatus, OrderStatus
 from models.fields import new_key
+from models.statements import insert, select, update_all, write
+
+_OF_ORDER: Final = 'WHERE "fulfillment_id" IN (SELECT "id" FROM "fulfillments" WHERE "order_id" = ?)'
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +50,12 @@ class Packing:
 
     @classmethod
     async def open(cls, unit: Unit, order: Order) -> "Packing":
-        lines = await OrderLine.filter(order_id=order.id).order_by("position")
-        fulfillments = await Fulfillment.filter(order_id=order.id).order_by("position")
+        order_id = str(order.id)
+        lines = await select(OrderLine, 'WHERE "order_id" = ? ORDER BY "position"', order_id)
+        fulfillments = await select(Fulfillment, 'WHERE "order_id" = ? ORDER BY "position"', order_id)
         contents: dict[UUID, dict[UUID, int]] = {fulfillment.id: {} for fulfillment in fulfillments}
         if fulfillments:
-            for row in await FulfillmentLine.filter(fulfillment_id__in=list(contents)):
+            for row in await select(FulfillmentLine, _OF_ORDER, order_id):
                 contents[row.fulfillment_id][row.order_line_id] = row.quantity
         return cls(unit, order, lines, fulfillments, contents)
 
@@ -189,23 +194,27 @@ class Packing:
 
     async def write(self) -> None:
         """Writes what was packed, shipped and given back."""
-        if self._opened:
-            await Fulfillment.bulk_create(self._opened)
-        if sent := [each.id for each in self._shipped if each not in self._opened]:
-            await Fulfillment.filter(id__in=sent).update(state=FulfillmentState.SHIPPED, shipped_at=self._unit.now)
-        if given_back := [each.id for each in self._cancelled]:
-            await Fulfillment.filter(id__in=given_back).update(state=FulfillmentState.CANCELLED)
         if self._repacked:
             await FulfillmentLine.filter(fulfillment_id__in=[each.id for each in self._repacked]).delete()
+        writes = []
+        if self._opened:
+            writes.append(insert(Fulfillment, [vars(each) for each in self._opened]))
+        changed = [each for each in (*self._shipped, *self._cancelled) if each not in self._opened]
+        if changed:
+            writes.append(update_all(changed, ["state", "shipped_at"]))
         if rows := [row for each in (*self._opened, *self._repacked) for row in self._rows(each)]:
-            await FulfillmentLine.bulk_create(rows)
+            writes.append(insert(FulfillmentLine, rows))
         if self._moved:
-            await OrderLine.bulk_update(
-                self._moved.values(), fields=["fulfillable_quantity", "shipped_quantity"], batch_size=100
-            )
+            writes.append(update_all(list(self._moved.values()), ["fulfillable_quantity", "shipped_quantity"]))
+        await write(*writes)
 
-    def _rows(self, fulfillment: Fulfillment) -> list[FulfillmentLine]:
+    def _rows(self, fulfillment: Fulfillment) -> list[dict[str, Any]]:
         return [
-            FulfillmentLine(fulfillment_id=fulfillment.id, order_line_id=each.line_id, quantity=each.quantity)
+            {
+                "id": new_key(),
+                "fulfillment_id": fulfillment.id,
+                "order_line_id": each.line_id,
+                "quantity": each.quantity,
+            }
             for each in self.units_in(fulfillment)
         ]

@@ -17,8 +17,9 @@ from domain.orders.events import (
 from domain.orders.placing import LONGEST_NOTE
 from domain.payments.ledger import give_back, require_no_capture
 from domain.validation import required_text
-from models import Fulfillment, Order, OrderLine
+from models import Order
 from models.enums import CancelReason, FulfillmentState, OrderStatus
+from models.statements import Write, write
 
 LONGEST_HOLD_REASON = 1_000  # characters
 
@@ -56,10 +57,13 @@ async def cancel_order(
         rules.require_transition(order.status, OrderStatus.CANCELLED)
         if refund:
             await require_no_capture(unit, order)
-        await Fulfillment.filter(order_id=order.id, state=FulfillmentState.OPEN).update(
-            state=FulfillmentState.CANCELLED
+        await write(
+            Write(
+                'UPDATE "fulfillments" SET "state" = ? WHERE "order_id" = ? AND "state" = ?',
+                [FulfillmentState.CANCELLED, str(order.id), FulfillmentState.OPEN],
+            ),
+            Write('UPDATE "order_lines" SET "fulfillable_quantity" = 0 WHERE "order_id" = ?', [str(order.id)]),
         )
-        await OrderLine.filter(order_id=order.id).update(fulfillable_quantity=0)
         order.status = OrderStatus.CANCELLED
         order.cancelled_at = unit.now
         order.cancel_reason = reason

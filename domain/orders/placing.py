@@ -20,6 +20,7 @@ from domain.validation import link, matching, moment, optional_text, quantity, r
 from models import Address, Channel, Customer, FulfillmentService, Order, OrderLine, OrderNumber, OrderTag
 from models.enums import AddressKind, OrderSource, OrderStatus, TransactionKind
 from models.fields import new_key
+from models.statements import find, insert
 
 FIRST_NUMBER = 1001
 MOST_LINES = 1000
@@ -156,13 +157,13 @@ async def place_order(*, actor: Actor, new: NewOrder, idempotency: Idempotency |
         order.customer_id = customer.id if customer else None
         order.payment_status = rules.payment_status(order.total, rules.PaymentSummary(0, 0, 0, 0))
         order.number = FIRST_NUMBER - 1 + (await OrderNumber.create(taken_at=unit.now)).number
-        await unit.insert_order(order)
-        await OrderLine.bulk_create(lines)
+        parts = [insert(OrderLine, [vars(line) for line in lines])]
         if addresses:
-            await Address.bulk_create(addresses)
+            parts.append(insert(Address, [vars(address) for address in addresses]))
         if tags:
-            await OrderTag.bulk_create([OrderTag(order_id=order.id, tag=tag) for tag in tags])
-        await search.add_terms(order.id, _search_texts(order, customer, lines, addresses))
+            parts.append(insert(OrderTag, [{"id": new_key(), "order_id": order.id, "tag": tag} for tag in tags]))
+        parts += search.new_terms(order.id, _search_texts(order, customer, lines, addresses))
+        await unit.insert_order(order, *parts)
         unit.record(order, _placed(order, channel, lines))
         await _record_payments(unit, order, new.payments)
         if new.leaves_at_once:
@@ -207,7 +208,7 @@ def _order(new: NewOrder, channel: Channel, now: datetime) -> Order:
 
 
 async def _refuse_duplicate(channel: Channel, reference: str) -> None:
-    existing = await Order.get_or_none(channel_id=channel.id, external_reference=reference)
+    existing = await find(Order, channel_id=channel.id, external_reference=reference)
     if existing is not None:
         raise DuplicateReference(
             f"The channel has an order of this reference: {existing.number}.", "external_reference"
@@ -343,7 +344,7 @@ async def _customer(new: NewOrder, channel: Channel, now: datetime) -> Customer 
     phone = optional_text(new.customer.phone, "customer", "phone", longest=64)
     if not (email or name or phone):
         return None
-    existing = await Customer.get_or_none(channel_id=channel.id, email=email) if email else None
+    existing = await find(Customer, channel_id=channel.id, email=email) if email else None
     if existing is None:
         return await Customer.create(channel_id=channel.id, email=email, name=name, phone=phone, created_at=now)
     if (name or existing.name, phone or existing.phone) != (existing.name, existing.phone):

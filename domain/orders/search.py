@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from uuid import UUID
 
 from models import SearchTerm
+from models.fields import new_key
+from models.statements import Write, insert, write
 
 LONGEST = 255
 _LAST_CHARACTER = "\U0010ffff"
@@ -31,12 +33,16 @@ def prefix_range(text: str) -> tuple[str, str]:
     return prefix, prefix + _LAST_CHARACTER
 
 
+def new_terms(order_id: UUID, texts: Iterable[str | None]) -> list[Write]:
+    """The order is found by these texts too, once this is written."""
+    terms = {normalize(text) for text in texts if text} - {""}
+    rows = [{"id": new_key(), "order_id": order_id, "term": term} for term in sorted(terms)]
+    return [insert(SearchTerm, rows, unless_there=True)] if rows else []
+
+
 async def add_terms(order_id: UUID, texts: Iterable[str | None]) -> None:
     """Inside a `change`: the order is found by these texts too."""
-    terms = {normalize(text) for text in texts if text} - {""}
-    await SearchTerm.bulk_create(
-        [SearchTerm(order_id=order_id, term=term) for term in sorted(terms)], ignore_conflicts=True
-    )
+    await write(*new_terms(order_id, texts))
 
 
 async def remove_term(order_id: UUID, text: str) -> None:

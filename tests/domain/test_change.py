@@ -191,7 +191,7 @@ async def test_a_caller_who_is_cut_off_leaves_all_or_nothing(
         if isinstance(answer, Order):
             break
         assert isinstance(answer, asyncio.CancelledError)
-    assert len(outcomes) > 8
+    assert len(outcomes) > 6
     assert (outcomes[0], outcomes[-1]) == (False, True)
     if engine == "sqlite":  # on PostgreSQL, a new connection takes more steps, and a commit may win against its end
         assert outcomes == sorted(outcomes)

@@ -14,7 +14,7 @@ from domain.fulfillments.packing import LineQuantity
 from domain.orders.commands import confirm_order
 from models import Order
 from models.enums import FulfillmentStatus, OrderStatus
-from tests.database import RECORDING, statements
+from tests.database import statements
 from tests.domain.shop import (
     ADA,
     HAT,
@@ -333,18 +333,19 @@ async def test_a_refused_shipment_leaves_no_tracking_number_behind() -> None:
         await ship(order, tracking=twice)
 
 
+# Confirming, packing and shipping. On PostgreSQL what is written at a time is one statement.
+STEPS = {"sqlite": [3, 8, 8], "postgres": [2, 5, 6]}
+
+
 @pytest.mark.parametrize("line_count", [1, 60])
 async def test_how_many_statements_the_steps_take(line_count: int, engine: str) -> None:
     order = await place(lines=(SOCKS,) * line_count)
-    with statements() as confirming:
-        await confirm_order(actor=ADA, target=on(order))
-    assert len(confirming) == 3 + RECORDING[engine], confirming
-    with statements() as packing:
-        await mark_ready_to_ship(actor=ADA, target=on(order))
-    assert len(packing) == 8 + RECORDING[engine], packing
-    with statements() as shipping:
-        await mark_shipped(actor=ADA, target=on(order))
-    assert len(shipping) == 8 + RECORDING[engine], shipping
+    counts = []
+    for command in (confirm_order, mark_ready_to_ship, mark_shipped):
+        with statements() as run:
+            await command(actor=ADA, target=on(order))
+        counts.append(len(run))
+    assert counts == STEPS[engine]
 
 
 async def test_how_many_statements_a_shipment_takes_at_most(engine: str) -> None:
@@ -355,4 +356,4 @@ async def test_how_many_statements_a_shipment_takes_at_most(engine: str) -> None
     with statements() as shipping:
         await mark_shipped(actor=ADA, target=on(order), lines=counts, tracking=tracking)
     assert await contents(order) == [("SHIPPED", [2, 1])]
-    assert len(shipping) <= 13 + RECORDING[engine], shipping
+    assert len(shipping) == {"sqlite": 13, "postgres": 10}[engine], shipping

@@ -16,7 +16,7 @@ from domain.bell import Bell
 from domain.event_log import EventFilter, cursor_at, cursor_of, last_position
 from domain.live import Feed
 from domain.orders.commands import add_order_note, confirm_order
-from models import Order, OrderEvent
+from models import Order, OrderEvent, statements
 from models.database import connect
 from models.enums import ActorKind, OrderEventType
 from models.errors import DatabaseUnavailable
@@ -29,18 +29,18 @@ ALL = EventFilter()
 SOON = 0.05
 
 
-def an_event(order: Order, version: int) -> OrderEvent:
-    return OrderEvent(
-        order_id=order.id,
-        channel_id=order.channel_id,
-        order_version=version,
-        type=OrderEventType.NOTE_ADDED,
-        occurred_at=datetime.now(UTC),
-        actor_kind=ActorKind.SYSTEM,
-        actor_name="a slow writer",
-        message="A note.",
-        data={},
-    )
+def an_event(order: Order, version: int) -> dict[str, Any]:
+    return {
+        "order_id": order.id,
+        "channel_id": order.channel_id,
+        "order_version": version,
+        "type": OrderEventType.NOTE_ADDED,
+        "occurred_at": datetime.now(UTC),
+        "actor_kind": ActorKind.SYSTEM,
+        "actor_name": "a slow writer",
+        "message": "A note.",
+        "data": {},
+    }
 
 
 class Slow:
@@ -53,7 +53,7 @@ class Slow:
 
     async def _run(self) -> None:
         async with in_transaction():
-            await event_log.append([an_event(self._order, self._order.version + 1)])
+            await statements.write(event_log.appending([an_event(self._order, self._order.version + 1)]))
             self._written.set()
             if not await self._end:
                 raise InterruptedError
@@ -103,6 +103,19 @@ async def test_what_is_committed_first_waits_for_a_lower_number_that_may_still_c
         assert [((await anext(events)).id, (await anext(events)).id)] == [(3, 4)]
 
 
+async def test_a_writer_is_announced_before_its_first_number_is_taken() -> None:
+    order = await place()
+    last = await last_position()
+    async with in_transaction():
+        await statements.write(event_log.appending([an_event(order, 2), an_event(order, 3)]))
+        assert await event_log._horizon() == last
+        assert [event.id for event in await OrderEvent.filter(order_id=order.id).order_by("id")] == [
+            last,
+            last + 1,
+            last + 2,
+        ]
+
+
 async def test_what_is_rolled_back_holds_up_nobody() -> None:
     one, other = await place(), await place()
     async with feed() as running, aclosing(events_of(running, ALL, cursor_at(2))) as events, slow(one) as writer:
@@ -117,7 +130,7 @@ async def test_a_writer_who_dies_holds_up_nobody(database: str) -> None:
     one, other = await place(), await place()
     dying = await connect(database)
     await dying.execute("BEGIN")
-    await dying.execute(event_log._ANNOUNCE.replace("$1", str(event_log._WRITING)))
+    await dying.execute(event_log._ANNOUNCE)
     async with feed() as running, aclosing(events_of(running, ALL, cursor_at(2))) as events:
         await confirm_order(actor=ADA, target=on(other))
         await reads_on(running)
@@ -210,7 +223,8 @@ async def test_every_feed_gives_the_whole_log_in_one_order_while_many_write(roun
                 async with in_transaction():
                     kept = await Order.filter(id=order.id).select_for_update().get()
                     version = await OrderEvent.filter(order_id=kept.id).count()
-                    await event_log.append([an_event(kept, version + 1), an_event(kept, version + 2)][: number % 2 + 1])
+                    events = [an_event(kept, version + 1), an_event(kept, version + 2)][: number % 2 + 1]
+                    await statements.write(event_log.appending(events))
                     await asyncio.sleep(chance.random() * 0.01)
                     if fails:
                         raise InterruptedError
