@@ -42,23 +42,20 @@ _CODES: Final[tuple[tuple[type | tuple[type, ...], str], ...]] = (
 class Answer:
     """What is sent for one result: `payload`, which must not be changed any more.
 
+    `outcome` is `SUCCESS`, or the first error's code.
     `executed` is false where the document or its variables were refused; `unavailable` is true where the database could
     not be used, and the same request may succeed in a moment.
     """
 
-    __slots__ = ("_json", "executed", "payload", "unavailable")
+    __slots__ = ("_json", "executed", "outcome", "payload", "unavailable")
 
     def __init__(self, payload: dict[str, Any], *, executed: bool, unavailable: bool = False) -> None:
         self.payload = payload
         self.executed = executed
         self.unavailable = unavailable
         self._json: bytes | None = None
-
-    @property
-    def outcome(self) -> str:
-        """`SUCCESS`, or the first error's code."""
-        errors = self.payload.get("errors")
-        return str(errors[0]["extensions"]["code"]) if errors else SUCCESS
+        errors = payload.get("errors")
+        self.outcome = str(errors[0]["extensions"]["code"]) if errors else SUCCESS
 
     def as_json(self) -> bytes:
         """The payload, which is encoded once however many it is sent to."""

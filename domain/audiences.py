@@ -20,7 +20,7 @@ BACKLOG = 1_000  # answers that wait for one subscriber before it is sent back t
 TOGETHER = 100  # events whose answers are worked out at the same time, so that their orders are loaded together
 READ_BACK = 50  # events that a subscriber reads from the log at a time, and holds while its sink is full
 REMEMBERED = 500  # answers that those who read back at the same time share
-TURN = 500  # subscribers that are told before something else of the process has a turn
+TURN = 2_000  # answers that are handed out before something else of the process has a turn
 
 _END = 2**63  # behind every place in the log
 
@@ -58,6 +58,7 @@ class Audience(Generic[T]):
         self._subscribers: dict[Subscriber[T], None] = {}
         self._telling: asyncio.Task[None] | None = None
         self._told = 0  # the place up to which all have been told, while `_telling`
+        self._turn = 0  # answers that have been handed out since something else had a turn
         self._behind = 0  # how many read back
         self._remembered: dict[int, T] = {}
         self._reading_back = asyncio.Lock()
@@ -88,6 +89,8 @@ class Audience(Generic[T]):
             for start in range(0, len(events), TOGETHER):
                 chunk = events[start : start + TOGETHER]
                 for event, answer in zip(chunk, await self._answers(chunk), strict=True):
+                    self._told = event.id  # whoever joins from here on reads it from the log, if it wants it
+                    self._remember(event.id, answer)
                     await self._tell_all(event.id, answer)
         except Exception as error:
             for subscriber in list(self._subscribers):
@@ -95,13 +98,15 @@ class Audience(Generic[T]):
         self._telling = None
 
     async def _tell_all(self, place: int, answer: T) -> None:
-        self._told = place  # whoever joins from here on reads this event from the log, if it wants it
-        self._remember(place, answer)
         subscribers = list(self._subscribers)
         for start in range(0, len(subscribers), TURN):
-            for subscriber in subscribers[start : start + TURN]:
+            some = subscribers[start : start + TURN]
+            for subscriber in some:
                 subscriber.tell(place, answer)
-            await asyncio.sleep(0)
+            self._turn += len(some)
+            if self._turn >= TURN:
+                self._turn = 0
+                await asyncio.sleep(0)
 
     async def answers_to(self, events: Sequence[OrderEvent]) -> list[T]:
         """The same for all who read back: after an interruption, many come again at once, with the same gap.
