@@ -93,10 +93,13 @@ class Plan:
     def __init__(self, step: _Step) -> None:
         self._step = step
 
-    async def data(self, root_value: Any, context: Context, variables: VariableValues) -> dict[str, Any]:
-        """The answer's data: of a query, or of one event of a subscription. Raises whatever stands in its way."""
-        made = self._step.function([root_value], Run(context, variables))
-        data: dict[str, Any] = (await made if self._step.waits else made)[0]
+    async def data(self, root_values: Values, context: Context, variables: VariableValues) -> list[dict[str, Any]]:
+        """The data of an answer for each root value: for a query there is one, for a subscription there are its events.
+
+        Raises whatever stands in its way.
+        """
+        made = self._step.function(root_values, Run(context, variables))
+        data: list[dict[str, Any]] = await made if self._step.waits else made
         return data
 
 

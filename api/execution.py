@@ -1,5 +1,6 @@
 """Running a GraphQL operation, and what its errors tell the client."""
 
+import asyncio
 import logging
 from collections.abc import Iterable
 from typing import Any, Final, cast
@@ -104,23 +105,26 @@ def understand(
 async def run(operation: Operation, request: Request, context: Context) -> Answer:
     """The answer of a query or a mutation."""
     variables = operation.variables(request.variables)
-    answer = None if variables is None else await _planned(operation, None, context, variables)
-    if answer is None:
-        executor = prepare(operation, request, context)
-        answer = executor if isinstance(executor, Answer) else await _executed(executor)
-    return _counted(answer, context)
+    planned = None if variables is None else await _planned(operation, [None], context, variables)
+    if planned is not None:
+        return _counted(planned[0], context)
+    executor = prepare(operation, request, context)
+    return _counted(executor if isinstance(executor, Answer) else await _executed(executor), context)
 
 
-async def _planned(operation: Operation, root_value: Any, context: Context, variables: VariableValues) -> Answer | None:
+async def _planned(
+    operation: Operation, root_values: list[Any], context: Context, variables: VariableValues
+) -> list[Answer] | None:
     """By the operation's plan; `None` where it has none, and where anything at all went wrong."""
     plan = operation.plans.find(variables)
     if plan is None:
         return None
     try:
-        return Answer({"data": await plan.data(root_value, context, variables)}, executed=True)
+        found = await plan.data(root_values, context, variables)
     except Exception as error:
         log.debug("a plan was given up", exc_info=error)
         return None
+    return [Answer({"data": data}, executed=True) for data in found]
 
 
 def _counted(answer: Answer, context: Context) -> Answer:
@@ -152,11 +156,13 @@ def prepare(operation: Operation, request: Request, context: Context) -> Executo
     return executor
 
 
-async def answer_of(executor: Executor[Any]) -> Answer:
-    """What an operation that was prepared gives. Raises nothing: errors are in the answer."""
+async def answers_of(executor: Executor[Any], root_values: list[Any]) -> list[Answer]:
+    """What a subscription that was prepared gives for each of its events. Raises nothing: errors are in the answers."""
     assert isinstance(executor, _Execution)
-    context, variables = executor.context_value, executor.variable_values
-    return await _planned(executor.known, executor.root_value, context, variables) or await _executed(executor)
+    planned = await _planned(executor.known, root_values, executor.context_value, executor.variable_values)
+    if planned is not None:
+        return planned
+    return await asyncio.gather(*(_executed(executor.build_per_event_executor(each)) for each in root_values))
 
 
 async def _executed(executor: Executor[Any]) -> Answer:

@@ -27,7 +27,7 @@ _END = 2**63  # behind every place in the log
 T = TypeVar("T")
 T_contra = TypeVar("T_contra", contravariant=True)
 
-Answering = Callable[[Sequence[OrderEvent]], Awaitable[Sequence[T]]]
+Answering = Callable[[list[OrderEvent]], Awaitable[Sequence[T]]]
 
 
 class Sink(Protocol[T_contra]):
@@ -316,5 +316,5 @@ def events_of(feed: Feed, wanted: EventFilter, after: str | None = None) -> Asyn
     return follow(Audience(feed, wanted, _themselves), feed, after)
 
 
-async def _themselves(events: Sequence[OrderEvent]) -> Sequence[OrderEvent]:
+async def _themselves(events: list[OrderEvent]) -> Sequence[OrderEvent]:
     return events

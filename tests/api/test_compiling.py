@@ -116,7 +116,7 @@ class Both:
             expected = await expected
         assert isinstance(expected, ExecutionResult)
         try:
-            made = await plan.data(root_value, self.context(), variables)
+            [made] = await plan.data([root_value], self.context(), variables)
         except Exception:
             assert expected.errors, print_ast(self.document)
             return False
