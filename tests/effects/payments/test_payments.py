@@ -228,7 +228,7 @@ async def test_killed_anywhere_and_carried_out_again(
         assert (await Effect.get(id=effect.id)).state is EffectState.DONE
         if killed.ended:
             break
-    assert after > 5 * step
+    assert after > 4 * step
 
 
 async def _wait_for(killed: Killed) -> None:
