@@ -19,7 +19,9 @@ from api.live import Live
 from api.logs import RequestLog
 from api.metrics import CONTENT_TYPE, Metrics
 from api.oidc import issuer_of
+from api.open_counts import OpenCounts
 from api.operations import Operations
+from api.rates import rates_of
 from api.schema import schema
 from api.service import Service
 from api.settings import Settings
@@ -46,11 +48,12 @@ def create_app(settings: Settings | None = None) -> Starlette:
     feed = Feed(Bell(settings.bell_url), settings.poll_seconds)
     renderer = Renderer(processes=settings.render_processes, seconds=settings.render_seconds)
     metrics = Metrics(settings.metrics)
-    operations = Operations(schema, metrics)
+    operations = Operations(schema, settings, metrics)
+    open_counts = OpenCounts(settings)
     issuer = issuer_of(settings)
     service = Service(
         operations=operations,
-        live=Live(feed, operations, metrics),
+        live=Live(feed, operations, metrics, open_counts),
         settings=settings,
         feed=feed,
         tokens=TokenWatch(issuer),
@@ -58,6 +61,8 @@ def create_app(settings: Settings | None = None) -> Starlette:
         links=Links(settings.public_url, settings.link_seconds),
         printing=Printing(delivery_notes.load(settings.delivery_notes_folder), renderer),
         payments=_payments(settings),
+        rates=rates_of(settings),
+        open_counts=open_counts,
     )
     mailing = Mailing(mail.load(settings.mail_folder), transport_of(settings.mail_url), service.links.download)
     requests = FulfillmentRequests()
@@ -80,6 +85,8 @@ def create_app(settings: Settings | None = None) -> Starlette:
                     task.cancel()
                 await service.tokens.close()
                 await readiness.close()
+                if service.rates is not None:
+                    await service.rates.close()
                 await service.printing.close()
                 await service.payments.close()
                 await requests.close()

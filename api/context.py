@@ -8,6 +8,8 @@ from strawberry.types import Info as StrawberryInfo
 from api.links import Links
 from api.loaders import Loaders
 from api.metrics import Metrics
+from api.open_counts import OpenCounts
+from api.rates import Charge, Rates
 from domain.actors import Actor, Scope
 from domain.live import Feed
 from effects.delivery_notes.printing import Printing
@@ -27,25 +29,32 @@ class Context:
     """One operation's, or one answer's of a subscription.
 
     Once the document was understood, `operation_kind` is query, mutation or subscription, and `operation_name` the
-    operation's name if it has one.
+    operation's name if it has one. `charge` is what it cost, where that is counted.
     """
 
     def __init__(
         self,
         actor: Actor | None,
+        caller: str,
         *,
         feed: Feed,
         metrics: Metrics,
         links: Links,
         printing: Printing,
         payments: Payments,
+        rates: Rates | None,
+        open_counts: OpenCounts,
     ) -> None:
         self._actor = actor
+        self.caller = caller
         self.feed = feed
         self.metrics = metrics
         self.links = links
         self.printing = printing
         self.payments = payments
+        self.rates = rates
+        self.open_counts = open_counts
+        self.charge: Charge | None = None
         self.operation_kind = "unknown"
         self.operation_name: str | None = None
         self.loaders = Loaders()

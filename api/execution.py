@@ -14,7 +14,9 @@ from uuid_utils.compat import uuid7
 
 from api.context import Context, Unauthenticated
 from api.loaders import Loaders
+from api.open_counts import TooManyOpen
 from api.operations import NotUnderstood, Operation, Operations, Request
+from api.rates import Charge
 from domain.actors import Forbidden
 from domain.errors import DomainError
 from domain.naming import camel
@@ -29,6 +31,7 @@ ANY: Final = frozenset(OperationType)
 
 SUCCESS: Final = "success"  # as an outcome; any other is a code
 UNAVAILABLE: Final = "UNAVAILABLE"
+RATE_LIMITED: Final = "RATE_LIMITED"
 INTERNAL: Final = "INTERNAL"
 RETRY_SECONDS: Final = 1  # after which a client may try again what was UNAVAILABLE
 
@@ -36,6 +39,7 @@ _CODES: Final[tuple[tuple[type | tuple[type, ...], str], ...]] = (
     (Unauthenticated, "UNAUTHENTICATED"),
     (Forbidden, "FORBIDDEN"),
     (DatabaseUnavailable, UNAVAILABLE),
+    (TooManyOpen, RATE_LIMITED),
     ((DomainError, GraphQLError, StrawberryGraphQLError), "BAD_USER_INPUT"),
 )
 
@@ -45,18 +49,27 @@ class Answer:
 
     `outcome` is `SUCCESS`, or the first error's code.
     `executed` is false where the document or its variables were refused; `unavailable` is true where the database could
-    not be used, and the same request may succeed in a moment.
+    not be used, and the same request may succeed in a moment; where the caller has asked for too much, it may after
+    `retry_seconds`.
     """
 
-    __slots__ = ("_json", "executed", "outcome", "payload", "unavailable")
+    __slots__ = ("_json", "executed", "outcome", "payload", "retry_seconds", "unavailable")
 
     def __init__(self, payload: dict[str, Any], *, executed: bool, unavailable: bool = False) -> None:
         self.payload = payload
         self.executed = executed
         self.unavailable = unavailable
+        self.retry_seconds: int | None = None
         self._json: bytes | None = None
         errors = payload.get("errors")
         self.outcome = str(errors[0]["extensions"]["code"]) if errors else SUCCESS
+
+    def with_charge(self, charge: Charge) -> "Answer":
+        """The same, which also says what it cost, or would have."""
+        payload = {**self.payload, "extensions": {"cost": charge.as_extension()}}
+        answer = Answer(payload, executed=self.executed, unavailable=self.unavailable)
+        answer.retry_seconds = None if charge.taken else charge.retry_seconds
+        return answer
 
     def as_json(self) -> bytes:
         """The payload, which is encoded once however many it is sent to."""
@@ -80,26 +93,51 @@ async def execute(
     operations: Operations, request: Request, context: Context, allowed: frozenset[OperationType] = ONE_ANSWER
 ) -> Answer:
     """Run a query or a mutation. Raises `OperationNotAllowed`."""
-    operation = understand(operations, request, context, allowed & ONE_ANSWER)
+    operation = await understand(operations, request, context, allowed & ONE_ANSWER)
     return operation if isinstance(operation, Answer) else await run(operation, request, context)
 
 
-def understand(
+async def understand(
     operations: Operations, request: Request, context: Context, allowed: frozenset[OperationType]
 ) -> Operation | Answer:
-    """The operation, which the context is told of; an answer where it cannot be executed.
+    """The operation, which the context is told of and charged for; an answer where it cannot be executed.
 
     Raises `OperationNotAllowed`.
     """
+    if context.rates is not None and (charge := context.rates.unread(context.caller)) is not None:
+        return _too_much(charge, context)
     try:
         operation = operations.find(request)
     except NotUnderstood as error:
-        return _counted(not_executed(error.errors), context)
+        return await _refused(error.errors, context)
     if operation.kind not in allowed:
         raise OperationNotAllowed(operation.kind)
     context.operation_kind = operation.kind.value
     context.operation_name = operation.name
-    return _counted(not_executed(operation.errors), context) if operation.errors else operation
+    if operation.errors:
+        return await _refused(operation.errors, context)
+    if context.rates is not None:
+        context.charge = await context.rates.take(context.caller, operation.cost.of(request.variables))
+        if not context.charge.taken:
+            return _too_much(context.charge, context)
+    return operation
+
+
+async def _refused(errors: Iterable[GraphQLError], context: Context) -> Answer:
+    if context.rates is not None:
+        context.charge = await context.rates.take_for_refusal(context.caller)
+        if not context.charge.taken:
+            return _too_much(context.charge, context)
+    return _counted(not_executed(errors), context)
+
+
+def _too_much(charge: Charge, context: Context) -> Answer:
+    context.charge = charge
+    message = (
+        f"This costs {charge.asked:,}, and there is {int(charge.left):,} left of {charge.limit:,}, of which"
+        f" {charge.refill_rate:g} come back each second. Try again in {charge.retry_seconds} s."
+    )
+    return _counted(refusal(message, RATE_LIMITED), context)
 
 
 async def run(operation: Operation, request: Request, context: Context) -> Answer:
@@ -129,7 +167,7 @@ async def _planned(
 
 def _counted(answer: Answer, context: Context) -> Answer:
     context.metrics.operation(context.operation_kind, answer.outcome)
-    return answer
+    return answer if context.charge is None else answer.with_charge(context.charge)
 
 
 class _Execution(StrawberryGraphQLCoreExecutionContext):

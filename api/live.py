@@ -33,6 +33,7 @@ from api.execution import (
 )
 from api.loaders import Loader, Loaders
 from api.metrics import Metrics
+from api.open_counts import OpenCounts, TooManyOpen
 from api.operations import Operation, Operations, Request
 from domain.audiences import Audience, Sink, Slot, events_of, subscribe
 from domain.event_log import EventFilter
@@ -82,8 +83,10 @@ class _Moment:
 class Live:
     """The subscriptions of a process. `count` is how many there are."""
 
-    def __init__(self, feed: Feed, operations: Operations, metrics: Metrics) -> None:
+    def __init__(self, feed: Feed, operations: Operations, metrics: Metrics, open_counts: OpenCounts) -> None:
         self.count = 0
+        self._open_counts = open_counts
+        self._callers: dict[Subscription, str] = {}
         self._feed = feed
         self._operations = operations
         self._metrics = metrics
@@ -95,10 +98,11 @@ class Live:
         self, operation: Operation, request: Request, context: Context, sink: Sink[Answer]
     ) -> Subscription | Answer:
         """The answers go to the sink, until `unsubscribe` is called. An answer where nothing can be followed."""
-        subscription = await self._subscribe(operation, request, context.nameless(), sink)
+        subscription = await self._subscribe_if_allowed(operation, request, context, sink)
         if isinstance(subscription, Answer):
             self._metrics.operation(context.operation_kind, subscription.outcome)
         else:
+            self._callers[subscription] = context.caller
             self.count += 1
             self._metrics.subscriptions(1)
         return subscription
@@ -110,9 +114,26 @@ class Live:
     def unsubscribe(self, subscription: Subscription, outcome: str) -> None:
         """`outcome` is that of its last answer."""
         subscription.close()
+        self._open_counts.remove_subscription(self._callers.pop(subscription))
         self.count -= 1
         self._metrics.subscriptions(-1)
         self._metrics.operation(OperationType.SUBSCRIPTION.value, outcome)
+
+    async def _subscribe_if_allowed(
+        self, operation: Operation, request: Request, context: Context, sink: Sink[Answer]
+    ) -> Subscription | Answer:
+        """A subscription is counted with the caller's before it is begun: many may be at the same time."""
+        try:
+            self._open_counts.add_subscription(context.caller)
+        except TooManyOpen as error:
+            return failure(error)
+        subscription: Subscription | Answer | None = None
+        try:
+            subscription = await self._subscribe(operation, request, context.nameless(), sink)
+        finally:
+            if subscription is None or isinstance(subscription, Answer):
+                self._open_counts.remove_subscription(context.caller)
+        return subscription
 
     async def _subscribe(
         self, operation: Operation, request: Request, context: Context, sink: Sink[Answer]
@@ -196,7 +217,7 @@ class Live:
     ) -> AsyncGenerator[Answer, None]:
         """Run any operation: as many answers as it has. One that was not executed is the last one."""
         try:
-            operation = understand(self._operations, request, context, allowed)
+            operation = await understand(self._operations, request, context, allowed)
         except OperationNotAllowed as error:
             yield refusal(str(error))
             return

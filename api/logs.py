@@ -172,6 +172,8 @@ class RequestLog:
                 _show(message, request_id)
             elif message["type"] == "websocket.close":
                 status = message.get("code", 1000)
+            elif message["type"] == "websocket.http.response.start":  # the handshake was refused
+                status = message["status"]
             return send(message)
 
         async def receiving() -> Message:

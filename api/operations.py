@@ -16,18 +16,30 @@ from graphql import (
     VariableValues,
     Visitor,
     get_variable_values,
-    parse,
+    validate,
     visit,
 )
 from graphql.validation import specified_rules
+from graphql.validation.rules import overlapping_fields_can_be_merged
+from graphql.validation.validate import ValidationAbortedError
 from strawberry.schema import Schema
-from strawberry.schema.schema import validate_document
+from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRule
+from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 
 from api.compiling import Plans
+from api.costs import Cost
+from api.limits import check_cost, check_variables, parse_document
 from api.metrics import Metrics
+from api.settings import Settings
 
 MOST_DOCUMENTS: Final = 512
+MOST_ERRORS: Final = 5  # of a document that are told: each costs work, the more so where it has a suggestion
 LONGEST_REMEMBERED: Final = 16 * 1024  # characters: what is longer is read anew each time, so that few cannot fill it
+
+_RULES: Final = (*specified_rules, MaybeNullValidationRule, OneOfInputValidationRule)
+
+# The rule that is quadratic in fields of the same name, and stops at this much work: by default after a second.
+overlapping_fields_can_be_merged.MAX_COMPLEXITY_BUDGET = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +100,11 @@ class Operation:
         return None if isinstance(values, list) else values
 
     @cached_property
+    def cost(self) -> Cost:
+        """For an operation without errors only."""
+        return Cost(self.schema, self.document, self.definition)
+
+    @cached_property
     def shaping_variables(self) -> tuple[str, ...]:
         """Those on which the answer to an event depends: all but those that are only arguments of the root fields."""
         found = _Variables()
@@ -114,16 +131,36 @@ class _Variables(Visitor):
 
 
 class _Document:
-    def __init__(self, schema: Schema, query: str) -> None:
-        """Raises `GraphQLError` for what is no document."""
+    def __init__(self, schema: Schema, query: str, settings: Settings) -> None:
+        """Raises `GraphQLError` for what is no document, or is too large."""
         self._schema = schema._schema
-        self.node: DocumentNode = parse(query)
-        self.errors: list[GraphQLError] = validate_document(self._schema, self.node, specified_rules)
+        self.node: DocumentNode = parse_document(query, settings)
+        self.errors: list[GraphQLError] = _validate(self._schema, self.node)
 
     @cached_property
     def operations(self) -> list[Operation]:
         definitions = (each for each in self.node.definitions if isinstance(each, OperationDefinitionNode))
         return [Operation(self._schema, self, each) for each in definitions]
+
+
+def _validate(schema: GraphQLSchema, document: DocumentNode) -> list[GraphQLError]:
+    errors = validate(schema, document, _RULES, max_errors=MOST_ERRORS)
+    if errors and isinstance(errors[-1], ValidationAbortedError) and len(errors) <= MOST_ERRORS:
+        errors[-1] = GraphQLError("The document selects the same fields too often to be compared with one another.")
+    # Without their causes: what is wrong with a literal, such as a number of 5,000 digits, is no fault of ours.
+    return [GraphQLError(each.message, each.nodes) for each in errors]
+
+
+def _named(operations: list[Operation], name: str | None) -> Operation:
+    """Raises `GraphQLError` where there is none of this name, or several where no name is given."""
+    if name is None:
+        if len(operations) == 1:
+            return operations[0]
+        raise GraphQLError("The document has several operations, or none: give an operationName.")
+    for operation in operations:
+        if operation.name == name:
+            return operation
+    raise GraphQLError(f"The document has no operation {name!r}.")
 
 
 class Operations:
@@ -132,30 +169,27 @@ class Operations:
     For a query of five fields, parsing and validating take ten times as long as executing it.
     """
 
-    def __init__(self, schema: Schema, metrics: Metrics) -> None:
+    def __init__(self, schema: Schema, settings: Settings, metrics: Metrics) -> None:
         self._schema = schema
+        self._settings = settings
         self._metrics = metrics
         self._documents: dict[str, _Document] = {}
 
     def find(self, request: Request) -> Operation:
-        """The operation that the request asks for. Raises `NotUnderstood` where there is none."""
+        """The operation that the request asks for. Raises `NotUnderstood` where there is none, or it is too large."""
         try:
-            operations = self._document(request.query).operations
+            operation = _named(self._document(request.query).operations, request.operation_name)
+            check_variables(request.variables, self._settings)
+            if not operation.errors:
+                check_cost(operation.cost.of(request.variables), self._settings)
         except GraphQLError as error:
             raise NotUnderstood(error) from None
-        if request.operation_name is None:
-            if len(operations) == 1:
-                return operations[0]
-            raise NotUnderstood(GraphQLError("The document has several operations, or none: give an operationName."))
-        for operation in operations:
-            if operation.name == request.operation_name:
-                return operation
-        raise NotUnderstood(GraphQLError(f"The document has no operation {request.operation_name!r}."))
+        return operation
 
     def _document(self, query: str) -> _Document:
         known = self._documents.pop(query, None)
         self._metrics.document(remembered=known is not None)
-        document = known or _Document(self._schema, query)
+        document = known or _Document(self._schema, query, self._settings)
         if len(query) <= LONGEST_REMEMBERED:
             self._documents[query] = document  # now the last that would be forgotten
             if len(self._documents) > MOST_DOCUMENTS:

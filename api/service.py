@@ -8,7 +8,9 @@ from api.context import Context
 from api.links import Links
 from api.live import Live
 from api.metrics import Metrics
+from api.open_counts import OpenCounts
 from api.operations import Operations
+from api.rates import Rates, caller_of
 from api.settings import Settings
 from domain.actors import Actor
 from domain.live import Feed
@@ -27,15 +29,20 @@ class Service:
     links: Links
     printing: Printing
     payments: Payments
+    rates: Rates | None
+    open_counts: OpenCounts
     stopping: asyncio.Event = field(default_factory=asyncio.Event)  # set once the server is to end
 
-    def context(self, actor: Actor | None) -> Context:
-        """For one operation of this caller's."""
+    def context(self, actor: Actor | None, address: str | None = None) -> Context:
+        """For one operation of this caller's. The address is that of one without a token."""
         return Context(
             actor,
+            caller_of(actor, address),
             feed=self.feed,
             metrics=self.metrics,
             links=self.links,
             printing=self.printing,
             payments=self.payments,
+            rates=self.rates,
+            open_counts=self.open_counts,
         )

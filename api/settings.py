@@ -124,8 +124,68 @@ class Settings(BaseSettings):
     )
     max_body_bytes: int = Field(default=1_000_000, gt=0, description="The largest HTTP request body, in bytes.")
     max_message_bytes: int = Field(default=1_000_000, gt=0, description="The largest WebSocket message, in bytes.")
+    max_document_characters: int = Field(default=50_000, gt=0, description="The longest document, in characters.")
+    max_tokens: int = Field(
+        default=1_500, gt=0, description="How many tokens a document may have, and how many comments besides."
+    )
+    max_depth: int = Field(
+        default=30,
+        gt=0,
+        lt=200,
+        description="How deeply selections may lie in one another: those of fields, and those of fragments.",
+    )
+    max_selections: int = Field(
+        default=1_000,
+        gt=0,
+        description="How many fields and fragments may be selected, each fragment's as often as it is spread.",
+    )
+    max_root_fields: int = Field(
+        default=100, gt=0, description="How many fields an operation may have at its root, as often as they are spread."
+    )
+    max_aliases: int = Field(
+        default=200, gt=0, description="How many aliases an operation may have, as often as they are spread."
+    )
+    max_definitions: int = Field(
+        default=100, gt=0, description="How many operations and fragments a document may define."
+    )
+    max_directives: int = Field(default=100, gt=0, description="How many directives a document may have.")
+    max_variables_bytes: int = Field(
+        default=500_000, gt=0, description="How large an operation's variables may be, in bytes of JSON."
+    )
+    max_variables_depth: int = Field(
+        default=100,
+        gt=0,
+        lt=200,
+        description="How deeply the lists and objects of the variables may lie in one another.",
+    )
+    max_cost: int = Field(
+        default=500_000,
+        gt=0,
+        description="How much an operation may cost; about one for each field and object that its answer can have.",
+    )
     max_operations_per_socket: int = Field(
         default=100, gt=0, description="How many operations may run on one WebSocket at the same time."
+    )
+
+    rate_limit: int | None = Field(
+        default=None,
+        gt=0,
+        description="How much a token, or an address that sends none, may ask for at once, as cost; by default as much"
+        " as it likes. All processes count together where BROADCAST_URL is redis://, else each by itself.",
+    )
+    rate_refill: float | None = Field(
+        default=None,
+        gt=0,
+        description="How much of RATE_LIMIT comes back each second; by default a twentieth.",
+    )
+    max_connections_per_token: int | None = Field(
+        default=None, gt=0, description="How many WebSockets and event streams a token may have open on one process."
+    )
+    max_connections_per_address: int | None = Field(
+        default=None, gt=0, description="How many WebSockets and event streams an address may have open on one process."
+    )
+    max_subscriptions_per_token: int | None = Field(
+        default=None, gt=0, description="How many subscriptions a token may have open on one process."
     )
 
     @property

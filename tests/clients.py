@@ -17,6 +17,11 @@ from domain.actors import Actor, Scope, system
 from domain.tokens import authenticate, create_token
 
 ALL_SCOPES = tuple(Scope)
+LONG_DOCUMENTS: dict[str, Any] = {
+    "max_tokens": 10_000,
+    "max_selections": 5_000,
+    "max_aliases": 5_000,
+}  # settings that allow them
 WAIT = 10  # seconds after which a test gives up waiting for something that should have come
 
 

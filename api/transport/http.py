@@ -28,6 +28,7 @@ from api.execution import (
 from api.graphiql import page as graphiql_page
 from api.issuer_keys import IssuerUnavailable
 from api.operations import MalformedRequest, Request, parse_request
+from api.rates import address_of
 from api.service import Service
 from api.transport.negotiation import best_match
 from api.transport.plain import RETRY, TooLarge, read_body
@@ -80,7 +81,7 @@ async def handle(request: HTTPRequest, service: Service) -> Response:
     except Exception as error:
         return _response(Answer({"errors": [fault(error, request.url.path)]}, executed=False), 500, media_type)
     status = _status(answer, media_type)
-    return _response(answer, status, media_type, RETRY if status == 503 else None)
+    return _response(answer, status, media_type, _headers(answer, status))
 
 
 async def refuse(request: HTTPRequest, error: Exception) -> Response:
@@ -113,7 +114,7 @@ def _stream(request: HTTPRequest, operation: Request, actor: Actor | None, servi
 
 def _context(request: HTTPRequest, actor: Actor | None, service: Service) -> Context:
     """It stays with the request, so that its line in the log can name the operation."""
-    context = service.context(actor)
+    context = service.context(actor, address_of(request.scope))
     request.scope[OPERATION] = context
     return context
 
@@ -127,11 +128,20 @@ def _not_allowed(error: OperationNotAllowed) -> _Refused:
 def _status(answer: Answer, media_type: str) -> int:
     """With the newer media type, a document that was not executed is the client's error; the older one has 200.
 
-    With both, an outage that leaves no data is the server's: a client or a proxy may try again.
+    With both, an outage that leaves no data is the server's, and who asks too much is told so: a client or a proxy may
+    try again.
     """
     if answer.unavailable and answer.payload.get("data") is None:
         return 503
+    if answer.retry_seconds is not None:
+        return 429
     return 400 if media_type == GRAPHQL_JSON and not answer.executed else 200
+
+
+def _headers(answer: Answer, status: int) -> Mapping[str, str] | None:
+    if answer.retry_seconds is not None:
+        return {"Retry-After": str(answer.retry_seconds)}
+    return RETRY if status == 503 else None
 
 
 def _response(
@@ -176,6 +186,8 @@ async def _body(request: HTTPRequest, most_bytes: int) -> Any:
         raise _Refused(415, f"Send {JSON}.")
     if "charset" in parameters and "utf-8" not in parameters and "utf8" not in parameters:
         raise _Refused(415, "Send UTF-8.")
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise _Refused(415, "Send it as it is, without a Content-Encoding.", headers={"Accept-Encoding": "identity"})
     try:
         body = await read_body(request, most_bytes)
     except TooLarge as error:

@@ -13,9 +13,11 @@ from starlette.types import Receive, Scope, Send
 
 from api.auth import InvalidToken
 from api.context import Context
-from api.execution import Answer, refusal
+from api.execution import RATE_LIMITED, Answer, refusal
+from api.open_counts import TooManyOpen
 from api.service import Service
 from api.transport.connections import abort, answered
+from api.transport.plain import RETRY, refused
 from domain.actors import Actor
 
 EVENT_STREAM = "text/event-stream"
@@ -44,6 +46,14 @@ class EventStream(Response):
         self._service = service
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        counts = self._service.open_counts
+        try:
+            with counts.connection_from(scope), counts.connection_of(self._context.caller):
+                await self._stream(scope, receive, send)
+        except TooManyOpen as error:
+            await refused(429, str(error), RATE_LIMITED, RETRY)(scope, receive, send)
+
+    async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         token_ended = asyncio.Event()
         gone = asyncio.create_task(_disconnected(receive))

@@ -19,12 +19,15 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDiscon
 
 from api.auth import InvalidToken
 from api.context import Context
-from api.execution import ANY, SUCCESS, Answer, fault, refusal, run, understand
+from api.execution import ANY, RATE_LIMITED, SUCCESS, Answer, fault, refusal, run, understand
 from api.issuer_keys import IssuerUnavailable
 from api.live import Live, Subscription, failure
+from api.open_counts import TooManyOpen
 from api.operations import MalformedRequest, Request, parse_request
+from api.rates import caller_of
 from api.service import Service
 from api.transport.connections import answered
+from api.transport.plain import RETRY, refused
 from api.transport.wire import wire_of
 from domain.actors import Actor
 from models.errors import DatabaseUnavailable
@@ -85,9 +88,12 @@ class GraphQLWebSocket:
             await websocket.accept()
             await websocket.close(SUBPROTOCOL_NOT_ACCEPTABLE, "Subprotocol not acceptable")
             return
-        await websocket.accept(SUBPROTOCOL)
-        with self._service.metrics.socket():
-            await _Connection(websocket, self._service).run()
+        try:
+            with self._service.open_counts.connection_from(scope), self._service.metrics.socket():
+                await websocket.accept(SUBPROTOCOL)
+                await _Connection(websocket, self._service).run()
+        except TooManyOpen as error:
+            await websocket.send_denial_response(refused(429, str(error), RATE_LIMITED, RETRY))
 
 
 class _Connection:
@@ -193,12 +199,15 @@ class _Connection:
             actor = await self._expect_init()
             if actor is None:
                 return
-            with self._service.tokens.ends_with(actor, self._end_of_token):
+            counted = self._service.open_counts.connection_of(caller_of(actor, None))
+            with counted, self._service.tokens.ends_with(actor, self._end_of_token):
                 self.write(b'{"type":"connection_ack"}')
                 while (text := await self._next_text()) is not None:
                     await self._handle(text)
         except _Close as close:
             self._close(close)
+        except TooManyOpen as error:
+            self._close(_Close(TRY_AGAIN_LATER, str(error), cut_off="too many"))
         except Exception:
             log.exception("a WebSocket's message could not be handled")
             self._close(_Close(INTERNAL_ERROR, "Something went wrong on our side"))
@@ -302,7 +311,7 @@ class _Connection:
             raise _Senseless(str(error)) from error
         limit = self._settings.max_operations_per_socket
         if len(self._ids) >= limit:
-            answer = refusal(f"A socket runs at most {limit} operations at a time.", "RATE_LIMITED")
+            answer = refusal(f"A socket runs at most {limit} operations at a time.", RATE_LIMITED)
             await self._send(_errors(operation_id, answer))
             return
         context = self._service.context(self._actor)
@@ -326,7 +335,7 @@ class _Connection:
 
     async def _answer(self, operation_id: str, request: Request, context: Context) -> Answer | None:
         """`None` where the operation goes on as a subscription, and where it cannot be begun for now."""
-        operation = understand(self._service.operations, request, context, ANY)
+        operation = await understand(self._service.operations, request, context, ANY)
         if isinstance(operation, Answer):
             return operation
         if operation.kind is not OperationType.SUBSCRIPTION:

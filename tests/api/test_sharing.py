@@ -23,6 +23,11 @@ EVENTS = """subscription ($filter: OrderEventFilter, $after: String, $withLines:
 COUNTS = "subscription { orderCountsChanged { total } }"
 
 
+@pytest.fixture
+def settings(database_url: str) -> Settings:
+    return Settings(database_url=database_url, **LONG_DOCUMENTS)
+
+
 async def joined(server: Server, stack: AsyncExitStack, token: str = "", **variables: Any) -> Live:
     """A socket that follows events from now on."""
     client = await stack.enter_async_context(live(server, token))

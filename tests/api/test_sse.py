@@ -12,7 +12,7 @@ import pytest
 
 from api.settings import Settings
 from models import OrderEvent
-from tests.clients import WAIT, Server, follow, live, until
+from tests.clients import LONG_DOCUMENTS, WAIT, Server, follow, live, until
 
 pytestmark = pytest.mark.wire
 
@@ -24,7 +24,7 @@ COMPLETE = ("complete", "")
 @pytest.fixture
 def settings(database_url: str, request: pytest.FixtureRequest) -> Settings:
     """A test may have others by indirect parameters."""
-    return Settings(database_url=database_url, **getattr(request, "param", {}))
+    return Settings(database_url=database_url, **LONG_DOCUMENTS, **getattr(request, "param", {}))
 
 
 class Stream:

@@ -14,7 +14,7 @@ from api.settings import Settings
 from api.transport.connections import WebSocketConnection
 from models import Order, OrderEvent
 from models.enums import OrderStatus
-from tests.clients import WAIT, Live, Server, follow, key_of, live, open_socket, until
+from tests.clients import LONG_DOCUMENTS, WAIT, Live, Server, follow, key_of, live, open_socket, until
 
 pytestmark = pytest.mark.wire
 
@@ -27,7 +27,7 @@ LARGEST = 50_000  # bytes of a message
 def settings(database_url: str, request: pytest.FixtureRequest) -> Settings:
     """A test may have others by `with_settings`."""
     given = {"max_operations_per_socket": MOST, "max_message_bytes": LARGEST, **getattr(request, "param", {})}
-    return Settings(database_url=database_url, **given)
+    return Settings(database_url=database_url, **LONG_DOCUMENTS, **given)
 
 
 def with_settings(**given: Any) -> pytest.MarkDecorator:

@@ -1,0 +1,161 @@
+"""How large what a client sends may be: found out in one pass, before anything works on it that takes longer.
+
+Every check is linear in the document or the variables. What is counted "spread" is counted as if each fragment stood
+wherever it is spread: a few hundred bytes of fragments can stand for a million fields.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+from graphql import (
+    DocumentNode,
+    FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
+    GraphQLError,
+    OperationDefinitionNode,
+    SelectionNode,
+    SelectionSetNode,
+    parse,
+)
+
+from api.settings import Settings
+
+
+class LimitExceeded(GraphQLError):
+    """What was sent is too large: the message names what was found, the limit and its setting."""
+
+    def __init__(self, found: str, most: int, setting: str) -> None:
+        super().__init__(f"{found}: more than {most:,}, which is the limit ({setting.upper()}).")
+
+
+def parse_document(query: str, settings: Settings) -> DocumentNode:
+    """The document, which is none too large to be validated.
+
+    Raises `GraphQLError` for what is no document, and `LimitExceeded`.
+    """
+    most = settings.max_document_characters
+    if len(query) > most:
+        raise LimitExceeded(f"The document has {len(query):,} characters", most, "max_document_characters")
+    document = parse(query, max_lexical_tokens=settings.max_tokens, max_comments=settings.max_tokens)
+    _Counting(document, settings).check()
+    return document
+
+
+def check_variables(variables: dict[str, Any] | None, settings: Settings) -> None:
+    """Raises `LimitExceeded`."""
+    if not variables:
+        return
+    try:
+        size = len(orjson.dumps(variables))
+    except TypeError:  # nested more deeply than orjson goes: counting says how deeply
+        size = 0
+    if size > settings.max_variables_bytes:
+        raise LimitExceeded(f"The variables have {size:,} bytes", settings.max_variables_bytes, "max_variables_bytes")
+    depth = 0
+    level: list[Any] = [variables]
+    while level:
+        depth += 1
+        if depth > settings.max_variables_depth:
+            raise LimitExceeded(
+                f"The variables have {depth} levels", settings.max_variables_depth, "max_variables_depth"
+            )
+        level = [each for outer in level for each in _inside(outer) if isinstance(each, (dict, list))]
+
+
+def check_cost(cost: int, settings: Settings) -> None:
+    """Raises `LimitExceeded`, also for what no bucket ever has enough for."""
+    if cost > settings.max_cost:
+        raise LimitExceeded(f"The operation costs {cost:,}", settings.max_cost, "max_cost")
+    if settings.rate_limit is not None and cost > settings.rate_limit:
+        raise LimitExceeded(f"The operation costs {cost:,}", settings.rate_limit, "rate_limit")
+
+
+def _inside(value: Any) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value
+
+
+@dataclass(slots=True)
+class _Size:
+    """Of a selection set, spread.
+
+    `depth` is how many selection sets lie in one another, those of fragments included. `selections` are fields and
+    fragments: an empty fragment costs work as well. `root_fields` are the fields of the outermost level.
+    """
+
+    depth: int = 1
+    selections: int = 0
+    root_fields: int = 0
+    aliases: int = 0
+
+
+_NOTHING: Final = _Size(depth=0)
+
+
+class _Counting:
+    """One document's. Each selection set is looked at once, however often it is spread."""
+
+    def __init__(self, document: DocumentNode, settings: Settings) -> None:
+        self._settings = settings
+        self._definitions = document.definitions
+        self._fragments = {
+            each.name.value: each for each in self._definitions if isinstance(each, FragmentDefinitionNode)
+        }
+        self._sizes: dict[str, _Size] = {}
+        self._directives = 0
+
+    def check(self) -> None:
+        """Raises `LimitExceeded`."""
+        self._at_most("max_definitions", len(self._definitions), "operations and fragments")
+        for definition in self._definitions:
+            if isinstance(definition, FragmentDefinitionNode):
+                self._check_size(self._spread(definition.name.value, 1))
+            elif isinstance(definition, OperationDefinitionNode):
+                self._directives += len(definition.directives or ())
+                self._directives += sum(len(each.directives or ()) for each in definition.variable_definitions or ())
+                self._check_size(self._size(definition.selection_set, 1))
+        self._at_most("max_directives", self._directives, "directives")
+
+    def _check_size(self, size: _Size) -> None:
+        self._at_most("max_depth", size.depth, "levels of selections")
+        self._at_most("max_selections", size.selections, "fields and fragments, as often as they are spread")
+        self._at_most("max_root_fields", size.root_fields, "fields at its root")
+        self._at_most("max_aliases", size.aliases, "aliases, as often as they are spread")
+
+    def _at_most(self, setting: str, found: int, what: str) -> None:
+        most: int = getattr(self._settings, setting)
+        if found > most:
+            raise LimitExceeded(f"The document has {found:,} {what}", most, setting)
+
+    def _size(self, selection_set: SelectionSetNode, level: int) -> _Size:
+        self._at_most("max_depth", level, "levels of selections or more")  # before Python's own limit is met
+        size = _Size()
+        for node in selection_set.selections:
+            self._directives += len(node.directives or ())
+            inner = self._below(node, level + 1)
+            if isinstance(node, FieldNode):
+                size.root_fields += 1
+                size.aliases += node.alias is not None
+            else:
+                size.root_fields += inner.root_fields
+            size.depth = max(size.depth, 1 + inner.depth)
+            size.selections += 1 + inner.selections
+            size.aliases += inner.aliases
+        return size
+
+    def _below(self, node: SelectionNode, level: int) -> _Size:
+        if isinstance(node, FragmentSpreadNode):
+            return self._spread(node.name.value, level)
+        selection_set: SelectionSetNode | None = getattr(node, "selection_set", None)
+        return _NOTHING if selection_set is None else self._size(selection_set, level)
+
+    def _spread(self, name: str, level: int) -> _Size:
+        """What does not exist, or spreads itself, is left to validation."""
+        if name not in self._sizes:
+            self._sizes[name] = _NOTHING
+            if (fragment := self._fragments.get(name)) is not None:
+                self._directives += len(fragment.directives or ())
+                self._sizes[name] = self._size(fragment.selection_set, level)
+        return self._sizes[name]

@@ -1,0 +1,278 @@
+"""What operations cost, how much of it a caller may ask for in a time, and how much it may have open."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+from graphql import GraphQLObjectType
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
+
+from api.commands.services import ValkeyServer, valkey_server
+from api.commands.temporary_server import server_process
+from api.costs import WEIGHTS
+from api.rates import Rates
+from api.schema import schema
+from api.settings import Settings
+from tests.clients import Server, live, open_socket, until
+
+pytestmark = pytest.mark.wire
+
+LIMIT = 10_000
+REFILL = 0.001  # a second: next to nothing
+
+
+@pytest.fixture
+def settings(database_url: str, request: pytest.FixtureRequest) -> Settings:
+    """A test may have others by `with_settings`."""
+    given = {"rate_limit": LIMIT, "rate_refill": REFILL, **getattr(request, "param", {})}
+    return Settings(database_url=database_url, **given)
+
+
+def with_settings(**given: Any) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("settings", [given], indirect=True, ids=[" ".join(given)])
+
+
+PAGE = "query ($first: Int, $last: Int) { orders(first: $first, last: $last) { nodes { id total { amount } } } }"
+
+COSTS: list[tuple[str, dict[str, Any] | None, int]] = [
+    ("{ __typename }", None, 1),
+    ("{ viewer { name } }", None, 1 + 10 + 1),
+    ("{ viewer { scopes channels { code name } } }", None, 1 + 10 + 1 + (1 + 5 * (1 + 2))),
+    ('{ orders(first: 3, search: "x") { nodes { id } } }', None, 1 + 10 + 90 + 1 + 3 * (1 + 1)),
+    ("{ orders { nodes { id } edges { cursor } } }", None, 1 + 10 + 2 * (1 + 50 * (1 + 1))),
+    ("{ orderCounts { total byStatus { count } } }", None, 1 + 100 + 1 + 1 + 5 * (1 + 1)),
+    ("{ orders(first: 2) { nodes { events(first: 10) { nodes { id } } } } }", None, 12 + 2 * (1 + 1 + 1 + 10 * 2)),
+    ("{ orders(first: 2) { nodes { lines { sku } } } }", None, 12 + 2 * (1 + 1 + 5 * 2)),
+    (
+        "{ ...a ... { ...a } } fragment a on Query { orders(first: 7) { ...b } }"
+        " fragment b on OrderConnection { nodes { id } }",
+        None,
+        2 * (12 + 7 * 2),
+    ),
+    ("{ node(id: 1) { id ... on Order { number channel { code } } ... on Channel { code } } }", None, 11 + 1 + 3 + 1),
+    (PAGE, None, 12 + 50 * 4),
+    (PAGE, {"first": None}, 12 + 50 * 4),
+    (PAGE, {"first": 20}, 12 + 20 * 4),
+    (PAGE, {"last": 30}, 12 + 30 * 4),
+    (PAGE, {"first": 20, "last": 30}, 12 + 30 * 4),
+    (PAGE, {"first": 0}, 12 + 1 * 4),
+    (PAGE, {"first": -1_000_000}, 12 + 1 * 4),
+    (PAGE, {"first": 2_000_000_000}, 12 + 100 * 4),
+    (PAGE, {"first": 1e300}, 12 + 100 * 4),
+    (PAGE, {"first": "20"}, 12 + 50 * 4),
+    (PAGE, {"first": [20]}, 12 + 50 * 4),
+    (PAGE.replace("$first: Int", "$first: Int = 5"), {}, 12 + 5 * 4),
+    (PAGE.replace("$first: Int", "$first: Int! = 5"), {"first": 6}, 12 + 6 * 4),
+    (
+        'mutation { confirmOrder(input: { orderId: "x" }) { order { id } userErrors { code } } }',
+        None,
+        101 + 2 + 1 + 5 * 2,
+    ),
+]
+
+
+async def post(server: Server, query: str, variables: dict[str, Any] | None = None, **headers: str) -> httpx.Response:
+    given = {"Authorization": f"Bearer {server.token}", **headers}
+    return await server.http.post(server.url, json={"query": query, "variables": variables}, headers=given)
+
+
+def cost_of(response: httpx.Response) -> dict[str, Any]:
+    cost: dict[str, Any] = response.json()["extensions"]["cost"]
+    return cost
+
+
+def test_weights_are_those_of_fields_that_exist() -> None:
+    for name in WEIGHTS:
+        type_name, _, rest = name.partition(".")
+        type_ = schema._schema.type_map[type_name]
+        assert isinstance(type_, GraphQLObjectType)
+        field, _, argument = rest.partition("(")
+        assert not field or not argument or argument.removesuffix(")") in type_.fields[field].args, name
+        assert not field or field in type_.fields, name
+
+
+async def test_what_operations_cost(server: Server) -> None:
+    left = LIMIT
+    for query, variables, cost in COSTS:
+        left -= cost
+        answered = cost_of(await post(server, query, variables))
+        assert answered == {"asked": cost, "left": left, "limit": LIMIT, "refillRate": REFILL}, (query, variables)
+
+
+async def test_a_bucket_that_is_empty(server: Server) -> None:
+    """Nothing is executed; each token has a bucket of its own, and so has who sends none."""
+    other = await server.new_token()
+    place = 'mutation { placeOrder(input: { channel: "web", currency: "CHF", lines: [] }) { order { id } } }'
+    dear = "{ orders(first: 100) { nodes { events(first: 48) { nodes { id } } } } }"  # 9,912
+    assert cost_of(await post(server, dear))["left"] == LIMIT - 9_912
+    response = await post(server, place)
+    assert response.status_code == 429
+    assert response.headers["retry-after"] == "15000"
+    assert response.json() == {
+        "errors": [
+            {
+                "message": "This costs 103, and there is 88 left of 10,000, of which 0.001 come back each second."
+                " Try again in 15000 s.",
+                "extensions": {"code": "RATE_LIMITED"},
+            }
+        ],
+        "extensions": {"cost": {"asked": 103, "left": 88, "limit": LIMIT, "refillRate": REFILL}},
+    }
+    async with live(server) as client:
+        await client.subscribe("subscription { orderCountsChanged { total } }")
+        message = await client.receive()
+        assert (message["type"], message["payload"][0]["extensions"]) == ("error", {"code": "RATE_LIMITED"})
+        await client.subscribe("subscription { orderEvents { id } }", operation_id="2")
+        await client.subscribe("{ __typename }", operation_id="3")
+        assert (await client.receive())["payload"]["extensions"]["cost"]["left"] == 88 - 12 - 1
+    assert cost_of(await post(server, "{ __typename }", Authorization=f"Bearer {other}"))["left"] == LIMIT - 1
+
+
+async def test_who_sends_no_token_is_known_by_the_address(server: Server) -> None:
+    """That which a trusted proxy says; of IPv6, one site has as many as it likes."""
+    for address, left in (
+        ("192.0.2.1", LIMIT - 1),
+        ("192.0.2.2", LIMIT - 1),
+        ("203.0.113.9, 192.0.2.2", LIMIT - 2),  # only what the proxy has seen itself is believed
+        ("::ffff:192.0.2.2", LIMIT - 3),
+        ("2001:db8::1", LIMIT - 1),
+        ("2001:db8::1234:5678", LIMIT - 2),
+        ("2001:db8:0:1::1", LIMIT - 1),
+    ):
+        headers = {"X-Forwarded-For": address}
+        response = await server.http.post(server.url, json={"query": "{ __typename }"}, headers=headers)
+        assert cost_of(response)["left"] == left, address
+
+
+@with_settings(rate_limit=250)
+async def test_who_sends_what_is_not_understood_is_not_read_for_a_while(server: Server) -> None:
+    for left in (150, 50):
+        response = await post(server, "{ nothing }")
+        assert (response.status_code, cost_of(response)["left"]) == (200, left)
+    for query in ("{", "{ __typename }"):
+        response = await post(server, query)
+        assert (response.status_code, response.headers["retry-after"]) == (429, "50000")
+    response = await post(
+        server, "{ orders { nodes { id number status version } } }", Authorization=f"Bearer {await server.new_token()}"
+    )
+    assert response.json()["errors"][0]["message"] == (
+        "The operation costs 262: more than 250, which is the limit (RATE_LIMIT)."
+    )
+
+
+@with_settings(rate_limit=20, rate_refill=1_000.0)
+async def test_a_bucket_fills_again_up_to_its_limit(server: Server) -> None:
+    for _ in range(3):
+        response = await post(server, "{ viewer { name } }")
+        while response.status_code == 429:
+            response = await post(server, "{ viewer { name } }")
+        assert cost_of(response)["left"] <= 8
+    assert cost_of(response)["refillRate"] == 1_000
+
+
+@with_settings(rate_limit=None)
+async def test_without_a_limit_nothing_is_said_of_costs(server: Server) -> None:
+    assert (await post(server, "{ __typename }")).json() == {"data": {"__typename": "Query"}}
+
+
+@pytest.fixture
+async def valkey() -> AsyncIterator[ValkeyServer]:
+    """One of the test's own, which may be stopped."""
+    async with valkey_server() as valkey:
+        yield valkey
+
+
+class TestShared:
+    @pytest.fixture
+    def settings(self, database_url: str, valkey: ValkeyServer) -> Settings:
+        return Settings(
+            database_url=database_url, broadcast_url=valkey.url, rate_limit=LIMIT, rate_refill=REFILL, poll_seconds=0.1
+        )
+
+    async def test_by_two_servers(
+        self, server: Server, settings: Settings, valkey: ValkeyServer, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        environment = {
+            "BROADCAST_URL": valkey.url,
+            "RATE_LIMIT": str(LIMIT),
+            "RATE_REFILL": str(REFILL),
+        }
+        async with server_process(settings.database_url, environment=environment) as (url, _):
+            for left in (LIMIT - 1, LIMIT - 3):
+                assert cost_of(await post(server, "{ __typename }"))["left"] == left
+                headers = {"Authorization": f"Bearer {server.token}"}
+                there = await server.http.post(url, json={"query": "{ __typename }"}, headers=headers)
+                assert cost_of(there)["left"] == left - 1
+            await valkey.stop()
+            for left in (LIMIT - 1, LIMIT - 2):  # its own bucket, which was full
+                assert cost_of(await post(server, "{ __typename }"))["left"] == left
+        said = [record for record in caplog.records if record.name == "api.rates"]
+        assert [record.levelname for record in said] == ["WARNING"]
+
+
+async def test_many_that_ask_at_once_get_no_more_than_there_is(redis_url: str) -> None:
+    workers = [Rates(50, REFILL, redis_url) for _ in range(2)]
+    caller = uuid4().hex
+    charges = await asyncio.gather(*(worker.take(caller, 1) for worker in workers for _ in range(60)))
+    assert sum(charge.taken for charge in charges) == 50
+    assert sorted(int(charge.left) for charge in charges if charge.taken) == list(range(50))
+    for worker in workers:
+        await worker.close()
+
+
+class TestOpen:
+    @with_settings(rate_limit=None, max_connections_per_token=2)
+    async def test_connections_with_one_token(self, server: Server) -> None:
+        async with live(server), live(server):
+            async with open_socket(server) as third:
+                await third.send({"type": "connection_init", "payload": {"Authorization": f"Bearer {server.token}"}})
+                assert await third.closed() == (1013, "There may be at most 2 connections with one token.")
+            response = await post(server, "{ viewer { name } }", Accept="text/event-stream")
+            assert (response.status_code, response.headers["retry-after"]) == (429, "1")
+            assert response.json()["errors"] == [
+                {
+                    "message": "There may be at most 2 connections with one token.",
+                    "extensions": {"code": "RATE_LIMITED"},
+                }
+            ]
+            async with live(server, await server.new_token()):
+                pass
+        await until(lambda: not server.service.open_counts._open)
+        async with live(server):
+            pass
+
+    @with_settings(rate_limit=None, max_connections_per_address=1)
+    async def test_connections_from_one_address(self, server: Server) -> None:
+        async with open_socket(server):
+            with pytest.raises(InvalidStatus) as refused:
+                await connect(server.ws_url, subprotocols=["graphql-transport-ws"])  # type: ignore[list-item]
+            assert refused.value.response.status_code == 429
+        await until(lambda: not server.service.open_counts._open)
+        async with live(server):
+            pass
+
+    @with_settings(rate_limit=None, max_subscriptions_per_token=1)
+    async def test_subscriptions_with_one_token(self, server: Server) -> None:
+        counts = "subscription { orderCountsChanged { total } }"
+        async with live(server) as one, live(server) as other:
+            await one.subscribe(counts)
+            assert await one.next() == {"orderCountsChanged": {"total": 0}}
+            await other.subscribe(counts)
+            assert await other.receive() == {
+                "id": "1",
+                "type": "error",
+                "payload": [
+                    {
+                        "message": "There may be at most 1 subscriptions with one token.",
+                        "extensions": {"code": "RATE_LIMITED"},
+                    }
+                ],
+            }
+            await one.send({"id": "1", "type": "complete"})
+            await until(lambda: sum(server.service.open_counts._open.values()) == 0)
+            await other.subscribe(counts)
+            assert await other.next() == {"orderCountsChanged": {"total": 0}}
