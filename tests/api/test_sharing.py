@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from api.settings import Settings
 from api.transport.wire import UNREAD_BYTES
 from domain.actors import Scope
 from domain.event_log import cursor_at
-from tests.clients import Live, Server, live, until
+from tests.clients import LONG_DOCUMENTS, Live, Server, live, until
 from tests.database import Statement, statements
 
 pytestmark = pytest.mark.wire
