@@ -73,23 +73,48 @@ MALFORMED = {
     "a blank query": (body(query=" \n"), "A request needs a query, which is a string."),
     "a number as query": (body(query=0), "A request needs a query, which is a string."),
     "an object as query": (body(query={}), "A request needs a query, which is a string."),
+    "a list as query": (body(query=["{ __typename }"]), "A request needs a query, which is a string."),
+    "query false": (body(query=False), "A request needs a query, which is a string."),
     "variables in a list": (body(variables=[]), "variables is an object."),
     "variables in a string": (body(variables="{}"), "variables is an object."),
     "variables false": (body(variables=False), "variables is an object."),
+    "variables 0": (body(variables=0), "variables is an object."),
     "a number as operationName": (body(operationName=0), "operationName is a string."),
     "a list as operationName": (body(operationName=["a"]), "operationName is a string."),
+    "an object as operationName": (body(operationName={}), "operationName is a string."),
+    "operationName false": (body(operationName=False), "operationName is a string."),
     "extensions in a string": (body(extensions="x"), "extensions is an object."),
     "extensions 0": (body(extensions=0), "extensions is an object."),
+    "extensions false": (body(extensions=False), "extensions is an object."),
+    "extensions in a list": (body(extensions=["a"]), "extensions is an object."),
 }
 
 
-async def test_a_malformed_body(server: Server) -> None:
-    for content, message in MALFORMED.values():
+async def test_malformed_bodies(server: Server) -> None:
+    for case, (content, message) in MALFORMED.items():
         for accept in (JSON, GRAPHQL):
             response = await post(server, content, accept)
-            assert response.status_code == 400
+            assert response.status_code == 400, case
             assert response.headers["content-type"] == f"{accept}; charset=utf-8"
-            assert error_of(response) == {"message": message, "extensions": {"code": "BAD_USER_INPUT"}}
+            assert error_of(response) == {"message": message, "extensions": {"code": "BAD_USER_INPUT"}}, case
+
+
+async def test_what_may_be_null_or_empty(server: Server) -> None:
+    nothing = {"variables": None, "operationName": None, "extensions": None}
+    for given in (nothing, {"variables": {}, "operationName": "", "extensions": {"unknown": 1}}):
+        for accept in (JSON, GRAPHQL):
+            response = await post(server, body(**given), accept)
+            assert (response.status_code, response.json()) == (200, {"data": {"__typename": "Query"}})
+
+
+async def test_both_ways_are_utf_8(server: Server) -> None:
+    content = orjson.dumps({"query": '{ 🏃: __type(name: "🏊") { name } }'})
+    response = await post(server, content)
+    assert error_of(response)["message"] == "Syntax Error: Unexpected character: U+1F3C3."
+    content = orjson.dumps({"query": TYPE, "variables": {"name": "🏊"}, "operationName": "🏃"})
+    response = await post(server, content)
+    assert error_of(response)["message"] == "The document has no operation '🏃'."
+    assert "'🏃'".encode() in response.content
 
 
 @pytest.mark.parametrize(
@@ -115,10 +140,14 @@ async def test_the_content_type(server: Server, content_type: str, status: int) 
         assert error_of(response)["extensions"] == {"code": "BAD_USER_INPUT"}
 
 
-async def test_without_a_content_type(server: Server) -> None:
+async def test_without_a_header(server: Server) -> None:
     response = await server.http.post(server.url, content=body())
     assert response.status_code == 415
     assert error_of(response)["message"] == "Send application/json."
+    request = server.http.build_request("POST", server.url, content=body(), headers={"Content-Type": JSON})
+    del request.headers["accept"]
+    response = await server.http.send(request)
+    assert (response.status_code, response.headers["content-type"]) == (200, f"{JSON}; charset=utf-8")
 
 
 @pytest.mark.parametrize(
