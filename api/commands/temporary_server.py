@@ -43,12 +43,13 @@ async def server_process(
     environment: Mapping[str, str] | None = None,
     log: IO[bytes] | None = None,
     cores: Collection[int] | None = None,
+    port: int | None = None,
 ) -> AsyncIterator[tuple[str, asyncio.subprocess.Process]]:
     """`scripts/serve` with these arguments, which answers already: its URL and its process.
 
-    `environment` has more settings, otherwise as `answering`.
+    `environment` has more settings. Without `port`, one that is free is taken. Otherwise as `answering`.
     """
-    port = free_port()
+    port = port or free_port()
     command = (sys.executable, "-m", "api.commands.serve", "--port", str(port), *arguments)
     settings = {**_QUIET, **(environment or {}), "DATABASE_URL": database_url}
     url = f"http://127.0.0.1:{port}/graphql"

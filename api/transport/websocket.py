@@ -50,6 +50,7 @@ SUBSCRIBER_EXISTS = 4409
 TOO_MANY_INITS = 4429
 INTERNAL_ERROR = 4500
 
+_WITH_DETAILS = frozenset({"connection_init", "ping", "pong"})  # messages whose payload may be missing
 _LONGEST_REASON = 123  # bytes that a close frame has room for (RFC 6455, section 5.5)
 
 
@@ -257,10 +258,8 @@ class _Connection:
         return text if text is not None else bytes(received["bytes"])
 
     async def _authenticate(self, message: dict[str, Any]) -> Actor:
-        payload = message.get("payload")
-        if payload is not None and not isinstance(payload, dict):
-            raise _Close(BAD_REQUEST, "The payload of a connection_init is an object")
-        given = next((value for name, value in (payload or {}).items() if name.lower() == "authorization"), None)
+        payload = message.get("payload") or {}
+        given = next((value for name, value in payload.items() if name.lower() == "authorization"), None)
         given = self._websocket.headers.get("authorization") if given is None else given
         try:
             actor = await self._service.tokens.actor_of(given)
@@ -463,7 +462,7 @@ class _Following:
 
 
 def _parse(text: str | bytes) -> dict[str, Any]:
-    """An object with a type. Raises `_Senseless`."""
+    """An object with a type, and with a payload that this type may have. Raises `_Senseless`."""
     if isinstance(text, bytes):
         raise _Senseless("Messages are text, not binary")
     try:
@@ -472,6 +471,9 @@ def _parse(text: str | bytes) -> dict[str, Any]:
         raise _Senseless("This is not JSON") from None
     if not isinstance(message, dict) or not isinstance(message.get("type"), str):
         raise _Senseless("A message is an object with a type")
+    kind, payload = message["type"], message.get("payload")
+    if kind in _WITH_DETAILS and not (payload is None or isinstance(payload, dict)):
+        raise _Senseless(f"The payload of a {kind} is an object")
     return message
 
 

@@ -2,20 +2,77 @@
 
 import asyncio
 import json
+from asyncio.subprocess import Process
+from typing import Any
 
 import pytest
 
+from api.commands.temporary_server import free_port, server_process
+from domain.actors import Scope, system
+from domain.event_log import cursor_at, cursor_of
+from domain.tokens import create_token
+from models import OrderEvent
+from models.database import connected
 from tests import npm
-from tests.clients import Server
+from tests.clients import Server, an_order, new_client
 
 pytestmark = pytest.mark.wire
 
 AUDITS = 61  # of graphql-http, of which a failed one is `warn` or `error`
+LIBRARIES = ("graphqlWs", "graphqlSse", "apollo", "urql")
+PLACE = "mutation ($input: PlaceOrderInput!) { placeOrder(input: $input) { userErrors { code } } }"
+PATIENCE = 30  # seconds, while the machine is busy with other tests
 
 
 async def test_graphql_https_audits(server: Server) -> None:
     async with npm.running("audit.mjs", server.url) as process:
-        output, _ = await asyncio.wait_for(process.communicate(), 30)
+        output, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
     results = json.loads(output)
     assert [result for result in results if result["status"] != "ok"] == []
     assert len({result["id"] for result in results}) == AUDITS
+
+
+class Followers:
+    """What the libraries have seen so far."""
+
+    def __init__(self, process: Process) -> None:
+        assert process.stdout is not None
+        self._lines = process.stdout
+        self.cursors: dict[str, list[str]] = {name: [] for name in LIBRARIES}
+        self.connections: dict[str, int] = {}
+
+    async def see(self, count: int) -> None:
+        """Reads on until each has seen so many events."""
+        async with asyncio.timeout(PATIENCE):
+            while any(len(cursors) < count for cursors in self.cursors.values()):
+                line: dict[str, Any] = json.loads(await self._lines.readline())
+                self.cursors[line["client"]].append(line["cursor"])
+                self.connections[line["client"]] = line["connections"]
+
+
+async def place_orders(url: str, token: str, count: int) -> None:
+    async with new_client(headers={"Authorization": f"Bearer {token}"}) as http:
+        for _ in range(count):
+            answer = await http.post(url, json={"query": PLACE, "variables": {"input": an_order()}})
+            assert answer.json() == {"data": {"placeOrder": {"userErrors": []}}}
+
+
+async def test_each_library_resumes_after_the_server_was_killed(database_url: str) -> None:
+    port = free_port()
+    async with connected(database_url):
+        _, token = await create_token(actor=system("tests"), name="everything", scopes=list(Scope))
+    async with server_process(database_url, port=port) as (url, server):
+        await place_orders(url, token, 2)
+        async with npm.running("subscribers.mjs", url, token, cursor_at(0)) as process:
+            followers = Followers(process)
+            await followers.see(2)
+            await place_orders(url, token, 3)
+            server.kill()  # while the last events may be on their way, to some of them
+            await server.wait()
+            async with server_process(database_url, port=port):
+                await place_orders(url, token, 3)
+                await followers.see(8)
+    async with connected(database_url):
+        log = [cursor_of(event) for event in await OrderEvent.all().order_by("id")]
+    assert followers.cursors == dict.fromkeys(LIBRARIES, log)
+    assert followers.connections == dict.fromkeys(LIBRARIES, 2)
