@@ -22,6 +22,7 @@ from api.oidc import issuer_of
 from api.open_counts import OpenCounts
 from api.operations import Operations
 from api.rates import rates_of
+from api.persisted import Documents
 from api.schema import schema
 from api.service import Service
 from api.settings import Settings
@@ -54,6 +55,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
     service = Service(
         operations=operations,
         live=Live(feed, operations, metrics, open_counts),
+        documents=Documents(),
         settings=settings,
         feed=feed,
         tokens=TokenWatch(issuer),

@@ -10,6 +10,7 @@ from api.loaders import Loaders
 from api.metrics import Metrics
 from api.open_counts import OpenCounts
 from api.rates import Charge, Rates
+from api.persisted import Documents
 from domain.actors import Actor, Scope
 from domain.live import Feed
 from effects.delivery_notes.printing import Printing
@@ -28,6 +29,8 @@ class Unauthenticated(Exception):
 class Context:
     """One operation's, or one answer's of a subscription.
 
+    `registered_only` says that the document must be a registered one.
+
     Once the document was understood, `operation_kind` is query, mutation or subscription, and `operation_name` the
     operation's name if it has one. `charge` is what it cost, where that is counted.
     """
@@ -44,6 +47,8 @@ class Context:
         payments: Payments,
         rates: Rates | None,
         open_counts: OpenCounts,
+        documents: Documents,
+        registered_only: bool,
     ) -> None:
         self._actor = actor
         self.caller = caller
@@ -55,6 +60,8 @@ class Context:
         self.rates = rates
         self.open_counts = open_counts
         self.charge: Charge | None = None
+        self.documents = documents
+        self.registered_only = registered_only
         self.operation_kind = "unknown"
         self.operation_name: str | None = None
         self.loaders = Loaders()

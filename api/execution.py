@@ -17,6 +17,7 @@ from api.loaders import Loaders
 from api.open_counts import TooManyOpen
 from api.operations import NotUnderstood, Operation, Operations, Request
 from api.rates import Charge
+from api.persisted import DocumentRefused
 from domain.actors import Forbidden
 from domain.errors import DomainError
 from domain.naming import camel
@@ -107,15 +108,20 @@ async def understand(
     if context.rates is not None and (charge := context.rates.unread(context.caller)) is not None:
         return _too_much(charge, context)
     try:
+        request = await context.documents.find(request, registered_only=context.registered_only)
         operation = operations.find(request)
+    except DocumentRefused as error:
+        return await _refused(refusal(str(error), error.code), context)
+    except DatabaseUnavailable as error:
+        return _counted(not_executed([GraphQLError(str(error), original_error=error)]), context)
     except NotUnderstood as error:
-        return await _refused(error.errors, context)
+        return await _refused(not_executed(error.errors), context)
     if operation.kind not in allowed:
         raise OperationNotAllowed(operation.kind)
     context.operation_kind = operation.kind.value
     context.operation_name = operation.name
     if operation.errors:
-        return await _refused(operation.errors, context)
+        return await _refused(not_executed(operation.errors), context)
     if context.rates is not None:
         context.charge = await context.rates.take(context.caller, operation.cost.of(request.variables))
         if not context.charge.taken:
@@ -123,12 +129,12 @@ async def understand(
     return operation
 
 
-async def _refused(errors: Iterable[GraphQLError], context: Context) -> Answer:
+async def _refused(answer: Answer, context: Context) -> Answer:
     if context.rates is not None:
         context.charge = await context.rates.take_for_refusal(context.caller)
         if not context.charge.taken:
             return _too_much(context.charge, context)
-    return _counted(not_executed(errors), context)
+    return _counted(answer, context)
 
 
 def _too_much(charge: Charge, context: Context) -> Answer:

@@ -11,6 +11,7 @@ from api.metrics import Metrics
 from api.open_counts import OpenCounts
 from api.operations import Operations
 from api.rates import Rates, caller_of
+from api.persisted import Documents
 from api.settings import Settings
 from domain.actors import Actor
 from domain.live import Feed
@@ -22,6 +23,7 @@ from effects.payments.payments import Payments
 class Service:
     operations: Operations
     live: Live
+    documents: Documents
     settings: Settings
     feed: Feed
     tokens: TokenWatch
@@ -45,4 +47,6 @@ class Service:
             payments=self.payments,
             rates=self.rates,
             open_counts=self.open_counts,
+            documents=self.documents,
+            registered_only=self.settings.documents == "registered" or (actor is not None and actor.registered_only),
         )

@@ -99,6 +99,11 @@ class Settings(BaseSettings):
     render_seconds: float = Field(
         default=20.0, gt=0, description="How long one document may take to be rendered, in seconds."
     )
+    documents: Literal["any", "registered"] = Field(
+        default="any",
+        description="Which GraphQL documents may be sent: any, or registered alone (scripts/documents). A token may be"
+        " bound to registered ones by itself.",
+    )
     graphiql: bool = Field(default=True, description="Whether GET /graphql shows GraphiQL to a browser.")
     metrics: bool = Field(default=False, description="Whether GET /metrics answers, in Prometheus's text format.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(

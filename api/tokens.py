@@ -32,6 +32,7 @@ class Token:
     state: enums.TokenState = field(description="Whether it is good.")
     scopes: list[enums.Scope] = field(description="What it may do.")
     all_channels: bool = field(description="Whether it is good for every channel, also for later ones.")
+    registered_only: bool = field(description="Whether it is good for registered documents alone.")
     created_at: datetime = field(description="When it was created.")
     created_by: str | None = field(description="The name of who created it, where that is known.")
     expires_at: datetime | None = field(description="When it ends by itself.")
@@ -49,6 +50,7 @@ class Token:
             state=tokens.state_of(row),
             scopes=[Scope(scope) for scope in row.scopes],
             all_channels=row.channel_ids is None,
+            registered_only=row.registered_only,
             created_at=row.created_at,
             created_by=row.created_by,
             expires_at=row.expires_at,
@@ -102,6 +104,10 @@ class CreateTokenInput:
         "The code of the fulfillment service whose token it is: for the scope fulfillment:write alone."
     )
     expires_at: datetime | None = inputs.optional("When it ends by itself; by default never.")
+    registered_only: bool | None = field(
+        default=False,
+        description="Whether it is good for registered documents alone. Where your own token is, it always is.",
+    )
 
     def bound_to(self) -> list[str]:
         """Raises `InvalidInput` for an empty list: it is not taken for every channel."""
@@ -167,6 +173,7 @@ class TokenMutations:
                     channels=input.bound_to(),
                     service=input.service,
                     expires_at=input.expires_at,
+                    registered_only=bool(input.registered_only),
                 ),
             )
         except DomainError as refusal:

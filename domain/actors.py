@@ -31,8 +31,9 @@ class Actor:
     """A caller. `channel_ids` are the only channels that exist for them; `None` means every channel.
 
     `service_id` is the fulfillment service that calls, for which nothing exists but what it was asked to ship.
-    `good_until` is when what the caller has shown ends by itself, if it does. `secret_hash` is by which of its secrets
-    an API token was known, which may end before the token does.
+    `registered_only` says that they may send registered documents alone. `good_until` is when what the caller has shown
+    ends by itself, if it does. `secret_hash` is by which of its secrets an API token was known, which may end before
+    the token does.
     """
 
     kind: ActorKind
@@ -41,6 +42,7 @@ class Actor:
     scopes: frozenset[Scope]
     channel_ids: frozenset[UUID] | None = None
     service_id: UUID | None = None
+    registered_only: bool = False
     good_until: datetime | None = None
     secret_hash: str | None = field(default=None, repr=False)
 

@@ -64,11 +64,13 @@ async def create_token(
     channels: Sequence[str] = (),
     service: str | None = None,
     expires_at: datetime | None = None,
+    registered_only: bool = False,
 ) -> tuple[ApiToken, str]:
     """A new token and its secret, which cannot be read again. Without channels it is good for all of them.
 
     A channel that does not exist is opened. That of a fulfillment service is good for answering what the service is
-    asked, and nothing else. Nobody gives away more than they have. Raises `InvalidInput`.
+    asked, and nothing else. With `registered_only` it is good for registered documents alone. Nobody gives away more
+    than they have: what a caller creates whose own token is good for those alone, is so, too. Raises `InvalidInput`.
     """
     actor.require(Scope.TOKENS_WRITE)
     name = required_text(name, "name", longest=255)
@@ -84,6 +86,7 @@ async def create_token(
             scopes=sorted(scope.value for scope in set(scopes)),
             channel_ids=[str((await ensure_channel(actor, code, "channels")).id) for code in channels] or None,
             service=await _service(service, scopes),
+            registered_only=registered_only or actor.registered_only,
             created_at=now,
             created_by=actor.name,
             expires_at=expires_at,
@@ -174,6 +177,8 @@ async def rotate_token(*, actor: Actor, token_id: UUID, grace: timedelta = DEFAU
     async with change(actor):
         token = await _lock(actor, token_id)
         _require_grantable(actor, [Scope(scope) for scope in token.scopes])
+        if actor.registered_only and not token.registered_only:
+            raise InvalidInput("This token may send any document, yours registered ones alone.", "token_id")
         if state_of(token) is not TokenState.ACTIVE:
             raise InvalidInput("This token has ended: create another one.", "token_id")
         now = datetime.now(UTC)
@@ -224,6 +229,7 @@ async def authenticate(secret: str) -> Actor | None:
         scopes=frozenset(Scope(scope) for scope in token.scopes),
         channel_ids=None if token.channel_ids is None else frozenset(map(UUID, token.channel_ids)),
         service_id=token.service_id,
+        registered_only=token.registered_only,
         good_until=min(ends, default=None),
         secret_hash=digest,
     )

@@ -9,6 +9,7 @@ from models.fulfillments import Fulfillment, FulfillmentLine, FulfillmentService
 from models.idempotency import IdempotencyRecord
 from models.orders import Address, Order, OrderLine, OrderNumber, OrderTag, SearchTerm
 from models.payments import Transaction
+from models.registered_documents import RegisteredDocument
 from models.signing import SigningKey
 from models.tokens import ApiToken, RetiredSecret
 
@@ -32,6 +33,7 @@ __all__ = [
     "OrderLine",
     "OrderNumber",
     "OrderTag",
+    "RegisteredDocument",
     "RetiredSecret",
     "SearchTerm",
     "SigningKey",

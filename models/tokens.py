@@ -13,8 +13,9 @@ class ApiToken(Model):
     """A caller's key, of which only the SHA-256 is kept.
 
     `scopes` is a list of scope names. `channel_ids` is a list of channel keys as text, or null for every channel.
-    `service` is the fulfillment service whose token it is, if it is one's. `last_used_at` is right to the minute or
-    two. `created_by` and `revoked_by` are the names of who did that.
+    `service` is the fulfillment service whose token it is, if it is one's. `registered_only` says that its caller may
+    send registered documents alone. `last_used_at` is right to the minute or two. `created_by` and `revoked_by` are the
+    names of who did that.
     """
 
     id: UUID = key()
@@ -27,6 +28,7 @@ class ApiToken(Model):
         "models.FulfillmentService", related_name=False, null=True, on_delete=fields.RESTRICT
     )
     service_id: UUID | None
+    registered_only = fields.BooleanField(default=False, db_default=False)
     created_at: datetime = UtcField()
     created_by = fields.CharField(max_length=255, null=True)
     expires_at: datetime | None = UtcField(null=True)

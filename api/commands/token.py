@@ -1,18 +1,16 @@
 """API tokens from the command line."""
 
-import asyncio
 import re
 import sys
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Final
 from uuid import UUID
 
 import typer
 
-from api.settings import Settings
+from api.commands.database import run
 from domain.actors import Scope, system
-from domain.errors import DomainError
 from domain.tokens import (
     DEFAULT_GRACE,
     TokenState,
@@ -24,7 +22,6 @@ from domain.tokens import (
     state_of,
 )
 from models import ApiToken
-from models.database import connected, migrate
 
 app = typer.Typer(
     add_completion=False,
@@ -33,25 +30,8 @@ app = typer.Typer(
     help="Create, list, rotate and revoke API tokens.",
 )
 ACTOR = system("scripts/token")
-Result = TypeVar("Result")
 
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-
-
-def _run(command: Awaitable[Result]) -> Result:
-    """Runs a command against the database of DATABASE_URL; a refusal is one line on stderr and exit code 1."""
-    url = Settings().database_url
-
-    async def run() -> Result:
-        await migrate(url)
-        async with connected(url):
-            return await command
-
-    try:
-        return asyncio.run(run())
-    except DomainError as refusal:
-        typer.echo(refusal.message, err=True)
-        raise typer.Exit(1) from refusal
 
 
 def duration_of(text: str) -> timedelta:
@@ -90,10 +70,21 @@ def create(
             help="When it ends: after 90d, 12h, 30m or 45s, or at a date or time in ISO 8601 (UTC). By default never.",
         ),
     ] = None,
+    registered_only: Annotated[
+        bool, typer.Option("--registered-only", help="Bind it to registered documents (scripts/documents).")
+    ] = False,
 ) -> None:
     """Create a token and print it: it cannot be read again."""
-    _, secret = _run(
-        create_token(actor=ACTOR, name=name, scopes=scope, channels=channel or (), service=service, expires_at=expires)
+    _, secret = run(
+        create_token(
+            actor=ACTOR,
+            name=name,
+            scopes=scope,
+            channels=channel or (),
+            service=service,
+            expires_at=expires,
+            registered_only=registered_only,
+        )
     )
     typer.echo(secret)
 
@@ -101,10 +92,11 @@ def create(
 @app.command("list")
 def list_all() -> None:
     """List the tokens, without their secrets."""
-    for token in _run(list_tokens(actor=ACTOR)):
+    for token in run(list_tokens(actor=ACTOR)):
         bound = f"{len(token.channel_ids)} channel(s)" if token.channel_ids else "all channels"
         used = f"last used {_time(token.last_used_at)}" if token.last_used_at else "never used"
-        fields = (f"{token.prefix}…", token.name, " ".join(token.scopes), bound, used, _state(token))
+        documents = ("registered documents only",) if token.registered_only else ()
+        fields = (f"{token.prefix}…", token.name, " ".join(token.scopes), bound, *documents, used, _state(token))
         typer.echo(f"{token.id}  {'  '.join(fields)}")
 
 
@@ -143,7 +135,7 @@ def rotate(
         )
         return secret
 
-    typer.echo(_run(command()))
+    typer.echo(run(command()))
 
 
 @app.command()
@@ -153,7 +145,7 @@ def revoke(token: Annotated[str, _TOKEN]) -> None:
     async def command() -> ApiToken:
         return await revoke_token(actor=ACTOR, token_id=await _key(token))
 
-    typer.echo(f"revoked {_run(command()).name}")
+    typer.echo(f"revoked {run(command()).name}")
 
 
 async def _key(token: str) -> UUID:

@@ -94,7 +94,7 @@ def _wants_graphiql(request: HTTPRequest, accept: str | None, service: Service) 
     return (
         request.method == "GET"
         and service.settings.graphiql
-        and "query" not in request.query_params
+        and request.query_params.keys().isdisjoint(("query", "documentId", "extensions"))
         and accept is not None
         and best_match(accept, (JSON, HTML)) == HTML
     )

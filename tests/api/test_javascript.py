@@ -76,3 +76,15 @@ async def test_each_library_resumes_after_the_server_was_killed(database_url: st
         log = [cursor_of(event) for event in await OrderEvent.all().order_by("id")]
     assert followers.cursors == dict.fromkeys(LIBRARIES, log)
     assert followers.connections == dict.fromkeys(LIBRARIES, 2)
+
+
+async def test_the_automatic_persisted_queries_of_apollo_and_urql(server: Server) -> None:
+    async with npm.running("persisted.mjs", server.url, server.token) as process:
+        output, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
+    assert json.loads(output) == {
+        name: {
+            "answers": ["everything", "everything"],
+            "sent": [["GET", False], [with_text, True], ["GET", False]],  # the hash, then the text with it, then again
+        }
+        for name, with_text in (("apollo", "POST"), ("urql", "GET"))
+    }

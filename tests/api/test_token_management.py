@@ -14,8 +14,8 @@ from tests.domain.shop import nothing_changes
 
 pytestmark = pytest.mark.wire
 
-TOKEN = """id name prefix state scopes allChannels channels { code } service { code } createdAt createdBy expiresAt
-    lastUsedAt revokedAt revokedBy"""
+TOKEN = """id name prefix state scopes allChannels registeredOnly channels { code } service { code } createdAt
+    createdBy expiresAt lastUsedAt revokedAt revokedBy"""
 TOKENS = f"""query ($first: Int, $after: String) {{ tokens(first: $first, after: $after) {{
     nodes {{ {TOKEN} }} edges {{ cursor node {{ id }} }} pageInfo {{ hasNextPage endCursor }} }} }}"""
 
@@ -51,6 +51,7 @@ async def test_a_token_is_created_listed_rotated_and_revoked(server: Server) -> 
         "state": "ACTIVE",
         "scopes": ["ORDERS_PLACE", "ORDERS_READ"],
         "allChannels": False,
+        "registeredOnly": False,
         "channels": [{"code": "web"}],
         "service": None,
         "createdBy": "everything",
@@ -79,6 +80,11 @@ async def test_a_token_is_created_listed_rotated_and_revoked(server: Server) -> 
     for each in (secret, new_secret):
         answer = await server.send("{ viewer { name } }", token=each)
         assert answer["errors"][0]["extensions"] == {"code": "UNAUTHENTICATED"}
+
+    app = await do(server, "createToken", name="app", scopes=["ORDERS_READ"], registeredOnly=True)
+    answer = await server.send("{ viewer { name } }", token=app["secret"])
+    assert app["token"]["registeredOnly"] is True
+    assert answer["errors"][0]["extensions"] == {"code": "DOCUMENT_NOT_REGISTERED"}
 
 
 async def test_pages_of_tokens(server: Server) -> None:

@@ -117,16 +117,34 @@ async def test_nobody_gives_away_more_than_they_have() -> None:
     assert (token.created_by, made and made.channel_ids) == ("manager", bound.channel_ids)
 
 
+async def test_only_who_may_send_any_document_gives_that_away() -> None:
+    for own, asked, stored in ((False, False, False), (False, True, True), (True, False, True), (True, True, True)):
+        actor = replace(ROOT, registered_only=own)
+        _, secret = await create_token(actor=actor, name="x", scopes=[READ], registered_only=asked)
+        made = await authenticate(secret)
+        assert made is not None
+        assert (made.registered_only, made.nameless().registered_only) == (stored, stored), (own, asked)
+
+
 async def test_nobody_gets_the_secret_of_a_token_that_may_do_more() -> None:
     more, secret = await new(MANAGE, READ, WRITE)
+    same, same_secret = await new(MANAGE, READ)
     reader = await manager(READ)
-    async with refused(ErrorCode.INVALID_INPUT, "scopes"):
-        await rotate_token(actor=reader, token_id=more.id)
+    app = replace(reader, registered_only=True)
+    for actor, token, field in ((reader, more, "scopes"), (app, more, "scopes"), (app, same, "token_id")):
+        async with refused(ErrorCode.INVALID_INPUT, field):
+            await rotate_token(actor=actor, token_id=token.id)
     assert await is_good(secret)
+    assert await is_good(same_secret)
+    bound, _ = await create_token(actor=app, name="bound", scopes=[READ])
+    for actor in (app, reader):
+        rotated, _ = await rotate_token(actor=actor, token_id=bound.id)
+        assert rotated.registered_only
     assert reader.id is not None
     mine, _ = await rotate_token(actor=reader, token_id=UUID(reader.id))
     assert mine.scopes == ["orders:read", "tokens:write"]
-    await revoke_token(actor=reader, token_id=more.id)  # less is no danger
+    for token in (more, same, bound):
+        await revoke_token(actor=app, token_id=token.id)  # less is no danger
     await revoke_token(actor=reader, token_id=UUID(reader.id))
     assert {state_of(each) for each in await list_tokens(actor=ROOT)} == {TokenState.REVOKED}
 

@@ -29,6 +29,7 @@ from models import (
     OrderLine,
     OrderNumber,
     OrderTag,
+    RegisteredDocument,
     SearchTerm,
     SigningKey,
     Tracking,
@@ -114,6 +115,7 @@ async def one_of_each() -> Rows:
         await SearchTerm.create(order=order, term="r-1"),
         await OrderNumber.create(taken_at=NOW),
         await IdempotencyRecord.create(actor_id="a", key="k", fingerprint="f", order=order, created_at=NOW),
+        await RegisteredDocument.create(hash="h", identifier="i", text="{ a }", name="A", registered_at=NOW),
         await ApiToken.create(name="t", prefix="ost_", hash="h", scopes=[], created_at=NOW),
     ]
     rows = [channel, customer, order, line, fulfillment, packed, tracking, transaction, event, note, *others]
@@ -191,6 +193,7 @@ TWINS: list[tuple[type[Model], dict[str, Any]]] = [
     (FulfillmentService, {"name": "Other"}),
     (IdempotencyRecord, {"fingerprint": "other"}),
     (ApiToken, {"name": "other"}),
+    (RegisteredDocument, {"hash": "other"}),
 ]
 
 
@@ -260,8 +263,16 @@ async def test_what_a_row_points_to_must_exist(rows: Rows) -> None:
 
 
 async def test_keys_are_uuids_of_version_7_in_the_order_in_which_they_were_made(rows: Rows) -> None:
+    keyed_otherwise = (
+        OrderNumber,
+        OrderEvent,
+        DeliveryNoteSeries,
+        SigningKey,
+        EffectPosition,
+        RegisteredDocument,
+    )
     for row in rows.values():
-        if not isinstance(row, OrderNumber | OrderEvent | DeliveryNoteSeries | SigningKey | EffectPosition):
+        if not isinstance(row, keyed_otherwise):
             assert isinstance(row.pk, UUID)
             assert (row.pk.version, row.pk.variant) == (7, "specified in RFC 4122")
     keys = [new_key() for _ in range(1000)]

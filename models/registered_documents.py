@@ -1,0 +1,23 @@
+from datetime import datetime
+
+from tortoise import fields
+from tortoise.models import Model
+
+from models.fields import UtcField
+
+
+class RegisteredDocument(Model):
+    """A GraphQL document that may be sent by callers who may send no other.
+
+    `hash` is the SHA-256 of `text` in hexadecimal digits. `identifier` is what clients call it, where that is
+    something else. `name` is for people: its operations.
+    """
+
+    hash = fields.CharField(max_length=64, primary_key=True)
+    identifier = fields.CharField(max_length=255, null=True, unique=True)
+    text = fields.TextField()
+    name = fields.CharField(max_length=255)
+    registered_at: datetime = UtcField()
+
+    class Meta:
+        table = "registered_documents"
