@@ -8,11 +8,12 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
 
-from api import documents, graphiql, health, webhooks
+from api import documents, graphiql, health, origins, webhooks
 from api.auth import TokenWatch
 from api.links import DELIVERY_NOTE_PATH, DELIVERY_NOTES_PATH, DOWNLOAD_PATH, Links
 from api.live import Live
@@ -27,6 +28,7 @@ from api.schema import schema
 from api.service import Service
 from api.settings import Settings
 from api.transport import http
+from api.transport.headers import SecurityHeaders
 from api.transport.websocket import GraphQLWebSocket
 from domain.bell import Bell
 from domain.live import Feed
@@ -133,11 +135,18 @@ def create_app(settings: Settings | None = None) -> Starlette:
     app = Starlette(
         routes=routes,
         lifespan=lifespan,
-        middleware=[Middleware(RequestLog, metrics=service.metrics)],
+        middleware=_middleware(service),
         exception_handlers={HTTPException: http.refuse},
     )
     app.state.service = service
     return app
+
+
+def _middleware(service: Service) -> list[Middleware]:
+    middleware = [Middleware(RequestLog, metrics=service.metrics), Middleware(SecurityHeaders)]
+    if service.settings.cors_origins:
+        middleware.append(Middleware(CORSMiddleware, **origins.cors(service.settings)))
+    return middleware
 
 
 def _payments(settings: Settings) -> Payments:

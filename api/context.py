@@ -29,7 +29,7 @@ class Unauthenticated(Exception):
 class Context:
     """One operation's, or one answer's of a subscription.
 
-    `registered_only` says that the document must be a registered one.
+    `registered_only` says that the document must be a registered one, `introspection` that it may ask for the schema.
 
     Once the document was understood, `operation_kind` is query, mutation or subscription, and `operation_name` the
     operation's name if it has one. `charge` is what it cost, where that is counted.
@@ -49,6 +49,7 @@ class Context:
         open_counts: OpenCounts,
         documents: Documents,
         registered_only: bool,
+        introspection: bool,
     ) -> None:
         self._actor = actor
         self.caller = caller
@@ -62,6 +63,7 @@ class Context:
         self.charge: Charge | None = None
         self.documents = documents
         self.registered_only = registered_only
+        self.introspection = introspection
         self.operation_kind = "unknown"
         self.operation_name: str | None = None
         self.loaders = Loaders()

@@ -109,7 +109,7 @@ async def understand(
         return _too_much(charge, context)
     try:
         request = await context.documents.find(request, registered_only=context.registered_only)
-        operation = operations.find(request)
+        operation = operations.find(request, introspection=context.introspection)
     except DocumentRefused as error:
         return await _refused(refusal(str(error), error.code), context)
     except DatabaseUnavailable as error:
@@ -192,6 +192,7 @@ def prepare(operation: Operation, request: Request, context: Context) -> Executo
         request.variables,
         operation.name,
         is_awaitable=cast(Any, optimized_is_awaitable),
+        hide_suggestions=not context.introspection,
     )
     if isinstance(executor, list):
         return not_executed(executor)

@@ -30,8 +30,6 @@ SECURITY_HEADERS = {
             "frame-ancestors 'none'",
         )
     ),
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
 REVALIDATE = "no-cache"

@@ -170,6 +170,9 @@ class RequestLog:
             nonlocal status
             if message["type"] == "websocket.accept":
                 _show(message, request_id)
+            elif message["type"] == "websocket.http.response.start":
+                status = message["status"]
+                _show(message, request_id)
             elif message["type"] == "websocket.close":
                 status = message.get("code", 1000)
             elif message["type"] == "websocket.http.response.start":  # the handshake was refused

@@ -19,7 +19,7 @@ from graphql import (
     validate,
     visit,
 )
-from graphql.validation import specified_rules
+from graphql.validation import NoSchemaIntrospectionCustomRule, specified_rules
 from graphql.validation.rules import overlapping_fields_can_be_merged
 from graphql.validation.validate import ValidationAbortedError
 from strawberry.schema import Schema
@@ -152,25 +152,27 @@ class _Variables(Visitor):
         self.names.add(node.name.value)
 
 
+def errors_in(schema: GraphQLSchema, document: DocumentNode, *, introspection: bool) -> list[GraphQLError]:
+    """What is wrong with it. Without introspection, that is asking for the schema, too, and no error hints at it."""
+    rules = _RULES if introspection else (*_RULES, NoSchemaIntrospectionCustomRule)
+    errors = validate(schema, document, rules, max_errors=MOST_ERRORS, hide_suggestions=not introspection)
+    if errors and isinstance(errors[-1], ValidationAbortedError) and len(errors) <= MOST_ERRORS:
+        errors[-1] = GraphQLError("The document selects the same fields too often to be compared with one another.")
+    # Without their causes: what is wrong with a literal, such as a number of 5,000 digits, is no fault of ours.
+    return [GraphQLError(each.message, each.nodes) for each in errors]
+
+
 class _Document:
-    def __init__(self, schema: Schema, query: str, settings: Settings) -> None:
+    def __init__(self, schema: Schema, query: str, settings: Settings, *, introspection: bool) -> None:
         """Raises `GraphQLError` for what is no document, or is too large."""
         self._schema = schema._schema
         self.node: DocumentNode = parse_document(query, settings)
-        self.errors: list[GraphQLError] = _validate(self._schema, self.node)
+        self.errors: list[GraphQLError] = errors_in(self._schema, self.node, introspection=introspection)
 
     @cached_property
     def operations(self) -> list[Operation]:
         definitions = (each for each in self.node.definitions if isinstance(each, OperationDefinitionNode))
         return [Operation(self._schema, self, each) for each in definitions]
-
-
-def _validate(schema: GraphQLSchema, document: DocumentNode) -> list[GraphQLError]:
-    errors = validate(schema, document, _RULES, max_errors=MOST_ERRORS)
-    if errors and isinstance(errors[-1], ValidationAbortedError) and len(errors) <= MOST_ERRORS:
-        errors[-1] = GraphQLError("The document selects the same fields too often to be compared with one another.")
-    # Without their causes: what is wrong with a literal, such as a number of 5,000 digits, is no fault of ours.
-    return [GraphQLError(each.message, each.nodes) for each in errors]
 
 
 def _named(operations: list[Operation], name: str | None) -> Operation:
@@ -195,12 +197,12 @@ class Operations:
         self._schema = schema
         self._settings = settings
         self._metrics = metrics
-        self._documents: dict[str, _Document] = {}
+        self._documents: dict[tuple[str, bool], _Document] = {}
 
-    def find(self, request: Request) -> Operation:
+    def find(self, request: Request, *, introspection: bool) -> Operation:
         """The operation that the request asks for. Raises `NotUnderstood` where there is none, or it is too large."""
         try:
-            operation = _named(self._document(request.query).operations, request.operation_name)
+            operation = _named(self._document(request.query, introspection).operations, request.operation_name)
             check_variables(request.variables, self._settings)
             if not operation.errors:
                 check_cost(operation.cost.of(request.variables), self._settings)
@@ -208,12 +210,12 @@ class Operations:
             raise NotUnderstood(error) from None
         return operation
 
-    def _document(self, query: str) -> _Document:
-        known = self._documents.pop(query, None)
+    def _document(self, query: str, introspection: bool) -> _Document:
+        known = self._documents.pop((query, introspection), None)
         self._metrics.document(remembered=known is not None)
-        document = known or _Document(self._schema, query, self._settings)
+        document = known or _Document(self._schema, query, self._settings, introspection=introspection)
         if len(query) <= LONGEST_REMEMBERED:
-            self._documents[query] = document  # now the last that would be forgotten
+            self._documents[query, introspection] = document  # now the last that would be forgotten
             if len(self._documents) > MOST_DOCUMENTS:
                 del self._documents[next(iter(self._documents))]
         return document

@@ -37,6 +37,8 @@ class Service:
 
     def context(self, actor: Actor | None, address: str | None = None) -> Context:
         """For one operation of this caller's. The address is that of one without a token."""
+        registered_only = self.settings.documents == "registered" or (actor is not None and actor.registered_only)
+        shown = self.settings.introspection == "all" or (self.settings.introspection == "tokens" and actor is not None)
         return Context(
             actor,
             caller_of(actor, address),
@@ -48,5 +50,6 @@ class Service:
             rates=self.rates,
             open_counts=self.open_counts,
             documents=self.documents,
-            registered_only=self.settings.documents == "registered" or (actor is not None and actor.registered_only),
+            registered_only=registered_only,
+            introspection=shown and not registered_only,
         )

@@ -1,11 +1,11 @@
 """The settings, read from the environment here and nowhere else."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, Json, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from domain.actors import Scope
 from effects.mail.transport import transport_of
@@ -103,6 +103,16 @@ class Settings(BaseSettings):
         default="any",
         description="Which GraphQL documents may be sent: any, or registered alone (scripts/documents). A token may be"
         " bound to registered ones by itself.",
+    )
+    introspection: Literal["all", "tokens", "none"] = Field(
+        default="all",
+        description="Who may ask for the schema, and is told in an error which name may have been meant: all, tokens"
+        " (callers with a token), or none. Callers who may send registered documents alone never may.",
+    )
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Which web pages of other origins may use the API from a browser: https://app.example.com, several"
+        " with commas between them, or * for all.",
     )
     graphiql: bool = Field(default=True, description="Whether GET /graphql shows GraphiQL to a browser.")
     metrics: bool = Field(default=False, description="Whether GET /metrics answers, in Prometheus's text format.")
@@ -230,6 +240,22 @@ class Settings(BaseSettings):
     def _is_a_way_to_send_mail(cls, url: str) -> str:
         transport_of(url)
         return url
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _are_several(cls, origins: Any) -> Any:
+        return origins.lower().replace(",", " ").split() if isinstance(origins, str) else origins
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in origins:
+            parts = urlsplit(origin)
+            if origin != "*" and (
+                parts.scheme not in ("http", "https") or origin != f"{parts.scheme}://{parts.netloc}"
+            ):
+                raise ValueError(f"{origin} is no origin, such as https://app.example.com without a path")
+        return origins
 
     @field_validator("database_url")
     @classmethod

@@ -7,10 +7,9 @@ from typing import Annotated, Any
 import orjson
 import typer
 from graphql import GraphQLError, OperationDefinitionNode, parse
-from graphql.validation import specified_rules
-from strawberry.schema.schema import validate_document
 
 from api.commands.database import run
+from api.operations import errors_in
 from domain.actors import system
 from domain.registered_documents import Document, list_documents, register_documents, remove_document
 
@@ -106,7 +105,7 @@ def _document(text: Any, identifier: str | None) -> Document:
     if not isinstance(text, str):
         raise Unusable(f"{identifier} has no text of a document")
     node = parse(text)
-    for error in validate_document(schema._schema, node, specified_rules):
+    for error in errors_in(schema._schema, node, introspection=False):
         raise Unusable(str(error))
     operations = [each for each in node.definitions if isinstance(each, OperationDefinitionNode)]
     if not operations:

@@ -64,6 +64,12 @@ def main(
         min=1,
         help="How many processes serve. With BROADCAST_URL=memory://, one hears of another's events by polling.",
     ),
+    forwarded_allow_ips: str = typer.Option(
+        "127.0.0.1",
+        envvar="FORWARDED_ALLOW_IPS",
+        help="The proxies whose X-Forwarded-For and X-Forwarded-Proto are believed: addresses and networks with commas"
+        " between them, or * for all.",
+    ),
     wait_for_database: float = typer.Option(
         60.0, min=0, help="For how many seconds to wait at the start for a database that cannot be reached."
     ),
@@ -83,6 +89,7 @@ def main(
         "port": port,
         "log_config": logging,
         "access_log": False,
+        "forwarded_allow_ips": forwarded_allow_ips,
         **server_options(settings),
     }
     with shared_between_processes() if settings.metrics and workers > 1 else nullcontext():

@@ -14,9 +14,11 @@ from typing import Any
 
 import orjson
 from graphql import OperationType
+from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDisconnected
 
+from api import origins
 from api.auth import InvalidToken
 from api.context import Context
 from api.execution import ANY, RATE_LIMITED, SUCCESS, Answer, fault, refusal, run, understand
@@ -85,6 +87,9 @@ class GraphQLWebSocket:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One WebSocket, from its handshake to its end."""
         websocket = WebSocket(scope, receive, send)
+        if not origins.is_welcome(Headers(scope=scope), self._service.settings):
+            await origins.refuse(websocket)
+            return
         if SUBPROTOCOL not in scope.get("subprotocols", ()):
             await websocket.accept()
             await websocket.close(SUBPROTOCOL_NOT_ACCEPTABLE, "Subprotocol not acceptable")

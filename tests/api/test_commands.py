@@ -65,7 +65,9 @@ async def test_a_token_is_created_used_listed_rotated_and_revoked(url: str) -> N
     shop = await create_token(
         url, "--name", "Shop", "--scope", "orders:read", "orders:place", "--channel", "web", "--expires", "90d"
     )
-    async with serving(url) as (client, _):
+    async with serving(url, "--forwarded-allow-ips", "192.0.2.1,198.51.100.0/24") as (client, _):
+        redirect = await client.get("/graphiql", headers={"X-Forwarded-Proto": "https"})
+        assert redirect.headers["location"].startswith("http://"), "a proxy was believed that is none"
         headers = {"Authorization": f"Bearer {shop}"}
         answer = (await client.post("/graphql", json=VIEWER, headers=headers)).json()
         assert answer["data"]["viewer"] == {

@@ -1,0 +1,30 @@
+"""What every answer over HTTP tells browsers."""
+
+from typing import Final
+
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+_HEADERS: Final = {
+    "X-Content-Type-Options": "nosniff",  # an answer is never taken for a script or a page
+    "Referrer-Policy": "no-referrer",  # addresses of documents have their signature in them
+}
+
+
+class SecurityHeaders:
+    """ASGI middleware. What only a page needs, the page says itself; HSTS is for the proxy that has the certificate."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(_HEADERS)
+            await send(message)
+
+        await self._app(scope, receive, sending)
