@@ -22,8 +22,8 @@ from api.metrics import CONTENT_TYPE, Metrics
 from api.oidc import issuer_of
 from api.open_counts import OpenCounts
 from api.operations import Operations
-from api.rates import rates_of
 from api.persisted import Documents
+from api.rates import rates_of
 from api.schema import schema
 from api.service import Service
 from api.settings import Settings

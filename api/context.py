@@ -9,8 +9,8 @@ from api.links import Links
 from api.loaders import Loaders
 from api.metrics import Metrics
 from api.open_counts import OpenCounts
-from api.rates import Charge, Rates
 from api.persisted import Documents
+from api.rates import Charge, Rates
 from domain.actors import Actor, Scope
 from domain.live import Feed
 from effects.delivery_notes.printing import Printing

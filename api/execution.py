@@ -15,9 +15,10 @@ from uuid_utils.compat import uuid7
 from api.context import Context, Unauthenticated
 from api.loaders import Loaders
 from api.open_counts import TooManyOpen
-from api.operations import NotUnderstood, Operation, Operations, Request
-from api.rates import Charge
+from api.operations import NotUnderstood, Operation, Operations
 from api.persisted import DocumentRefused
+from api.rates import Charge
+from api.requests import Request
 from domain.actors import Forbidden
 from domain.errors import DomainError
 from domain.naming import camel

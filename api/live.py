@@ -34,7 +34,8 @@ from api.execution import (
 from api.loaders import Loader, Loaders
 from api.metrics import Metrics
 from api.open_counts import OpenCounts, TooManyOpen
-from api.operations import Operation, Operations, Request
+from api.operations import Operation, Operations
+from api.requests import Request
 from domain.audiences import Audience, Sink, Slot, events_of, subscribe
 from domain.event_log import EventFilter
 from domain.live import Feed

@@ -1,6 +1,5 @@
-"""What clients ask for, and the operations that it means: documents are parsed and validated once, and remembered."""
+"""The operations that clients ask for: documents are parsed and validated once, and remembered."""
 
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
@@ -30,6 +29,7 @@ from api.compiling import Plans
 from api.costs import Cost
 from api.limits import check_cost, check_variables, parse_document
 from api.metrics import Metrics
+from api.requests import Request
 from api.settings import Settings
 
 MOST_DOCUMENTS: Final = 512
@@ -40,57 +40,6 @@ _RULES: Final = (*specified_rules, MaybeNullValidationRule, OneOfInputValidation
 
 # The rule that is quadratic in fields of the same name, and stops at this much work: by default after a second.
 overlapping_fields_can_be_merged.MAX_COMPLEXITY_BUDGET = 5_000
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One without a `query` has a `document_id`, by which the document is found: its SHA-256, or another name of it."""
-
-    query: str
-    variables: dict[str, Any] | None = None
-    operation_name: str | None = None
-    document_id: str | None = None
-
-
-class MalformedRequest(Exception):
-    """The request is not one of GraphQL's shape: what is wrong with it is the message."""
-
-
-def parse_request(payload: Any) -> Request:
-    """A request from JSON that a client has sent. Raises `MalformedRequest`."""
-    if not isinstance(payload, dict):
-        raise MalformedRequest("A request is a JSON object.")
-    query = payload.get("query")
-    for name, kind, description in (
-        ("variables", dict, "an object"),
-        ("operationName", str, "a string"),
-        ("extensions", dict, "an object"),
-    ):
-        value = payload.get(name)
-        if value is not None and not isinstance(value, kind):
-            raise MalformedRequest(f"{name} is {description}.")
-    document_id = _document_id(payload)
-    if document_id is not None and query in (None, ""):
-        query = ""
-    elif not isinstance(query, str) or not query.strip():
-        raise MalformedRequest("A request needs a query, which is a string.")
-    return Request(query, payload.get("variables"), payload.get("operationName") or None, document_id)
-
-
-def _document_id(payload: dict[str, Any]) -> str | None:
-    """By `documentId` (GraphQL over HTTP), or by `persistedQuery` among the extensions (Apollo)."""
-    document_id = payload.get("documentId")
-    if document_id is not None:
-        if not isinstance(document_id, str) or not document_id:
-            raise MalformedRequest("documentId is a string.")
-        return document_id.removeprefix("sha256:")
-    persisted = (payload.get("extensions") or {}).get("persistedQuery")
-    if persisted is None:
-        return None
-    match persisted:
-        case {"version": 1, "sha256Hash": str(document_id)} if document_id:
-            return document_id
-    raise MalformedRequest("extensions.persistedQuery is an object with version 1 and a sha256Hash.")
 
 
 class NotUnderstood(Exception):

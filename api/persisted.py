@@ -9,7 +9,7 @@ import time
 from dataclasses import replace
 from typing import Final
 
-from api.operations import Request
+from api.requests import Request
 from domain.registered_documents import hash_of, registered_text
 
 MOST_CHARACTERS: Final = 4_000_000  # of the texts that clients have sent with a hash

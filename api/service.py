@@ -10,8 +10,8 @@ from api.live import Live
 from api.metrics import Metrics
 from api.open_counts import OpenCounts
 from api.operations import Operations
-from api.rates import Rates, caller_of
 from api.persisted import Documents
+from api.rates import Rates, caller_of
 from api.settings import Settings
 from domain.actors import Actor
 from domain.live import Feed

@@ -27,8 +27,8 @@ from api.execution import (
 )
 from api.graphiql import page as graphiql_page
 from api.issuer_keys import IssuerUnavailable
-from api.operations import MalformedRequest, Request, parse_request
 from api.rates import address_of
+from api.requests import MalformedRequest, Request, parse_request
 from api.service import Service
 from api.transport.negotiation import best_match
 from api.transport.plain import RETRY, TooLarge, read_body

@@ -25,8 +25,8 @@ from api.execution import ANY, RATE_LIMITED, SUCCESS, Answer, fault, refusal, ru
 from api.issuer_keys import IssuerUnavailable
 from api.live import Live, Subscription, failure
 from api.open_counts import TooManyOpen
-from api.operations import MalformedRequest, Request, parse_request
 from api.rates import caller_of
+from api.requests import MalformedRequest, Request, parse_request
 from api.service import Service
 from api.transport.connections import answered
 from api.transport.plain import RETRY, refused
