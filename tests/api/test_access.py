@@ -9,7 +9,9 @@ import pytest
 from graphql import GraphQLObjectType
 
 from api import ids
+from api.app import create_app
 from api.schema import schema
+from api.settings import Settings
 from domain.actors import Scope
 from domain.automations import update_automation
 from models import Effect, OrderEvent
@@ -333,3 +335,28 @@ async def test_introspection_of_names_alone_needs_no_token(server: Server) -> No
     """GraphiQL reads the schema before anybody has typed a token; no data is in it."""
     answer = await server.send("{ __typename __schema { queryType { name } } }", token=None)
     assert answer == {"data": {"__typename": "Query", "__schema": {"queryType": {"name": "Query"}}}}
+
+
+# Who may come without a token, by path: everybody, who has a signed link, or who signs.
+ROUTES: dict[str, int | None] = {
+    "/": 307,
+    "/graphql": None,  # each root field says for itself
+    "/delivery-notes/{id}.pdf": 401,
+    "/delivery-notes.pdf": 401,
+    "/downloads/{id}": 403,
+    "/webhooks/stripe": 404,  # none are expected
+    "/healthz": 200,
+    "/readyz": 200,
+    "/metrics": None,  # everybody, where it is turned on
+    "/graphiql": 307,  # the folder of its files
+}
+
+
+async def test_every_route_says_who_may_come_without_a_token(server: Server, database_url: str) -> None:
+    routes = create_app(Settings(database_url=database_url, metrics=True)).routes
+    assert {route.path for route in routes} == set(ROUTES)  # type: ignore[attr-defined]
+    for path, status in ROUTES.items():
+        if status is not None:
+            method = "POST" if path.startswith("/webhooks") else "GET"
+            url = f"http://127.0.0.1:{server.port}{path.format(id=new_key())}"
+            assert (await server.http.request(method, url)).status_code == status, path

@@ -20,7 +20,7 @@ from tests.clients import Server, follow, live
 pytestmark = pytest.mark.wire
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "40"))
-VALUES = {
+VALUES: dict[str, list[Any]] = {
     "id": ["?", "T3JkZXI6MQ=="],
     "number": ["1001"],
     "channel": ["web"],
