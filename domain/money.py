@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from decimal import Context, Decimal, Inexact
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from iso4217 import Currency
@@ -55,6 +55,8 @@ def to_minor(amount: Decimal, currency: str, *field: str | int) -> int:
     return minor
 
 
+# A shop has the same prices again and again: a list of orders has hundreds of amounts, and few that differ.
+@lru_cache(maxsize=10_000)
 def to_decimal(minor: int, currency: str) -> Decimal:
     """The amount with as many decimals as the currency has."""
     return Decimal(minor).scaleb(-_exponents()[currency])

@@ -20,9 +20,8 @@ from domain.errors import InvalidInput, NotFound
 from domain.fulfillments.services import require_service
 from domain.orders.queries import PageRequest
 from domain.validation import moment, required_text
-from models import ApiToken, FulfillmentService, RetiredSecret
+from models import ApiToken, FulfillmentService, RetiredSecret, rows
 from models.enums import ActorKind
-from models.statements import find
 
 PREFIX: Final = "ost_"
 DEFAULT_GRACE: Final = timedelta(hours=1)
@@ -211,7 +210,7 @@ async def authenticate(secret: str) -> Actor | None:
     if not secret.startswith(PREFIX):
         return None
     digest = _hash(secret)
-    token, good_until = await find(ApiToken, hash=digest), None
+    token, good_until = next(iter(await rows.with_keys(ApiToken, "hash", [digest])), None), None
     if token is None:  # only who comes with an old secret, or with none, is looked up twice
         retired = await RetiredSecret.get_or_none(hash=digest, good_until__gt=datetime.now(UTC)).select_related("token")
         if retired is None:

@@ -313,10 +313,16 @@ def watchful(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-async def server(settings: Settings) -> AsyncIterator[Server]:
+def connections_of() -> dict[str, Any]:
+    """How uvicorn is run. A test module may have a fixture of this name with other connections than ours."""
+    return {}
+
+
+@pytest.fixture
+async def server(settings: Settings, connections_of: dict[str, Any]) -> AsyncIterator[Server]:
     """A server of the test's own in this process, on a port of its own, with its database open."""
     app = create_app(settings)
-    config = uvicorn.Config(app, port=0, log_level="warning", **server_options(settings))
+    config = uvicorn.Config(app, port=0, log_level="warning", **{**server_options(settings), **connections_of})
     config.load()
     running = uvicorn.Server(config)
     running.lifespan = config.lifespan_class(config)

@@ -44,8 +44,12 @@ async def save_service(
 
     Calls to its URL are signed with a secret (Standard Webhooks): made when it first has a URL, and anew where that is
     asked for. It is answered then, and cannot be read again.
+
+    Raises `InvalidInput`, also where the caller is bound to channels: a service ships for the whole shop.
     """
     actor.require(Scope.SETTINGS_WRITE)
+    if actor.channel_ids is not None:
+        raise InvalidInput("This token is bound to channels, and a fulfillment service is for all of them.", "code")
     code = required_text(code, "code", longest=LONGEST_CODE)
     hint = "A service's code has letters, digits, dots, dashes and underscores only."
     matching(code, r"[A-Za-z0-9][A-Za-z0-9._-]*", hint, "code")

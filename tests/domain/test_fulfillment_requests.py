@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -103,6 +103,15 @@ async def test_what_a_service_must_have(given: dict[str, Any], field: str) -> No
 async def test_who_may_enter_one() -> None:
     with pytest.raises(Forbidden):
         await enter(actor=staff("Eve", *(set(Scope) - {Scope.SETTINGS_WRITE})))
+
+
+async def test_who_is_bound_to_channels_changes_no_service_of_the_whole_shop() -> None:
+    await enter("lager")
+    bound = staff("Eve", channels=frozenset({uuid4()}))
+    for code in ("lager", "another"):
+        async with refused(ErrorCode.INVALID_INPUT, "code"):
+            await enter(code, actor=bound, url="https://theirs.example")
+    assert await FulfillmentService.all().values_list("code", "url") == [("lager", "https://x.example")]
 
 
 async def test_a_line_of_a_service_that_there_is_not() -> None:
