@@ -14,6 +14,8 @@ from api.schema import schema
 from api.settings import Settings
 from domain.actors import Scope
 from domain.automations import update_automation
+from domain.fulfillments.services import save_service
+from domain.tokens import create_token
 from models import Effect, OrderEvent
 from models.enums import AutomationKind, EffectKind, EffectState
 from models.fields import new_key
@@ -192,12 +194,12 @@ def parts_for(name: str, order: dict[str, Any] | None = None) -> dict[str, str]:
     return {}
 
 
-async def prepared(server: Server, name: str) -> dict[str, Any]:
-    """The input of a mutation that can be carried out now."""
+async def prepared(server: Server, name: str, reference: str = "R-1") -> dict[str, Any]:
+    """The input of a mutation that can be carried out now; the reference is that of its order."""
     case = MUTATIONS[name]
     if name == "placeOrder":
         return case.given
-    order = await place_for(server, name, externalReference="R-1")
+    order = await place_for(server, name, externalReference=reference)
     for step, step_input in case.before.items():
         order = await server.do(step, {"orderId": order["id"], **step_input}, PARTS)
     return {**case.given, "orderId": order["id"], **parts_for(name, order)}
@@ -313,6 +315,48 @@ async def test_a_subscription_needs_its_scope(server: Server, name: str) -> None
     async with live(server, just_enough) as client:
         await client.subscribe(query, variables)
         assert (await client.next())[name] == expected
+
+
+# What a fulfillment service may do with what it was asked to ship. It reads nothing but whose token it has.
+OF_SERVICES = {
+    "markShipped",
+    "addTracking",
+    "updateTracking",
+    "removeTracking",
+    "acceptFulfillment",
+    "rejectFulfillment",
+}
+
+
+async def test_a_service_that_was_asked_for_nothing_reaches_nothing(server: Server) -> None:
+    """Every root field there is, with the token of a fulfillment service: others are refused, its own find nothing."""
+    await save_service(actor=ADA, code="post", name="Post", email="post@example.com")
+    _, secret = await create_token(actor=ADA, name="Post", scopes=[FULFILL], service="post")
+    inputs = {name: await prepared(server, name, reference=name) for name in MUTATIONS}
+    effect, order = await failed_effect(), await server.place()
+    before = await all_rows()
+    for name, (_, query) in QUERIES.items():
+        answer = await server.send(f"query {query}", {"id": order["id"], "number": order["number"]}, secret)
+        if name == "viewer":
+            assert answer == {"data": {"viewer": {"name": "Post"}}}
+        else:
+            refused(answer, "FORBIDDEN")
+    for name in ("markShipped", "addTracking"):  # a service says which fulfillment
+        inputs[name]["fulfillmentId"] = ids.encode("Fulfillment", new_key())
+    for name, given in inputs.items():
+        answer = await server.send(document(name), {"input": given}, secret)
+        if name in OF_SERVICES:
+            assert answer["data"][name] == {"order": None, "userErrors": [{"code": "NOT_FOUND"}]}, name
+        else:
+            refused(answer, "FORBIDDEN")
+    names = {"effect": effect, "fulfillment": ids.encode("Fulfillment", new_key()), "token": order["id"]}
+    for name, (_, rest) in OTHER_MUTATIONS.items():
+        query = f"mutation ($i: {name[0].upper()}{name[1:]}Input!) {{ {name}(input: $i) {{ userErrors {{ code }} }} }}"
+        given = {key: _named(value, names) for key, value in rest.items()}
+        refused(await server.send(query, {"i": given}, secret), "FORBIDDEN")
+    for name in SUBSCRIPTIONS:
+        refused(await first_of_stream(server, subscription_of(name), {}, secret), "FORBIDDEN")
+    assert await all_rows() == before
 
 
 async def test_a_socket_without_a_token_is_closed(server: Server) -> None:
