@@ -254,7 +254,7 @@ async def test_a_mutation_of_nothing_in_particular_needs_its_scope(server: Serve
     if malformed:
         names = dict.fromkeys(names, "?")
         given = given | next((wrong for key, wrong in MALFORMED.items() if key in given), {})
-    given = {key: _named(value, names) for key, value in given.items()}
+    given = {key: named(value, names) for key, value in given.items()}
     input_type = name[0].upper() + name[1:] + "Input!"
     query = f"mutation ($input: {input_type}) {{ {name}(input: $input) {{ userErrors {{ code }} }} }}"
     before = await all_rows()
@@ -268,9 +268,9 @@ async def test_a_mutation_of_nothing_in_particular_needs_its_scope(server: Serve
     assert [error["code"] for error in data[name]["userErrors"]] == ["INVALID_INPUT"] * malformed
 
 
-def _named(value: Any, names: dict[str, str]) -> Any:
+def named(value: Any, names: dict[str, str]) -> Any:
     if isinstance(value, list):
-        return [_named(each, names) for each in value]
+        return [named(each, names) for each in value]
     return names.get(value, value) if isinstance(value, str) else value
 
 
@@ -352,7 +352,7 @@ async def test_a_service_that_was_asked_for_nothing_reaches_nothing(server: Serv
     names = {"effect": effect, "fulfillment": ids.encode("Fulfillment", new_key()), "token": order["id"]}
     for name, (_, rest) in OTHER_MUTATIONS.items():
         query = f"mutation ($i: {name[0].upper()}{name[1:]}Input!) {{ {name}(input: $i) {{ userErrors {{ code }} }} }}"
-        given = {key: _named(value, names) for key, value in rest.items()}
+        given = {key: named(value, names) for key, value in rest.items()}
         refused(await server.send(query, {"i": given}, secret), "FORBIDDEN")
     for name in SUBSCRIPTIONS:
         refused(await first_of_stream(server, subscription_of(name), {}, secret), "FORBIDDEN")

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -11,13 +12,15 @@ from domain.actors import Scope
 from domain.change import Target
 from domain.delivery_notes.commands import create_delivery_note
 from models import ApiToken
-from tests.api.test_access import MUTATIONS, parts_for
+from models.fields import new_key
+from tests.api.test_access import MUTATIONS, OTHER_MUTATIONS, failed_effect, named, parts_for
 from tests.clients import Server, an_order, key_of, live
 from tests.database import all_rows
 from tests.domain.shop import ADA, ISSUER
 
 pytestmark = pytest.mark.wire
 
+ERROR = "{ code message field }"
 CUSTOMER = {"email": "anna@example.com"}
 EVENTS = "subscription ($after: String, $filter: OrderEventFilter) { orderEvents(after: $after, filter: $filter)"
 EVENT_FIELDS = "{ type cursor order { channel { code } } } }"
@@ -184,6 +187,37 @@ async def test_no_mutation_reaches_an_order_of_another_channel(world: World, nam
     assert payload["order"] is None
     assert (error["code"], error["field"], error["message"]) == ("NOT_FOUND", ["orderId"], "There is no such order.")
     assert await all_rows() == before
+
+
+@pytest.mark.rendering  # which delivery notes need before anything is looked up
+async def test_what_is_named_of_another_channel_looks_like_what_there_is_not(world: World) -> None:
+    """Mutations that are not about one order: each says of a part of channel b what it says of a made-up id."""
+    theirs = {
+        "effect": await failed_effect(),
+        "fulfillment": world.b["fulfillments"][0]["id"],
+        "token": str(ids.encode("Token", await key_of_token(world.server, "b"))),
+    }
+    unknown = {name: str(ids.encode(name.title(), new_key())) for name in theirs}
+    before = await all_rows()
+    for name, (_, given) in OTHER_MUTATIONS.items():
+        if not any(key.endswith(("Id", "Ids")) for key in given):
+            continue
+        each = f"results {{ deliveryNote {{ id }} userErrors {ERROR} }}" if name == "createDeliveryNotes" else ""
+        query = (
+            f"mutation ($i: {name[0].upper()}{name[1:]}Input!) {{ {name}(input: $i) {{ {each} userErrors {ERROR} }} }}"
+        )
+        answers = [
+            await world.ask(query, i={key: named(value, names) for key, value in given.items()})
+            for names in (theirs, unknown)
+        ]
+        assert answers[0] == answers[1], name
+        [result] = answers[0][name].get("results", [answers[0][name]])
+        assert [error["code"] for error in result["userErrors"]] == ["NOT_FOUND"], name
+    assert await all_rows() == before
+
+
+async def key_of_token(server: Server, channel: str) -> UUID:
+    return UUID((await server.actor(await server.new_token(channels=(channel,)))).id)
 
 
 async def test_placing_into_another_channel_is_refused(world: World) -> None:
