@@ -177,7 +177,7 @@ class Live:
     ) -> list[Answer]:
         """Together with those of other audiences: whoever watches an order of their own asks in the same way.
 
-        With 500 of them, an event costs a third of what it would if each audience worked its own out.
+        With 500 of them, an event takes two thirds of the CPU time that it would if each did.
         """
         moment = self._now()
         loader = moment.answers.get(shape)
