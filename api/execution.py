@@ -149,7 +149,8 @@ def _too_much(charge: Charge, context: Context) -> Answer:
 
 async def run(operation: Operation, request: Request, context: Context) -> Answer:
     """The answer of a query or a mutation."""
-    variables = operation.variables(request.variables)
+    # A mutation has no plan, and its executor makes of the variables what they are.
+    variables = None if operation.kind is OperationType.MUTATION else operation.variables(request.variables)
     planned = None if variables is None else await _planned(operation, [None], context, variables)
     if planned is not None:
         return _counted(planned[0], context)

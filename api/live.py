@@ -82,10 +82,9 @@ class _Moment:
 
 
 class Live:
-    """The subscriptions of a process. `count` is how many there are."""
+    """The subscriptions of a process."""
 
     def __init__(self, feed: Feed, operations: Operations, metrics: Metrics, open_counts: OpenCounts) -> None:
-        self.count = 0
         self._open_counts = open_counts
         self._callers: dict[Subscription, str] = {}
         self._feed = feed
@@ -94,6 +93,11 @@ class Live:
         self._audiences: WeakValueDictionary[Hashable, Audience[Answer]] = WeakValueDictionary()
         self._shows: WeakValueDictionary[Hashable, _Show] = WeakValueDictionary()
         self._moment = _Moment()
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self._callers)
 
     async def subscribe(
         self, operation: Operation, request: Request, context: Context, sink: Sink[Answer]
@@ -104,7 +108,6 @@ class Live:
             self._metrics.operation(context.operation_kind, subscription.outcome)
         else:
             self._callers[subscription] = context.caller
-            self.count += 1
             self._metrics.subscriptions(1)
         return subscription
 
@@ -116,7 +119,6 @@ class Live:
         """`outcome` is that of its last answer."""
         subscription.close()
         self._open_counts.remove_subscription(self._callers.pop(subscription))
-        self.count -= 1
         self._metrics.subscriptions(-1)
         self._metrics.operation(OperationType.SUBSCRIPTION.value, outcome)
 

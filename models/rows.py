@@ -5,7 +5,7 @@ relations. A column is converted when it is asked for, whereas an instance of a 
 when it is made.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from enum import Enum
 from functools import cache, lru_cache
 from operator import itemgetter
@@ -17,6 +17,8 @@ from tortoise.fields.base import Field
 from tortoise.fields.data import CharEnumFieldInstance
 from tortoise.models import Model
 from tortoise.queryset import QuerySet
+
+from models.statements import is_postgres, quoted, selection
 
 Row = TypeVar("Row", bound=Model)
 
@@ -43,7 +45,7 @@ async def with_keys(model: type[Row], column: str, keys: Sequence[Any], *order: 
     if not keys:
         return []
     client = connections.get("default")
-    if client.capabilities.dialect == _POSTGRES:  # one statement for any number of keys: it is prepared once
+    if is_postgres():  # one statement for any number of keys: it is prepared once
         return await _read(client, model, _statement(model, column, order, "= ANY($1)"), [list(keys)])
     field = model._meta.fields_map[column]
     values = [field.to_db_value(key, model) for key in keys]
@@ -59,13 +61,8 @@ async def _read(client: Any, model: type[Row], sql: str, values: Sequence[Any]) 
 
 @lru_cache(maxsize=1024)
 def _statement(model: type[Model], column: str, order: tuple[str, ...], condition: str) -> str:
-    columns = _quoted(model._meta.fields_db_projection.values())
-    ordered = f" ORDER BY {_quoted(order)}" if order else ""
-    return f'SELECT {columns} FROM "{model._meta.db_table}" WHERE "{column}" {condition}{ordered}'  # noqa: S608
-
-
-def _quoted(names: Iterable[str]) -> str:
-    return ", ".join(f'"{name}"' for name in names)
+    ordered = f" ORDER BY {', '.join(map(quoted, order))}" if order else ""
+    return f"{selection(model)} WHERE {quoted(column)} {condition}{ordered}"
 
 
 @cache

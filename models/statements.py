@@ -8,7 +8,7 @@ conversions and its checks of a value's length. Where the SQL of the two databas
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import count
 from typing import Any, Final, TypeVar
 
@@ -45,7 +45,7 @@ async def find(model: type[M], *, lock: bool = False, **columns: Any) -> M | Non
 
 @lru_cache
 def _matching(columns: tuple[str, ...], lock: bool) -> str:
-    conditions = " AND ".join(f"{_quoted(name)} = ?" for name in columns)
+    conditions = " AND ".join(f"{quoted(name)} = ?" for name in columns)
     return f"WHERE {conditions}{' FOR NO KEY UPDATE' if lock else ''}"
 
 
@@ -57,8 +57,14 @@ async def select(model: type[M], tail: str, *values: Any) -> list[M]:
 
 @lru_cache
 def _select(model: type[Model], tail: str) -> str:
-    wanted = ", ".join(map(_quoted, model._meta.fields_db_projection.values()))
-    return f"SELECT {wanted} FROM {_table(model)} {tail}"  # noqa: S608 - names, and what was written by hand
+    return f"{selection(model)} {tail}"
+
+
+@cache
+def selection(model: type[Model]) -> str:
+    """`SELECT … FROM …`, with all of the model's columns."""
+    wanted = ", ".join(map(quoted, model._meta.fields_db_projection.values()))
+    return f"SELECT {wanted} FROM {_table(model)}"  # noqa: S608 - names only
 
 
 async def _run(connection: Any, statements: tuple[str, ...], values: Sequence[Any]) -> Sequence[Any]:
@@ -88,8 +94,8 @@ def update(row: Model, columns: Collection[str]) -> Write:
 
 @lru_cache
 def _update(model: type[Model], columns: tuple[str, ...]) -> str:
-    changed = ", ".join(f"{_quoted(name)} = ?" for name in columns)
-    return f"UPDATE {_table(model)} SET {changed} WHERE {_quoted(model._meta.pk_attr)} = ?"  # noqa: S608 - names only
+    changed = ", ".join(f"{quoted(name)} = ?" for name in columns)
+    return f"UPDATE {_table(model)} SET {changed} WHERE {quoted(model._meta.pk_attr)} = ?"  # noqa: S608 - names only
 
 
 def update_all(rows: Sequence[Model], columns: Collection[str]) -> Write:
@@ -97,10 +103,9 @@ def update_all(rows: Sequence[Model], columns: Collection[str]) -> Write:
     model, names = type(rows[0]), (rows[0]._meta.pk_attr, *columns)
     fields = model._meta.fields_map
     values = [fields[name].to_db_value(getattr(row, name), row) for row in rows for name in names]
-    key, *changed = map(_quoted, names)
-    settings = ", ".join(
-        f"{name} = v.column{number}" for number, name in enumerate(changed, start=2)
-    )  # by both databases
+    key, *changed = map(quoted, names)
+    # Both databases name the columns of VALUES like this.
+    settings = ", ".join(f"{name} = v.column{number}" for number, name in enumerate(changed, start=2))
     source = _values(model, names, len(rows), typed=is_postgres())
     sql = f"UPDATE {_table(model)} SET {settings} FROM ({source}) AS v WHERE {key} = v.column1"  # noqa: S608 - names only
     return Write(sql, values)
@@ -118,12 +123,11 @@ def insert(
     fields, columns = model._meta.fields_map, _written(model)
     values = [fields[name].to_db_value(row.get(name), model) for row in rows for name in columns]
     source = _values(model, columns, len(rows), typed=after is not None)
-    if (
-        after is not None
-    ):  # the numbers are taken for what is joined, and so after its row is there; OFFSET 0 keeps it whole
+    if after is not None:
+        # The numbers are taken for what is joined, and so after its row is there; OFFSET 0 keeps it whole.
         source = f"SELECT v.* FROM ({after} OFFSET 0) AS before CROSS JOIN ({source}) AS v"  # noqa: S608 - as above
     conflicts = " ON CONFLICT DO NOTHING" if unless_there else ""
-    return Write(f"INSERT INTO {_table(model)} ({', '.join(map(_quoted, columns))}) {source}{conflicts}", values)
+    return Write(f"INSERT INTO {_table(model)} ({', '.join(map(quoted, columns))}) {source}{conflicts}", values)
 
 
 def _values(model: type[Model], columns: tuple[str, ...], rows: int, *, typed: bool) -> str:
@@ -174,8 +178,9 @@ _kept_number = lru_cache(maxsize=1024)(_number)
 
 
 def _table(model: type[Model]) -> str:
-    return _quoted(model._meta.db_table)
+    return quoted(model._meta.db_table)
 
 
-def _quoted(name: str) -> str:
+def quoted(name: str) -> str:
+    """A name, as SQL has it."""
     return f'"{name}"'
