@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from api.oidc import Issuer, is_jwt
 from domain.actors import Actor
-from domain.tokens import USE_PERIOD, authenticate, ended_secrets, record_use
+from domain.tokens import USE_PERIOD, Callers, ended_secrets, record_use
 from models.errors import DatabaseUnavailable
 
 log = logging.getLogger(__name__)
@@ -34,6 +34,7 @@ class TokenWatch:
 
     def __init__(self, issuer: Issuer | None = None) -> None:
         self._issuer = issuer
+        self._callers = Callers()
         self._open: dict[Actor, set[Callable[[], None]]] = {}
         self._used: set[str] = set()
 
@@ -56,7 +57,7 @@ class TokenWatch:
     async def _actor_by(self, token: str) -> Actor | None:
         if self._issuer is not None and is_jwt(token):
             return await self._issuer.actor_of(token)
-        return await authenticate(token)
+        return await self._callers.find(token)
 
     def _note_use(self, actor: Actor) -> None:
         if actor.secret_hash is not None and actor.id is not None:
@@ -82,6 +83,7 @@ class TokenWatch:
         written = time.monotonic()
         while True:
             await asyncio.sleep(WATCH_SECONDS)
+            self._callers.forget()  # nearly all of it is too old by now
             try:
                 await self._end_what_has_ended()
                 if time.monotonic() - written >= USE_PERIOD.total_seconds():

@@ -5,8 +5,9 @@ all of them in one go, and what is batch-loaded is loaded for all of them.
 
 A plan presents no errors. Whatever it does not know is not compiled, and whatever it does not expect ends it with an
 exception: then graphql-core executes the whole operation, which can be done twice because reading has no side effects.
-Which fields are selected, what arguments mean and how leaves are written is worked out by the functions of graphql-core
-and Strawberry themselves.
+Of a mutation, only showing its result can be done twice: graphql-core is then told what the resolver has returned or
+raised. Which fields are selected, what arguments mean and how leaves are written is worked out by the functions of
+graphql-core and Strawberry themselves.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -41,7 +42,6 @@ from graphql import (
     VariableNode,
     VariableValues,
     Visitor,
-    get_argument_values,
     is_interface_type,
     is_leaf_type,
     is_object_type,
@@ -50,10 +50,10 @@ from graphql import (
 from graphql.execution.collect_fields import FieldDetailsList, FragmentDetails, collect_fields, collect_subfields
 from graphql.pyutils import gather_with_cancel
 from strawberry.schema.schema_converter import GraphQLCoreConverter
-from strawberry.types.arguments import convert_arguments
 from strawberry.types.base import StrawberryObjectDefinition
 from strawberry.types.field import StrawberryField
 
+from api.arguments import Arguments
 from api.context import Context
 from api.fields import Column, Loaded
 
@@ -71,13 +71,17 @@ class Unexpected(Exception):
 
 
 class Run:
-    """One execution of a plan. Resolvers get it as their `info`, of which they use nothing but the context."""
+    """One execution of a plan. Resolvers get it as their `info`, of which they use nothing else.
 
-    __slots__ = ("context", "variables")
+    `field_name` is that of a mutation.
+    """
 
-    def __init__(self, context: Context, variables: VariableValues) -> None:
+    __slots__ = ("context", "field_name", "variables")
+
+    def __init__(self, context: Context, variables: VariableValues, field_name: str = "") -> None:
         self.context = context
         self.variables = variables
+        self.field_name = field_name
 
 
 class _Step(NamedTuple):
@@ -103,6 +107,39 @@ class Plan:
         return data
 
 
+class Outcome(NamedTuple):
+    """What a mutation's resolver has returned, or raised."""
+
+    value: Any = None
+    error: Exception | None = None
+
+
+class MutationPlan:
+    """What a mutation of one field does and selects."""
+
+    def __init__(self, key: str, field_name: str, call: Callable[[Any, Run], Any], shown: _Step) -> None:
+        self._key = key
+        self._field_name = field_name
+        self._call = call
+        self._shown = shown
+
+    async def run(self, context: Context, variables: VariableValues) -> Outcome:
+        """Carries it out. Raises only what is wrong with its arguments, and then has done nothing."""
+        resolving = self._call(None, Run(context, variables, self._field_name))
+        try:
+            return Outcome(value=await resolving)
+        except Exception as error:
+            return Outcome(error=error)
+
+    async def data(self, outcome: Outcome, context: Context, variables: VariableValues) -> dict[str, Any]:
+        """The data of its answer. Raises whatever stands in its way."""
+        if outcome.error is not None:
+            raise outcome.error
+        made = self._shown.function([outcome.value], Run(context, variables))
+        [shown] = await made if self._shown.waits else made
+        return {self._key: shown}
+
+
 class Plans:
     """The plans of one operation, made when they are first asked for."""
 
@@ -110,13 +147,13 @@ class Plans:
         self._schema = schema
         self._document = document
         self._operation = operation
-        self._plans: dict[tuple[Any, ...], Plan | None] = {}
+        self._plans: dict[tuple[Any, ...], Plan | MutationPlan | None] = {}
 
     @cached_property
     def _conditions(self) -> list[str]:
         return _Conditions(self._document).names
 
-    def find(self, variables: VariableValues) -> Plan | None:
+    def find(self, variables: VariableValues) -> Plan | MutationPlan | None:
         """For these variables; `None` where the operation cannot be compiled."""
         choice = tuple(variables.coerced.get(name) for name in self._conditions)
         if choice not in self._plans:
@@ -142,11 +179,10 @@ class _Conditions(Visitor):
 
 def _compiled(
     schema: GraphQLSchema, document: DocumentNode, operation: OperationDefinitionNode, variables: VariableValues
-) -> Plan | None:
-    if operation.operation is OperationType.MUTATION:
-        return None
+) -> Plan | MutationPlan | None:
+    compiler = _Compiler(schema, document, operation, variables)
     try:
-        return Plan(_Compiler(schema, document, operation, variables).root())
+        return compiler.mutation() if operation.operation is OperationType.MUTATION else compiler.plan()
     except (NotCompiled, GraphQLError, RecursionError):
         return None
 
@@ -166,12 +202,31 @@ class _Compiler:
         fragments = (each for each in document.definitions if isinstance(each, FragmentDefinitionNode))
         self._fragments = {each.name.value: FragmentDetails(each) for each in fragments}
 
-    def root(self) -> _Step:
+    def plan(self) -> Plan:
+        return Plan(self._fields(*self._root()))
+
+    def mutation(self) -> MutationPlan:
+        """Of several fields, each begins after all that is selected of the one before: that is left to graphql-core."""
+        root, selected = self._root()
+        if len(selected) != 1:
+            raise NotCompiled
+        [(key, details)] = selected.items()
+        name = details[0].node.name.value
+        field = root.fields.get(name)
+        if field is None:  # __typename
+            raise NotCompiled
+        definition = _definition(field)
+        if definition.base_resolver is None or not definition.base_resolver.is_async:
+            raise NotCompiled
+        call = self._call(field, definition, details)
+        return MutationPlan(key, name, call, self._completed(field.type, details))
+
+    def _root(self) -> tuple[GraphQLObjectType, dict[str, FieldDetailsList]]:
         root = self._schema.get_root_type(self._operation.operation)
         if root is None:
             raise NotCompiled
         selected = collect_fields(self._schema, self._fragments, self._variables, root, self._operation)
-        return self._fields(root, selected.grouped_field_set)
+        return root, selected.grouped_field_set
 
     def _fields(self, type_: GraphQLObjectType, fields: dict[str, FieldDetailsList]) -> _Step:
         """From objects to what is selected of them."""
@@ -209,9 +264,7 @@ class _Compiler:
 
     def _values(self, field: GraphQLField, details: FieldDetailsList) -> _Step:
         """From objects to what is known of a field of theirs before it is put into the answer."""
-        definition = field.extensions.get(GraphQLCoreConverter.DEFINITION_BACKREF)
-        if not isinstance(definition, StrawberryField) or definition.extensions:
-            raise NotCompiled
+        definition = _definition(field)
         if definition.is_subscription:  # its event has come from elsewhere
             return _Step(lambda objects, _: objects)
         if isinstance(definition, Column):
@@ -223,27 +276,34 @@ class _Compiler:
         return self._resolve(field, definition, details)
 
     def _resolve(self, field: GraphQLField, definition: StrawberryField, details: FieldDetailsList) -> _Step:
+        call = self._call(field, definition, details)
+
+        def call_each(objects: Values, run: Run) -> Values:
+            return [call(each, run) for each in objects]
+
+        async def call_and_wait(objects: Values, run: Run) -> Values:
+            return await _together(call_each(objects, run))
+
+        is_async = definition.base_resolver is not None and definition.base_resolver.is_async
+        return _Step(call_and_wait, True) if is_async else _Step(call_each)
+
+    def _call(
+        self, field: GraphQLField, definition: StrawberryField, details: FieldDetailsList
+    ) -> Callable[[Any, Run], Any]:
+        """What calls the field's resolver for an object."""
         resolver = definition.base_resolver
         if resolver is None or resolver.parent_parameter or resolver.root_parameter or not resolver.self_parameter:
             raise NotCompiled
-        takes_info, node = resolver.info_parameter, details[0].node
-        converter = self._converter
+        info = resolver.info_parameter.name if resolver.info_parameter else None
+        arguments = Arguments(field, details[0].node, definition, self._converter) if field.args else None
 
-        def call(objects: Values, run: Run) -> Values:
-            arguments: dict[str, Any] = {}
-            if field.args:
-                given = get_argument_values(field, node, run.variables)
-                arguments = convert_arguments(
-                    given, definition.arguments, converter.scalar_registry, converter.config, cast(Any, run)
-                )
-            if takes_info:
-                arguments[takes_info.name] = run
-            return [resolver(each, **arguments) for each in objects]
+        def call(each: Any, run: Run) -> Any:
+            given = arguments.of(run.variables) if arguments else {}
+            if info:
+                given[info] = run
+            return resolver(each, **given)
 
-        async def call_and_wait(objects: Values, run: Run) -> Values:
-            return await _together(call(objects, run))
-
-        return _Step(call_and_wait, True) if resolver.is_async else _Step(call)
+        return call
 
     def _completed(self, type_: GraphQLOutputType, details: FieldDetailsList) -> _Step:
         """From values of a type to what they are in the answer."""
@@ -266,6 +326,14 @@ class _Compiler:
     def _selected(self, type_: GraphQLObjectType, details: FieldDetailsList) -> _Step:
         selected = collect_subfields(self._schema, self._fragments, self._variables, self._operation, type_, details)
         return self._fields(type_, selected.grouped_field_set)
+
+
+def _definition(field: GraphQLField) -> StrawberryField:
+    """Raises `NotCompiled` where more is done for the field than to call its resolver."""
+    definition = field.extensions.get(GraphQLCoreConverter.DEFINITION_BACKREF)
+    if not isinstance(definition, StrawberryField) or definition.extensions:
+        raise NotCompiled
+    return definition
 
 
 def _require_plain(type_: GraphQLObjectType | GraphQLInterfaceType) -> type:

@@ -2,16 +2,25 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final, cast
 
 import orjson
-from graphql import ExecutionResult, Executor, GraphQLError, OperationType, VariableValues, create_source_event_stream
+from graphql import (
+    ExecutionResult,
+    Executor,
+    GraphQLError,
+    GraphQLResolveInfo,
+    OperationType,
+    VariableValues,
+    create_source_event_stream,
+)
 from strawberry.exceptions import StrawberryGraphQLError
 from strawberry.execution import optimized_is_awaitable
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 from uuid_utils.compat import uuid7
 
+from api.compiling import MutationPlan, Outcome, Plan
 from api.context import Context, Unauthenticated
 from api.loaders import Loaders
 from api.open_counts import TooManyOpen
@@ -149,20 +158,37 @@ def _too_much(charge: Charge, context: Context) -> Answer:
 
 async def run(operation: Operation, request: Request, context: Context) -> Answer:
     """The answer of a query or a mutation."""
-    # A mutation has no plan, and its executor makes of the variables what they are.
-    variables = None if operation.kind is OperationType.MUTATION else operation.variables(request.variables)
-    planned = None if variables is None else await _planned(operation, [None], context, variables)
-    if planned is not None:
-        return _counted(planned[0], context)
-    executor = prepare(operation, request, context)
+    variables = operation.variables(request.variables)
+    outcome = None
+    if variables is not None:
+        plan = operation.plans.find(variables)
+        if isinstance(plan, MutationPlan):
+            planned, outcome = await _carried_out(plan, context, variables)
+        else:
+            planned = await _planned(plan, [None], context, variables)
+        if planned is not None:
+            return _counted(planned[0], context)
+    executor = prepare(operation, request, context, outcome)
     return _counted(executor if isinstance(executor, Answer) else await _executed(executor), context)
 
 
+async def _carried_out(
+    plan: MutationPlan, context: Context, variables: VariableValues
+) -> tuple[list[Answer] | None, Outcome | None]:
+    """By its plan: the answer where nothing went wrong, and what became of the mutation where it was begun."""
+    outcome = None
+    try:
+        outcome = await plan.run(context, variables)
+        return [Answer({"data": await plan.data(outcome, context, variables)}, executed=True)], outcome
+    except Exception as error:
+        log.debug("a plan was given up", exc_info=error)
+        return None, outcome
+
+
 async def _planned(
-    operation: Operation, root_values: list[Any], context: Context, variables: VariableValues
+    plan: Plan | None, root_values: list[Any], context: Context, variables: VariableValues
 ) -> list[Answer] | None:
     """By the operation's plan; `None` where it has none, and where anything at all went wrong."""
-    plan = operation.plans.find(variables)
     if plan is None:
         return None
     try:
@@ -184,8 +210,13 @@ class _Execution(StrawberryGraphQLCoreExecutionContext):
     known: Operation
 
 
-def prepare(operation: Operation, request: Request, context: Context) -> Executor[Any] | Answer:
-    """What executes it with these variables; an answer where they are refused."""
+def prepare(
+    operation: Operation, request: Request, context: Context, outcome: Outcome | None = None
+) -> Executor[Any] | Answer:
+    """What executes it with these variables; an answer where they are refused.
+
+    A mutation that has been carried out is not carried out again: it has this outcome.
+    """
     executor = _Execution.build(
         operation.schema,
         operation.document,
@@ -194,6 +225,7 @@ def prepare(operation: Operation, request: Request, context: Context) -> Executo
         request.variables,
         operation.name,
         is_awaitable=cast(Any, optimized_is_awaitable),
+        middleware=None if outcome is None else [_known(outcome)],
         hide_suggestions=not context.introspection,
     )
     if isinstance(executor, list):
@@ -203,10 +235,26 @@ def prepare(operation: Operation, request: Request, context: Context) -> Executo
     return executor
 
 
+def _known(outcome: Outcome) -> Callable[..., Any]:
+    """In the place of what resolves the root field."""
+
+    def resolve(following: Callable[..., Any], source: Any, info: GraphQLResolveInfo[Context], **arguments: Any) -> Any:
+        if info.path.prev is not None:
+            return following(source, info, **arguments)
+        if outcome.error is not None:
+            raise outcome.error
+        return outcome.value
+
+    return resolve
+
+
 async def answers_of(executor: Executor[Any], root_values: list[Any]) -> list[Answer]:
     """What a subscription that was prepared gives for each of its events. Raises nothing: errors are in the answers."""
     assert isinstance(executor, _Execution)
-    planned = await _planned(executor.known, root_values, executor.context_value, executor.variable_values)
+    variables = executor.variable_values
+    plan = executor.known.plans.find(variables)
+    assert not isinstance(plan, MutationPlan)
+    planned = await _planned(plan, root_values, executor.context_value, variables)
     if planned is not None:
         return planned
     return await asyncio.gather(*(_executed(executor.build_per_event_executor(each)) for each in root_values))

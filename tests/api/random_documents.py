@@ -19,9 +19,19 @@ from graphql import (
     is_input_object_type,
     is_list_type,
     is_required_argument,
+    is_required_input_field,
 )
 
 Composite = GraphQLObjectType | GraphQLInterfaceType
+
+_SCALARS: Mapping[str, Sequence[Any]] = {
+    "ID": ["T3JkZXI6eA==", "", "x"],
+    "String": ["", "text", "Zürich"],
+    "Int": [0, -1, 7],
+    "Boolean": [True, False],
+    "Decimal": ["0", "12.50"],
+    "DateTime": ["2026-01-02T03:04:05Z"],
+}
 
 EVER_CHANGING = {"url", "download"}  # signed links, which say when they expire
 
@@ -47,6 +57,33 @@ class RandomDocument:
         assert self.schema.subscription_type
         event: Any = get_named_type(self.schema.subscription_type.fields[name].type)
         return self._text("subscription", f"{{ {name} {self._selections(event, deepest)} }}")
+
+    def mutation(self, name: str, arguments: Mapping[str, Any], deepest: int) -> str:
+        """Of that name, with these arguments."""
+        assert self.schema.mutation_type
+        field = self.schema.mutation_type.fields[name]
+        given = [f"{each}: {self._value(field.args[each], value)}" for each, value in arguments.items()]
+        payload: Any = get_named_type(field.type)
+        return self._text("mutation", f"{{ {name}({', '.join(given)}) {self._selections(payload, deepest)} }}")
+
+    def input(self, type_: Any) -> Any:
+        """A value of an input type: any of its optional fields may be missing or null."""
+        if isinstance(type_, GraphQLNonNull):
+            return self._input(type_.of_type)
+        return None if self.random.random() < 0.2 else self._input(type_)
+
+    def _input(self, type_: Any) -> Any:
+        if is_list_type(type_):
+            return [self.input(type_.of_type) for _ in range(self.random.randint(0, 3))]
+        if is_input_object_type(type_):
+            return {
+                name: self.input(field.type)
+                for name, field in type_.fields.items()
+                if is_required_input_field(field) or self.random.random() < 0.5
+            }
+        if is_enum_type(type_):
+            return self.random.choice(list(type_.values))
+        return self.random.choice(_SCALARS[type_.name])
 
     def _text(self, kind: str, selections: str) -> str:
         declared = f"({', '.join(self._declared)})" if self._declared else ""

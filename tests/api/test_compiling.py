@@ -11,20 +11,29 @@ import pytest
 from graphql import (
     DocumentNode,
     ExecutionResult,
+    FieldNode,
+    GraphQLError,
     OperationDefinitionNode,
     VariableValues,
+    get_argument_values,
     get_variable_values,
     parse,
     print_ast,
     validate,
 )
+from strawberry.exceptions import StrawberryGraphQLError
 from strawberry.execution import optimized_is_awaitable
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
+from strawberry.schema.schema_converter import GraphQLCoreConverter
+from strawberry.types.arguments import convert_arguments
 
 from api import ids
-from api.compiling import Plan, Plans
+from api.arguments import Arguments
+from api.compiling import MutationPlan, Plan, Plans, Unexpected
 from api.context import Context
+from api.execution import Answer, prepare, run
 from api.orders.events import OrderEvent as ShownEvent
+from api.requests import Request
 from api.schema import schema
 from domain.delivery_notes.commands import create_delivery_note
 from domain.fulfillments.commands import TrackingInfo, mark_ready_to_ship, mark_shipped
@@ -109,7 +118,7 @@ class Both:
     async def have_the_same(self, root_value: Any = None) -> bool:
         """Whether there is data to compare. Where graphql-core has errors, the plan must have given up."""
         plan, variables = self.plan()
-        assert plan is not None, print_ast(self.document)
+        assert isinstance(plan, Plan), print_ast(self.document)
         executor = self._executor(root_value)
         expected = executor.execute_operation(False)
         if executor.is_awaitable(expected):
@@ -124,7 +133,7 @@ class Both:
         assert orjson.dumps(made) == orjson.dumps(expected.data), print_ast(self.document)
         return True
 
-    def plan(self) -> tuple[Plan | None, VariableValues]:
+    def plan(self) -> tuple[Plan | MutationPlan | None, VariableValues]:
         operation = self.document.definitions[0]
         assert isinstance(operation, OperationDefinitionNode)
         variables = get_variable_values(CORE, operation.variable_definitions or (), self.variables)
@@ -170,9 +179,99 @@ async def test_events_have_the_same_answer(server: Server) -> None:
     assert compared > 10
 
 
+async def test_mutations_have_the_same_answer(server: Server) -> None:
+    """Of one that changes nothing any more, so that both show the same order."""
+    actor, values = await server.actor(), await known_values()
+    order = await Order.get(number=1001)
+    given = {"input": {"orderId": ids.encode("Order", order.id), "reason": "Once more"}}
+    for seed in range(DOCUMENTS):
+        random = RandomDocument(CORE, Random(seed), values)
+        text = random.mutation("holdOrder", given, deepest=4)
+        operation = server.service.operations.find(Request(text), introspection=True)
+        if not operation.errors:
+            request = Request(text, random.variables)
+            planned = await run(operation, request, server.service.context(actor))
+            executor = prepare(operation, request, server.service.context(actor))
+            assert not isinstance(executor, Answer)
+            expected = await executor.execute_operation(False)  # type: ignore[misc]
+            assert not expected.errors, text
+            assert planned.as_json() == orjson.dumps({"data": expected.data}), text
+    assert await OrderEvent.filter(order_id=order.id).count() == order.version
+
+
+def mutation_fields() -> list[str]:
+    assert CORE.mutation_type
+    return list(CORE.mutation_type.fields)
+
+
+@pytest.mark.wire
+@pytest.mark.parametrize("name", mutation_fields())
+def test_resolvers_are_given_what_strawberry_gives_them(name: str) -> None:
+    """By literals and by variables, with and without what is optional."""
+    assert CORE.mutation_type
+    field, converter = CORE.mutation_type.fields[name], schema.schema_converter
+    definition = field.extensions[GraphQLCoreConverter.DEFINITION_BACKREF]
+    for seed in range(DOCUMENTS):
+        random = RandomDocument(CORE, Random(seed), {})
+        given = {each: random.input(argument.type) for each, argument in field.args.items()}
+        operation = parse(random.mutation(name, given, deepest=1)).definitions[0]
+        assert isinstance(operation, OperationDefinitionNode)
+        node = operation.selection_set.selections[0]
+        assert isinstance(node, FieldNode)
+        variables = get_variable_values(CORE, operation.variable_definitions or (), random.variables)
+        assert isinstance(variables, VariableValues)
+        try:
+            values = get_argument_values(field, node, variables)
+        except GraphQLError:
+            with pytest.raises(GraphQLError):
+                Arguments(field, node, definition, converter).of(variables)
+            continue
+        try:
+            expected = convert_arguments(values, definition.arguments, converter.scalar_registry, converter.config)
+        except StrawberryGraphQLError:  # null for what may only be left out: the document would not be valid
+            continue
+        assert Arguments(field, node, definition, converter).of(variables) == expected, (given, random.variables)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_what_cannot_be_shown_by_a_plan_is_not_done_twice(
+    server: Server, monkeypatch: pytest.MonkeyPatch, fails: bool
+) -> None:
+    """Neither a mutation that was carried out, nor one that has failed: graphql-core shows what became of it."""
+    calls = []
+
+    async def hold(**given: Any) -> Order:
+        calls.append(given)
+        if fails:
+            raise RuntimeError
+        return await hold_order(**given)
+
+    async def unexpected(*_: Any) -> None:
+        raise Unexpected
+
+    monkeypatch.setattr("domain.orders.commands.hold_order", hold)
+    monkeypatch.setattr(MutationPlan, "data", unexpected)
+    order = await Order.get(number=1002)
+    text = "mutation ($input: HoldOrderInput!) { holdOrder(input: $input) { order { version } userErrors { code } } }"
+    answer = await server.send(text, {"input": {"orderId": ids.encode("Order", order.id), "reason": "A look first"}})
+    assert len(calls) == 1
+    if fails:
+        [error] = answer["errors"]
+        assert (answer["data"], error["extensions"]["code"], error["path"]) == (None, "INTERNAL", ["holdOrder"])
+    else:
+        assert answer == {"data": {"holdOrder": {"order": {"version": order.version + 1}, "userErrors": []}}}
+
+
 @pytest.mark.wire
 @pytest.mark.parametrize(
-    "text", ["{ __schema { types { name } } }", "mutation { confirmOrder(input: {}) { order { id } } }"]
+    "text",
+    [
+        "{ __schema { types { name } } }",
+        "mutation { __typename }",
+        'mutation ($no: Boolean = false) { confirmOrder(input: { orderId: "" }) @include(if: $no) { __typename } }',
+        'mutation { a: confirmOrder(input: { orderId: "" }) { __typename } b: confirmOrder(input: { orderId: "" })'
+        " { __typename } }",
+    ],
 )
 async def test_what_plans_do_not_know_is_not_compiled(server: Server, text: str) -> None:
     actor = await server.actor()

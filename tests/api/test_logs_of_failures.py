@@ -122,7 +122,7 @@ async def test_a_fault_that_tells_a_token_does_not_write_it_down(
     async def broken(token: str) -> Any:
         raise kind(f"nobody can read {token}")
 
-    monkeypatch.setattr("api.auth.authenticate", broken)
+    monkeypatch.setattr("domain.tokens.authenticate", broken)
     for token in (server.token, issuer.token()):
         bearer = {"Authorization": f"Bearer {token}"}
         for url in (server.url, server.url.replace("graphql", "delivery-notes/x.pdf")):

@@ -104,7 +104,10 @@ class TestADatabaseThatIsDown:
     def database_url(self, its_database: str) -> str:
         return its_database
 
-    async def test_sockets_live_through_it(self, server: Server, postgres: PostgresServer) -> None:
+    async def test_sockets_live_through_it(
+        self, server: Server, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("domain.tokens.KNOWN_SECONDS", 0.0)
         order = await server.do("placeOrder", ORDER, "events { nodes { cursor } }")
         cursor = order["events"]["nodes"][-1]["cursor"]
         follow_after = "subscription ($after: String!) { orderEvents(after: $after) { type } }"

@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from uuid import UUID
 
 import pytest
@@ -12,6 +13,8 @@ from domain.channels import ensure_channel
 from domain.errors import ErrorCode
 from domain.orders.queries import PageRequest
 from domain.tokens import (
+    KNOWN_SECONDS,
+    Callers,
     TokenState,
     authenticate,
     create_token,
@@ -234,3 +237,76 @@ async def test_the_last_use_is_written_once_a_minute() -> None:
     assert used.last_used_at > first
     await other.refresh_from_db()
     assert other.last_used_at is None
+
+
+class Clock:
+    """What the time is, for who looks tokens up."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 1000.0
+        monkeypatch.setattr("domain.tokens.time", SimpleNamespace(monotonic=lambda: self.now))
+
+
+async def ended_elsewhere(token: ApiToken) -> None:
+    await ApiToken.filter(id=token.id).update(revoked_at=datetime.now(UTC))
+
+
+async def test_a_caller_is_looked_up_once_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, callers = Clock(monkeypatch), Callers()
+    token, secret = await new(READ)
+    caller = await callers.find(secret)
+    assert caller == await authenticate(secret)
+    await ended_elsewhere(token)
+    clock.now += KNOWN_SECONDS - 0.01
+    assert await callers.find(secret) is caller
+    clock.now += 0.01
+    assert await callers.find(secret) is None
+
+
+async def test_a_token_that_ends_here_is_unknown_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    Clock(monkeypatch)
+    callers = Callers()
+    token, secret = await new(READ)
+    assert await callers.find(secret)
+    await revoke_token(actor=ROOT, token_id=token.id)
+    assert await callers.find(secret) is None
+    token, secret = await new(READ)
+    assert await callers.find(secret)
+    _, fresh = await rotate_token(actor=ROOT, token_id=token.id, grace=timedelta(0))
+    assert await callers.find(secret) is None
+    assert await callers.find(fresh)
+
+
+async def test_who_is_looked_up_while_a_token_ends_is_not_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    Clock(monkeypatch)
+    callers = Callers()
+    token, secret = await new(READ)
+
+    async def slow(secret: str) -> Actor | None:
+        actor = await authenticate(secret)
+        await revoke_token(actor=ROOT, token_id=token.id)
+        return actor
+
+    with monkeypatch.context() as patched:
+        patched.setattr("domain.tokens.authenticate", slow)
+        assert await callers.find(secret)
+    assert await callers.find(secret) is None
+
+
+async def test_nobody_is_known_beyond_the_end_of_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, callers = Clock(monkeypatch), Callers()
+    ends = datetime.now(UTC) + timedelta(seconds=KNOWN_SECONDS / 2)
+    token, secret = await create_token(actor=ROOT, name="short", scopes=[READ], expires_at=ends)
+    assert await callers.find(secret)
+    await ended_elsewhere(token)
+    clock.now += KNOWN_SECONDS / 2
+    assert await callers.find(secret) is None
+
+
+async def test_who_is_unknown_is_looked_up_each_time() -> None:
+    callers = Callers()
+    token, secret = await new(READ)
+    await ended_elsewhere(token)
+    assert await callers.find(secret) is None
+    await ApiToken.filter(id=token.id).update(revoked_at=None)
+    assert await callers.find(secret)
