@@ -1,4 +1,4 @@
-"""Two kinds of fields that say what they are made of, so that graphql-core and a compiled plan read one definition.
+"""Kinds of fields that say what they are made of, so that graphql-core and a compiled plan read one definition.
 
 What they are asked of has a `row`; everything else is an ordinary Strawberry field.
 """
@@ -19,9 +19,14 @@ Show = Callable[[Any, Any], Any]
 
 
 class Column(StrawberryField):
-    """Worked out from the object alone, when it is asked for: by `given`, or the row's column of the same name."""
+    """Worked out from the object alone, when it is asked for.
 
-    given: Read | None = None
+    It is what `function` makes of the attributes that `paths` name, or of the object where none are named; without
+    a function it is the row's column of the same name.
+    """
+
+    function: Callable[..., Any] | None = None
+    paths: tuple[str, ...] = ()
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -29,10 +34,27 @@ class Column(StrawberryField):
 
     @cached_property
     def read(self) -> Read:
-        return self.given or attrgetter(f"row.{self.python_name}")
+        function = self.function
+        if function is None:
+            return attrgetter(f"row.{self.python_name}")
+        if not self.paths:
+            return function
+        values = attrgetter(*self.paths)
+        if len(self.paths) == 1:
+            return lambda each: function(values(each))
+        return lambda each: function(*values(each))
 
     def get_result(self, source: Any, info: Info | None, args: list[Any], kwargs: Any) -> Any:
         return self.read(source)
+
+
+class Composed(Column):
+    """An object of which `parts` are all that there is: its attributes, each by its path from the object around it.
+
+    A plan makes what is selected of it from the parts, without the object.
+    """
+
+    parts: dict[str, str]
 
 
 class Loaded(StrawberryField):
@@ -43,10 +65,19 @@ class Loaded(StrawberryField):
     show: Show
 
 
-def column(description: str, read: Read | None = None) -> Any:
-    """A field that is a column of the object's row, or what `read` makes of the object."""
+def column(description: str, function: Callable[..., Any] | None = None, *paths: str) -> Any:
+    """A field that is a column of the object's row, or what the function makes of the object, or of what lies there."""
     field = Column(description=description)
-    field.given = read
+    field.function, field.paths = function, paths
+    return field
+
+
+def composed(description: str, type_: type, **parts: str) -> Any:
+    """A field that is an object of that type, and never null: see `Composed`."""
+    names = tuple(parts)
+    field = Composed(description=description)
+    field.function = lambda *values: type_(**dict(zip(names, values, strict=True)))
+    field.paths, field.parts = tuple(parts.values()), parts
     return field
 
 

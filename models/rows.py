@@ -6,10 +6,11 @@ when it is made.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from enum import Enum
 from functools import cache, lru_cache
 from operator import itemgetter
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import asyncpg
 from tortoise import connections, fields
@@ -32,12 +33,29 @@ _AS_IT_COMES: Final = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Selection(Generic[Row]):
+    """A query as the database is asked it, which can be done again and again."""
+
+    model: type[Row]
+    sql: str
+    values: Sequence[Any]
+
+    @classmethod
+    def of(cls, query: QuerySet[Row]) -> "Selection[Row]":
+        """The query must be for all columns of its model, and nothing besides."""
+        query._choose_db_if_not_chosen()
+        query._make_query()
+        sql, values = query.query.get_parameterized_sql()
+        return cls(query.model, sql, values)
+
+    async def rows(self) -> list[Row]:
+        return await _read(connections.get("default"), self.model, self.sql, self.values)
+
+
 async def matching(query: QuerySet[Row]) -> list[Row]:
     """The rows that the query asks for, which must be for all columns of its model and nothing besides."""
-    query._choose_db_if_not_chosen()
-    query._make_query()
-    sql, values = query.query.get_parameterized_sql()
-    return await _read(connections.get("default"), query.model, sql, values)
+    return await Selection.of(query).rows()
 
 
 async def with_keys(model: type[Row], column: str, keys: Sequence[Any], *order: str) -> list[Row]:

@@ -2,7 +2,6 @@
 
 from datetime import datetime
 from decimal import Decimal
-from operator import attrgetter
 from typing import Any, Self
 from uuid import UUID
 
@@ -12,7 +11,7 @@ from strawberry import Private
 import models
 from api import enums, ids
 from api.context import Info
-from api.fields import column
+from api.fields import column, composed
 from api.nodes import Node, node_id
 from domain import money
 
@@ -23,20 +22,18 @@ field = strawberry.field
 class Money:
     minor: Private[int]
     amount: Decimal = column(
-        "The amount, with as many decimals as the currency has.",
-        lambda amount: money.to_decimal(amount.minor, amount.currency_code),
+        "The amount, with as many decimals as the currency has.", money.to_decimal, "minor", "currency_code"
     )
     currency_code: str = field(description="The currency's code (ISO 4217).")
 
-    @classmethod
-    def of(cls, minor: int, currency: str) -> Self:
-        return cls(minor=minor, currency_code=currency)
+
+def amount_field(description: str, name: str, currency: str) -> Any:
+    """The amount in that column of the row, and in the currency that has this path."""
+    return composed(description, Money, minor=f"row.{name}", currency_code=currency)
 
 
 def _amount(description: str, name: str) -> Any:
-    """An amount in the order's currency, by its column."""
-    minor = attrgetter(name)
-    return column(description, lambda part: Money.of(minor(part.row), part.currency))
+    return amount_field(description, name, "currency")
 
 
 @strawberry.type(description="Where orders come from: a web shop, a marketplace, a till.")

@@ -6,7 +6,6 @@ answer at once.
 
 from collections.abc import Sequence
 from datetime import datetime
-from operator import attrgetter
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import strawberry
@@ -28,6 +27,7 @@ from api.orders.parts import (
     OrderLine,
     Tracking,
     Transaction,
+    amount_field,
 )
 from domain.orders import rules
 from domain.orders.queries import OrderPage
@@ -42,8 +42,7 @@ field = strawberry.field
 
 def _amount(description: str, name: str) -> Any:
     """One of the order's sums, by its column."""
-    minor = attrgetter(name)
-    return column(description, lambda order: Money.of(minor(order.row), order.row.currency))
+    return amount_field(description, name, "row.currency")
 
 
 def _address(rows: Sequence[models.Address], kind: AddressKind) -> Address | None:

@@ -49,11 +49,14 @@ NOTHING = Q(id__in=[UUID(int=0)])
 """Matches no order."""
 
 
+def visible(channel_ids: frozenset[UUID] | None) -> Q:
+    """The orders that exist for a caller of these channels (`Actor.channel_ids`)."""
+    return Q() if channel_ids is None else Q(channel_id__in=list(channel_ids))
+
+
 async def visible_query(actor: Actor, wanted: OrderFilter | None, search: str | None = None) -> Q:
     """The orders that the caller sees and that the filter and the search text mean. Raises `InvalidInput`."""
-    conditions: list[Q] = []
-    if actor.channel_ids is not None:
-        conditions.append(Q(channel_id__in=list(actor.channel_ids)))
+    conditions = [visible(actor.channel_ids)]
     if wanted is not None:
         _require_modest(wanted)
         conditions += await _conditions(actor, wanted)

@@ -4,20 +4,23 @@ from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
 from tortoise.expressions import Q
 from tortoise.functions import Count
+from tortoise.queryset import QuerySet
 
 from domain import cursors
 from domain.actors import Actor
 from domain.channels import find_channel
 from domain.errors import InvalidInput
-from domain.orders.filters import OrderFilter, visible_query
+from domain.orders.filters import OrderFilter, visible, visible_query
 from domain.validation import storable
 from models import Channel, Fulfillment, Order, OrderLine, rows
 from models.enums import FulfillmentStatus, OrderStatus, PaymentStatus
+from models.statements import is_postgres
 
 MOST_PER_PAGE = 100
 DEFAULT_PER_PAGE = 50
@@ -138,20 +141,35 @@ async def list_orders(
     """A page by keyset: as quick at the end of the list as at its beginning. Raises `InvalidInput`."""
     sort, request = sort or OrderSort(), request or PageRequest()
     size = request.size
-    query = Order.filter(await visible_query(actor, wanted, search))
-    ascending = sort.direction is SortDirection.ASC
-    if request.after is not None:
-        query = query.filter(_beyond(sort, request.after, "after", ascending))
-    if request.before is not None:
-        query = query.filter(_beyond(sort, request.before, "before", not ascending))
-    sign = "" if ascending is not request.backward else "-"
-    column = sort.by.lower()
-    found = await rows.matching(query.order_by(f"{sign}{column}", f"{sign}id").limit(size + 1))
+    if (wanted, search, request.after, request.before) == (None, None, None, None):
+        found = await _beginning(actor.channel_ids, sort, request.backward, size + 1, is_postgres()).rows()
+    else:
+        query = Order.filter(await visible_query(actor, wanted, search))
+        ascending = sort.direction is SortDirection.ASC
+        if request.after is not None:
+            query = query.filter(_beyond(sort, request.after, "after", ascending))
+        if request.before is not None:
+            query = query.filter(_beyond(sort, request.before, "before", not ascending))
+        found = await rows.matching(_sorted(query, sort, request.backward, size + 1))
     orders, more = found[:size], len(found) > size
     if request.backward:
         orders.reverse()
         return OrderPage(orders, request.before is not None, more, sort)
     return OrderPage(orders, more, request.after is not None, sort)
+
+
+def _sorted(query: QuerySet[Order], sort: OrderSort, backward: bool, limit: int) -> QuerySet[Order]:
+    sign = "" if (sort.direction is SortDirection.ASC) is not backward else "-"
+    return query.order_by(f"{sign}{sort.by.lower()}", f"{sign}id").limit(limit)
+
+
+@lru_cache(maxsize=1024)
+def _beginning(
+    channel_ids: frozenset[UUID] | None, sort: OrderSort, backward: bool, limit: int, _is_postgres: bool
+) -> rows.Selection[Order]:
+    """The list that nearly everybody asks for, all orders from its beginning: putting its SQL together takes as long
+    as fetching half of its rows."""
+    return rows.Selection.of(_sorted(Order.filter(visible(channel_ids)), sort, backward, limit))
 
 
 def _beyond(sort: OrderSort, cursor: str, field: str, ascending: bool) -> Q:

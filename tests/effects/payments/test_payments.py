@@ -216,7 +216,7 @@ async def test_killed_anywhere_and_carried_out_again(
     payments: Payments, account: Account, wire: Wire, kind: TransactionKind, engine: str
 ) -> None:
     wire.remembers = True  # a call that is on its way when its caller dies arrives beside the next one
-    step = 3 if engine == "sqlite" else 7
+    step = 3 if engine == "sqlite" else 5
     for after in range(0, 1000, step):
         order, intent = await asked(account, kind)
         await plan_page([payments])
