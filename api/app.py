@@ -95,9 +95,6 @@ def create_app(settings: Settings | None = None) -> Starlette:
                 await service.payments.close()
                 await requests.close()
 
-    async def graphql_http(request: Request) -> Response:
-        return await http.handle(request, service)
-
     async def delivery_note(request: Request) -> Response:
         return await documents.delivery_note(request, service)
 
@@ -119,7 +116,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
 
     routes: list[Route | Mount | WebSocketRoute] = [
         Route("/", home),
-        Route("/graphql", graphql_http, methods=["GET", "POST"]),
+        Route("/graphql", http.GraphQLHTTP(service), methods=["GET", "POST"]),
         WebSocketRoute("/graphql", GraphQLWebSocket(service)),
         Route(DELIVERY_NOTE_PATH, delivery_note),
         Route(DELIVERY_NOTES_PATH, several_delivery_notes),

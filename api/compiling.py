@@ -496,10 +496,13 @@ def _list(items: _Step, nullable: bool) -> _Step:
 def _objects(selected: dict[type, _Step], nullable: bool) -> _Step:
     """Each object by what is selected of its class."""
 
+    def alike(objects: Values) -> _Step | None:
+        """What is selected of all of them, where they are of one class, as nearly always."""
+        kinds = set(map(type, objects))
+        return selected.get(kinds.pop()) if len(kinds) == 1 else None
+
     def by_class(objects: Values) -> list[tuple[_Step, Values, Sequence[int]]]:
         kinds = set(map(type, objects))
-        if len(kinds) == 1 and kinds <= selected.keys():  # as nearly always
-            return [(selected[kinds.pop()], objects, range(len(objects)))]
         if nullable:
             kinds.discard(NoneType)
         if not kinds <= selected.keys():
@@ -512,12 +515,16 @@ def _objects(selected: dict[type, _Step], nullable: bool) -> _Step:
             done[place] = each
 
     def at_once(objects: Values, run: Run) -> Values:
+        if step := alike(objects):
+            return cast(Values, step.function(objects, run))
         done: Values = [None] * len(objects)
         for step, found, places in by_class(objects):
             put(done, places, step.function(found, run))
         return done
 
     async def later(objects: Values, run: Run) -> Values:
+        if step := alike(objects):
+            return cast(Values, await step.function(objects, run) if step.waits else step.function(objects, run))
         done: Values = [None] * len(objects)
         for step, found, places in by_class(objects):
             made = step.function(found, run)

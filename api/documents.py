@@ -59,7 +59,7 @@ async def download(request: Request, service: Service) -> Response:
         return unavailable(error)
     if url is None:
         return refused(404, "There is nothing to download.", "NOT_FOUND")
-    return RedirectResponse(url, 302, {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"})
+    return RedirectResponse(url, 302, {"Cache-Control": "no-store"})
 
 
 async def _answer(request: Request, service: Service, keys: Sequence[str]) -> Response:
@@ -122,7 +122,6 @@ def as_file(request: Request, content: bytes, name: str) -> Response:
         "Accept-Ranges": "bytes",
         "Cache-Control": "private, no-cache",
         "Content-Disposition": f"inline; filename=\"{_ascii(name)}\"; filename*=UTF-8''{quote(name, safe='')}",
-        "X-Content-Type-Options": "nosniff",
     }
     if _names(request.headers.get("if-none-match"), etag):
         return Response(status_code=304, headers=headers)

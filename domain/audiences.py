@@ -17,7 +17,7 @@ from models import OrderEvent
 from models.errors import DatabaseUnavailable
 
 BACKLOG = 1_000  # answers that wait for one subscriber before it is sent back to the log
-TOGETHER = 100  # events whose answers are worked out at the same time, so that their orders are loaded together
+TOGETHER = 250  # events whose answers are worked out at the same time, so that their orders are loaded together
 READ_BACK = 50  # events that a subscriber reads from the log at a time, and holds while its sink is full
 REMEMBERED = 500  # answers that those who read back at the same time share
 TURN = 2_000  # answers that are handed out before something else of the process has a turn
@@ -44,21 +44,71 @@ class Sink(Protocol[T_contra]):
         """No answer follows: because of the error, or because all is said. Must not raise."""
 
 
+class Teller(Generic[T]):
+    """Tells audiences that are told the same of the same event: of each page of the feed in one go.
+
+    `answers` gives what is to be told of some events, one for each; where it raises, that ends those who wait for them.
+    A page takes one task, however many audiences it concerns: with one for each, an event that one socket of 500 is
+    told of took a quarter more CPU time.
+    """
+
+    def __init__(self, answers: Answering[T]) -> None:
+        self.answers = answers
+        self._waiting: list[tuple[Audience[T], list[OrderEvent]]] = []
+        self._telling: asyncio.Task[None] | None = None
+        self._turn = 0  # answers that have been handed out since something else had a turn
+
+    def take(self, audience: "Audience[T]", events: list[OrderEvent]) -> asyncio.Task[None]:
+        """The same task for all audiences of a page of the feed, which has no other before it is done."""
+        if self._telling is None:
+            self._telling = asyncio.create_task(self._tell())
+        self._waiting.append((audience, events))
+        return self._telling
+
+    async def _tell(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        self._telling = None
+        concerned: dict[int, tuple[OrderEvent, list[Audience[T]]]] = {}
+        for audience, events in waiting:
+            for event in events:
+                concerned.setdefault(event.id, (event, []))[1].append(audience)
+        in_order = [concerned[place] for place in sorted(concerned)]
+        try:
+            for start in range(0, len(in_order), TOGETHER):
+                chunk = in_order[start : start + TOGETHER]
+                answers = await self.answers([event for event, _ in chunk])
+                for (event, audiences), answer in zip(chunk, answers, strict=True):
+                    for audience in audiences:
+                        await self._tell_all(audience.is_told(event, answer), event.id, answer)
+        except Exception as error:
+            for audience, events in waiting:
+                audience.could_not_be_told(events[-1], error)
+        for audience, _ in waiting:
+            audience.has_been_told()
+
+    async def _tell_all(self, subscribers: "list[Subscriber[T]]", place: int, answer: T) -> None:
+        for start in range(0, len(subscribers), TURN):
+            some = subscribers[start : start + TURN]
+            for subscriber in some:
+                subscriber.tell(place, answer)
+            self._turn += len(some)
+            if self._turn >= TURN:
+                self._turn = 0
+                await asyncio.sleep(0)
+
+
 class Audience(Generic[T]):
     """A reader of the feed for as long as it has a subscriber.
 
-    `answers` gives what is to be told of some events, one for each; where it raises, that ends those who wait for them.
     `position` is the place in the log up to which all have been told, but for those who are behind.
     """
 
-    def __init__(self, feed: Feed, wanted: EventFilter, answers: Answering[T]) -> None:
+    def __init__(self, feed: Feed, wanted: EventFilter, teller: Teller[T]) -> None:
         self.wanted = wanted
         self._feed = feed
-        self._answers = answers
+        self._teller = teller
         self._subscribers: dict[Subscriber[T], None] = {}
-        self._telling: asyncio.Task[None] | None = None
-        self._told = 0  # the place up to which all have been told, while `_telling`
-        self._turn = 0  # answers that have been handed out since something else had a turn
+        self._told: int | None = None  # the place up to which all have been told, while there is more to tell
         self._behind = 0  # how many read back
         self._remembered: dict[int, T] = {}
         self._reading_back = asyncio.Lock()
@@ -67,7 +117,7 @@ class Audience(Generic[T]):
     @property
     def position(self) -> int:
         assert self._feed.position is not None
-        return self._feed.position if self._telling is None else self._told
+        return self._feed.position if self._told is None else self._told
 
     def add(self, subscriber: "Subscriber[T]") -> None:
         if not self._subscribers:
@@ -81,32 +131,23 @@ class Audience(Generic[T]):
 
     def take(self, events: list[OrderEvent]) -> asyncio.Future[None]:
         self._told = events[0].id - 1
-        self._telling = asyncio.create_task(self._tell(events))
-        return self._telling
+        return self._teller.take(self, events)
 
-    async def _tell(self, events: list[OrderEvent]) -> None:
-        try:
-            for start in range(0, len(events), TOGETHER):
-                chunk = events[start : start + TOGETHER]
-                for event, answer in zip(chunk, await self._answers(chunk), strict=True):
-                    self._told = event.id  # whoever joins from here on reads it from the log, if it wants it
-                    self._remember(event.id, answer)
-                    await self._tell_all(event.id, answer)
-        except Exception as error:
+    def is_told(self, event: OrderEvent, answer: T) -> "list[Subscriber[T]]":
+        """Those who are to be told: whoever joins from here on reads the event from the log, if it wants it."""
+        self._told = event.id
+        self._remember(event.id, answer)
+        return list(self._subscribers)
+
+    def could_not_be_told(self, last: OrderEvent, error: Exception) -> None:
+        """Of all that came up to the last of them, unless that has been told."""
+        if self._told != last.id:
             for subscriber in list(self._subscribers):
                 subscriber.end(error)
-        self._telling = None
 
-    async def _tell_all(self, place: int, answer: T) -> None:
-        subscribers = list(self._subscribers)
-        for start in range(0, len(subscribers), TURN):
-            some = subscribers[start : start + TURN]
-            for subscriber in some:
-                subscriber.tell(place, answer)
-            self._turn += len(some)
-            if self._turn >= TURN:
-                self._turn = 0
-                await asyncio.sleep(0)
+    def has_been_told(self) -> None:
+        """All that there was."""
+        self._told = None
 
     async def answers_to(self, events: Sequence[OrderEvent]) -> list[T]:
         """The same for all who read back: after an interruption, many come again at once, with the same gap.
@@ -121,7 +162,7 @@ class Audience(Generic[T]):
     async def _answer_once(self, events: Sequence[OrderEvent]) -> list[T]:
         async with self._reading_back:
             missing = [event for event in events if event.id not in self._remembered]
-            found = dict(zip((event.id for event in missing), await self._answers(missing), strict=True))
+            found = dict(zip((event.id for event in missing), await self._teller.answers(missing), strict=True))
             known = {**self._remembered, **found}
             for place, answer in found.items():
                 self._remember(place, answer)
@@ -313,7 +354,7 @@ async def follow(audience: Audience[T], feed: Feed, after: str | None = None) ->
 
 def events_of(feed: Feed, wanted: EventFilter, after: str | None = None) -> AsyncGenerator[OrderEvent, None]:
     """The events themselves, for one who follows alone."""
-    return follow(Audience(feed, wanted, _themselves), feed, after)
+    return follow(Audience(feed, wanted, Teller(_themselves)), feed, after)
 
 
 async def _themselves(events: list[OrderEvent]) -> Sequence[OrderEvent]:

@@ -140,7 +140,7 @@ class Unit:
         self.order = order
         if order.id not in self._orders:
             self._orders[order.id] = order
-            self._stored[order.id] = _columns(order)
+            self._stored[order.id] = dict(vars(order))
             self._statuses[order.id] = _statuses(order)
 
     def record(self, order: Order, happening: Happening) -> None:
@@ -180,8 +180,8 @@ class Unit:
 
     def _changed(self, order: Order) -> Write:
         order.updated_at = self.now
-        stored = self._stored[order.id]
-        return update(order, [name for name, value in _columns(order).items() if value != stored[name]])
+        stored, columns = self._stored[order.id], vars(order)
+        return update(order, [name for name in _COLUMNS if columns[name] != stored[name]])
 
     def _record_of(self, idempotency: Idempotency) -> dict[str, Any]:
         return {
@@ -199,10 +199,6 @@ def _sentence(happening: Happening) -> str:
     """What happened, as far as a row has room: a reason may be long, and is whole in the event's data."""
     message = happening.message()
     return message if len(message) <= _LONGEST_MESSAGE else f"{message[: _LONGEST_MESSAGE - 1]}…"
-
-
-def _columns(order: Order) -> dict[str, Any]:
-    return {name: getattr(order, name) for name in _COLUMNS}
 
 
 def _statuses(order: Order) -> tuple[Any, ...]:

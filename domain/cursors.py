@@ -2,24 +2,24 @@
 
 import base64
 import binascii
-import json
 from typing import Any
 from uuid import UUID
+
+import orjson
 
 from domain.errors import InvalidInput
 
 
 def encode(*parts: Any) -> str:
-    text = json.dumps(parts, separators=(",", ":"))
-    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+    return base64.urlsafe_b64encode(orjson.dumps(parts)).decode().rstrip("=")
 
 
 def decode(cursor: str, kind: str, length: int, field: str) -> list[Any]:
     """The parts after the kind. Raises `InvalidInput` for what `encode` has not made for this kind of page."""
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
-        parts = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
-    except (ValueError, binascii.Error, UnicodeDecodeError, RecursionError):
+        parts = orjson.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
+    except (ValueError, binascii.Error):
         parts = None
     if not isinstance(parts, list) or len(parts) != length + 1 or parts[0] != kind:
         raise InvalidInput("This is not a cursor of this list.", field)

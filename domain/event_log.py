@@ -23,10 +23,10 @@ from domain import cursors
 from domain.actors import Actor
 from domain.channels import find_channels
 from domain.errors import InvalidInput
-from models import Order, OrderEvent
+from models import Order, OrderEvent, rows
 from models.enums import OrderEventType, OrderStatus
 from models.errors import DatabaseUnavailable
-from models.statements import Write, insert, is_postgres, select
+from models.statements import Write, insert, is_postgres
 
 _CURSOR = "event"
 _LARGEST_POSITION = 2**63 - 1
@@ -143,7 +143,7 @@ async def _horizon() -> int:
     """No event will be written at this place or before it any more."""
     if not is_postgres():
         return _LARGEST_POSITION
-    _, [row] = await connections.get("default").execute_query(_HORIZON, [_WRITING])
+    [row] = await connections.get("default").fetch(_HORIZON, [_WRITING])
     return int(row["id"])
 
 
@@ -177,11 +177,11 @@ async def require_reachable(position: int) -> None:
 
 
 async def read_on(*, after: int, limit: int) -> list[OrderEvent]:
-    """The next events of all orders, as far as no other can come between them any more."""
+    """The next events of all orders, as far as no other can come between them any more: rows to read from."""
     horizon = await _horizon()
     if horizon <= after:
         return []
-    return await select(OrderEvent, 'WHERE "id" > ? AND "id" <= ? ORDER BY "id" LIMIT ?', after, horizon, limit)
+    return await rows.select(OrderEvent, 'WHERE "id" > ? AND "id" <= ? ORDER BY "id" LIMIT ?', after, horizon, limit)
 
 
 async def read(wanted: EventFilter, *, after: int, limit: int, up_to: int | None = None) -> list[OrderEvent]:

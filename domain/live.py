@@ -19,6 +19,7 @@ from models.errors import DatabaseUnavailable
 log = logging.getLogger(__name__)
 
 PAGE = 500  # events read from the log at a time
+APART_SECONDS = 0.002  # from one reading of the log to the next, where there is always something new: see `Feed`
 FIRST_READ_SECONDS = 5.0  # for which the start waits for the database; the feed goes on trying
 
 
@@ -31,7 +32,8 @@ class Reader(Protocol):
     def take(self, events: list[OrderEvent]) -> asyncio.Future[None] | None:
         """The next of them, in the log's order. Must not raise: the others' turn comes after it.
 
-        The feed reads on once the future is done, so that nothing piles up where it takes time to tell of an event.
+        The feed reads on once the future is done, so that nothing piles up where it takes time to tell of an event;
+        several readers may give the same one.
         """
 
 
@@ -102,6 +104,9 @@ class _Flag:
 class Feed:
     """Follows the log for as long as `running` lasts: woken by the bell, and once every `poll_seconds` anyway.
 
+    It reads at once when something happens after a pause of `APART_SECONDS`. Where changes come faster than that, it
+    reads several with one statement: otherwise, reading would take a tenth of the CPU time of confirming orders.
+
     `position` is the place up to which it has handed out the log, `last_read` when it read it last (`time.monotonic`);
     both are `None` until the database could be reached.
     """
@@ -147,6 +152,7 @@ class Feed:
 
     async def _follow_log(self) -> None:
         while True:
+            begun = time.monotonic()
             self._rung.clear()
             try:
                 while await self._deliver_page() == PAGE:
@@ -158,6 +164,8 @@ class Feed:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self.poll_seconds):
                     await self._rung.wait()
+            if (left := begun + APART_SECONDS - time.monotonic()) > 0:
+                await asyncio.sleep(left)
 
     async def _deliver_page(self) -> int:
         if self.position is None:
@@ -176,7 +184,7 @@ class Feed:
         for event in events:
             for reader in self._index.concerned(event):
                 wanted.setdefault(reader, []).append(event)
-        telling = [future for reader, theirs in wanted.items() if (future := reader.take(theirs)) is not None]
+        telling = {future for reader, theirs in wanted.items() if (future := reader.take(theirs)) is not None}
         if telling:
             await asyncio.wait(telling)
 

@@ -4,6 +4,7 @@ Tortoise's own engine waits for ever for a free connection, keeps the connection
 transaction begins, and lets asyncpg's errors through, of which nobody above should know.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -74,9 +75,12 @@ class _Pooled(PoolConnectionWrapper[Any]):
 async def _take(pool: Any) -> Any:
     """A free connection is there at once (and has a time limit of its own if it must be made anew).
 
-    Only who has to wait needs a clock, which costs more than all the rest.
+    Only who has to wait needs a clock. The pool's own would take a task for each.
     """
-    return await (pool.acquire() if pool.get_idle_size() else pool.acquire(timeout=ACQUIRE_SECONDS))
+    if not pool._queue.empty():
+        return await pool.acquire()
+    async with asyncio.timeout(ACQUIRE_SECONDS):
+        return await pool.acquire()
 
 
 async def _give_back(pool: Any, connection: Any, failure: Any = None) -> None:
@@ -116,6 +120,11 @@ async def _raise(_client: Any, error: Exception) -> None:
 
 class _Transaction(TransactionWrapper):
     fetch = _fetch
+
+    async def begin(self) -> None:
+        self.transaction = self._connection.transaction()
+        with translated():
+            await self.transaction.start()
 
     async def _translate_exceptions(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         return await super()._translate_exceptions(_translating(func), *args, **kwargs)

@@ -19,7 +19,7 @@ from tortoise.fields.data import CharEnumFieldInstance
 from tortoise.models import Model
 from tortoise.queryset import QuerySet
 
-from models.statements import is_postgres, quoted, selection
+from models.statements import is_postgres, numbered, quoted, selection
 
 Row = TypeVar("Row", bound=Model)
 
@@ -56,6 +56,18 @@ class Selection(Generic[Row]):
 async def matching(query: QuerySet[Row]) -> list[Row]:
     """The rows that the query asks for, which must be for all columns of its model and nothing besides."""
     return await Selection.of(query).rows()
+
+
+async def select(model: type[Row], tail: str, *values: Any) -> list[Row]:
+    """The rows that `tail` means: `WHERE …`, with a `?` for each of the values, which are such as the database has."""
+    client = connections.get("default")
+    return await _read(client, model, _tailed(model, tail, client.capabilities.dialect), values)
+
+
+@lru_cache
+def _tailed(model: type[Model], tail: str, dialect: str) -> str:
+    statement = f"{selection(model)} {tail}"
+    return numbered(statement) if dialect == _POSTGRES else statement
 
 
 async def with_keys(model: type[Row], column: str, keys: Sequence[Any], *order: str) -> list[Row]:

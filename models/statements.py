@@ -9,7 +9,6 @@ conversions and its checks of a value's length. Where the SQL of the two databas
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from itertools import count
 from typing import Any, Final, TypeVar
 
 from tortoise import connections
@@ -122,12 +121,21 @@ def insert(
     """
     fields, columns = model._meta.fields_map, _written(model)
     values = [fields[name].to_db_value(row.get(name), model) for row in rows for name in columns]
-    source = _values(model, columns, len(rows), typed=after is not None)
+    make = _kept_insert if len(values) <= _MOST_KEPT else _insert
+    return Write(make(model, len(rows), unless_there, after), values)
+
+
+def _insert(model: type[Model], rows: int, unless_there: bool, after: str | None) -> str:
+    columns = _written(model)
+    source = _values(model, columns, rows, typed=after is not None)
     if after is not None:
         # The numbers are taken for what is joined, and so after its row is there; OFFSET 0 keeps it whole.
-        source = f"SELECT v.* FROM ({after} OFFSET 0) AS before CROSS JOIN ({source}) AS v"  # noqa: S608 - as above
+        source = f"SELECT v.* FROM ({after} OFFSET 0) AS before CROSS JOIN ({source}) AS v"  # noqa: S608 - names only
     conflicts = " ON CONFLICT DO NOTHING" if unless_there else ""
-    return Write(f"INSERT INTO {_table(model)} ({', '.join(map(quoted, columns))}) {source}{conflicts}", values)
+    return f"INSERT INTO {_table(model)} ({', '.join(map(quoted, columns))}) {source}{conflicts}"
+
+
+_kept_insert = lru_cache(_insert)
 
 
 def _values(model: type[Model], columns: tuple[str, ...], rows: int, *, typed: bool) -> str:
@@ -169,9 +177,13 @@ def _number(statements: tuple[str, ...]) -> str:
     """One statement for PostgreSQL, whose placeholders have numbers."""
     *before, last = statements
     parts = ", ".join(f"w{number} AS ({sql})" for number, sql in enumerate(before))
-    numbers = count(1)
-    first, *rest = (f"WITH {parts} {last}" if parts else last).split("?")
-    return first + "".join(f"${next(numbers)}{text}" for text in rest)
+    return numbered(f"WITH {parts} {last}" if parts else last)
+
+
+def numbered(statement: str) -> str:
+    """The statement with PostgreSQL's placeholders instead of question marks, of which it has no others."""
+    first, *rest = statement.split("?")
+    return first + "".join(f"${number}{text}" for number, text in enumerate(rest, start=1))
 
 
 _kept_number = lru_cache(maxsize=1024)(_number)

@@ -2,13 +2,12 @@
 
 from typing import Final
 
-from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-_HEADERS: Final = {
-    "X-Content-Type-Options": "nosniff",  # an answer is never taken for a script or a page
-    "Referrer-Policy": "no-referrer",  # addresses of documents have their signature in them
-}
+_HEADERS: Final = (
+    (b"x-content-type-options", b"nosniff"),  # an answer is never taken for a script or a page
+    (b"referrer-policy", b"no-referrer"),  # addresses of documents have their signature in them
+)
 
 
 class SecurityHeaders:
@@ -24,7 +23,7 @@ class SecurityHeaders:
 
         async def sending(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(_HEADERS)
+                message["headers"] = [*message.get("headers", ()), *_HEADERS]
             await send(message)
 
         await self._app(scope, receive, sending)

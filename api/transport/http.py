@@ -9,6 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HTTPRequest
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from api.auth import InvalidToken
 from api.context import OPERATION, Context
@@ -53,7 +54,18 @@ class _Refused(Exception):
         self.headers = headers
 
 
-async def handle(request: HTTPRequest, service: Service) -> Response:
+class GraphQLHTTP:
+    """The endpoint as an ASGI application: Starlette would put around a function what catches errors once more."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        response = await _handle(HTTPRequest(scope, receive, send), self._service)
+        await response(scope, receive, send)
+
+
+async def _handle(request: HTTPRequest, service: Service) -> Response:
     """One GraphQL request."""
     accept = request.headers.get("accept")
     if _wants_graphiql(request, accept, service):

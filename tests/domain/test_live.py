@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 
 from domain import bell
-from domain.audiences import BACKLOG, READ_BACK, Audience, Slot, events_of, follow, subscribe
+from domain.audiences import BACKLOG, READ_BACK, Audience, Slot, Teller, events_of, follow, subscribe
 from domain.bell import Bell
 from domain.errors import InvalidInput
 from domain.event_log import CursorExpired, EventFilter, cursor_at, last_position
@@ -266,9 +266,9 @@ async def test_who_leaves_while_it_reads_back_takes_nothing_from_others() -> Non
 
     async with feed_of() as feed:
         reading_back: Slot[int] = Slot()
-        leaving = await subscribe(Audience(feed, ALL, answers), feed, reading_back, cursor_at(0))
+        leaving = await subscribe(Audience(feed, ALL, Teller(answers)), feed, reading_back, cursor_at(0))
         staying: Slot[int] = Slot()
-        subscriber = await subscribe(Audience(feed, ALL, answers), feed, staying, cursor_at(1))
+        subscriber = await subscribe(Audience(feed, ALL, Teller(answers)), feed, staying, cursor_at(1))
         await write_events(order, 1)
         bell.ring()
         await until(lambda: feed.position == 2)
@@ -280,13 +280,74 @@ async def test_who_leaves_while_it_reads_back_takes_nothing_from_others() -> Non
         subscriber.close()
 
 
+class Told:
+    """A sink that keeps what it is given."""
+
+    full = False
+
+    def __init__(self) -> None:
+        self.answers: list[int] = []
+        self.error: Exception | None = None
+
+    def next(self, answer: int) -> None:
+        self.answers.append(answer)
+
+    def end(self, error: Exception | None) -> None:
+        self.error = error
+
+
+async def test_audiences_that_are_told_the_same_are_told_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An event that concerns several is worked out once. What fails ends those who wait for it, and nobody else."""
+    one, other = await place(), await place()
+    worked_out: list[list[int]] = []
+    failing: set[int] = set()
+
+    async def answers(events: Sequence[OrderEvent]) -> list[int]:
+        worked_out.append([event.id for event in events])
+        if failing & {event.id for event in events}:
+            raise ZeroDivisionError
+        return [event.id for event in events]
+
+    async with feed_of() as feed:
+        teller, all_of_one, all_of_other, everything = Teller(answers), Told(), Told(), Told()
+        subscribers = [
+            await subscribe(Audience(feed, wanted, teller), feed, told, None)
+            for wanted, told in (
+                (EventFilter(order_ids=frozenset({other.id})), all_of_other),
+                (EventFilter(order_ids=frozenset({one.id})), all_of_one),
+                (ALL, everything),
+            )
+        ]
+        begin = await last_position()
+        written = [*await write_events(one, 1), *await write_events(other, 2), *await write_events(one, 1)]
+        assert written == list(range(begin + 1, begin + 5))
+        bell.ring()
+        await until(lambda: len(everything.answers) == 4)
+        assert worked_out == [written]
+        assert everything.answers == written
+        assert all_of_one.answers == [written[0], written[3]]
+        assert all_of_other.answers == written[1:3]
+
+        monkeypatch.setattr("domain.audiences.TOGETHER", 1)
+        [last_of_one] = await write_events(one, 1)
+        [failed] = failing = set(await write_events(other, 1))
+        bell.ring()
+        await until(lambda: everything.error is not None)
+        assert (all_of_one.answers[-1], all_of_one.error) == (last_of_one, None)
+        assert everything.answers[-1] == last_of_one
+        assert isinstance(all_of_other.error, ZeroDivisionError)
+        assert failed not in all_of_other.answers
+        for subscriber in subscribers:
+            subscriber.close()
+
+
 async def test_an_audience_that_cannot_be_answered_is_ended() -> None:
     order = await place()
 
     async def answers(events: Sequence[OrderEvent]) -> list[int]:
         raise ZeroDivisionError
 
-    async with feed_of() as feed, aclosing(follow(Audience(feed, ALL, answers), feed, cursor_at(1))) as events:
+    async with feed_of() as feed, aclosing(follow(Audience(feed, ALL, Teller(answers)), feed, cursor_at(1))) as events:
         first = asyncio.ensure_future(anext(events))
         await until(lambda: feed.readers == 1)
         await write_events(order, 1)

@@ -76,11 +76,12 @@ def watch(
     idle: int = typer.Option(10_000, min=0, help="How many more watch an order that does not change; 0 for none."),
     seconds: float = SECONDS,
     rounds: int = ROUNDS,
-    at_once: int = typer.Option(20, min=1, help="How many events are committed, or posted, at once."),
-    in_flight: int = typer.Option(80, min=1, help="How many events may be on their way at the same time."),
+    trickle: bool = typer.Option(False, "--trickle", help="Some events at a time, not one of each order at once."),
+    at_once: int = typer.Option(20, min=1, help="In a trickle: how many events are committed, or posted, at once."),
+    in_flight: int = typer.Option(80, min=1, help="In a trickle: how many may be on their way at the same time."),
 ) -> None:
     """Events a second that one socket each is told of, beside Strawberry and two servers on Node."""
-    _run(measure_watch(sockets, idle, rounds, Pace(seconds, at_once, in_flight)))
+    _run(measure_watch(sockets, idle, rounds, Pace(seconds, at_once, in_flight), bursts=not trickle))
 
 
 @app.command()

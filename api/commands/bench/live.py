@@ -8,7 +8,7 @@ filter by channel. As many events as make up one transaction of the product's ma
 
 import itertools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,6 +68,25 @@ def drive(loop: Loop, source: Source, orders: int, pace: Pace, arrived: Callable
     return sent
 
 
+def burst(
+    loop: Loop, source: Source, orders: Sequence[int], pace: Pace, usage: "Usage", heard: Callable[[], int]
+) -> int:
+    """Makes an event of each of these orders at once, again and again, each time when all have arrived: how many.
+
+    Making them is left out of the time: it counts from when they are committed, or posted.
+    """
+    sent, spent = 0, 0.0
+    while spent < pace.seconds:
+        begun = time.perf_counter()
+        source.make(orders)
+        made = time.perf_counter()
+        usage.leave_out(made - begun)
+        sent += len(orders)
+        loop.until(lambda: heard() == sent, ANSWER_SECONDS)  # noqa: B023 - it is waited for here
+        spent += time.perf_counter() - made
+    return sent
+
+
 @dataclass(slots=True)
 class Usage:
     """Time on the clock, and of the server's and this process's, from the moment that this was made."""
@@ -80,6 +99,10 @@ class Usage:
     @classmethod
     def of(cls, pid: int) -> "Usage":
         return cls(pid, time.perf_counter(), cpu_seconds(pid), time.process_time())
+
+    def leave_out(self, seconds: float) -> None:
+        """Time on the clock in which the server had nothing to do."""
+        self.wall += seconds
 
     def figures(self, count: int, what: str) -> Figures:
         """`count` of what has been done since."""

@@ -21,6 +21,7 @@ from models import OrderEvent
 from models.database import connected
 
 NOTE = "Please ring twice."
+_SAY_WHEN, _SAY_WHICH = "say when all is committed", "say which events there were"
 SECONDS = 30  # for the process that writes to answer
 
 
@@ -29,6 +30,9 @@ class Source(Protocol):
 
     def send(self, orders: Sequence[int]) -> None:
         """One event of each of these orders, by its number in the shop. Returns at once."""
+
+    def make(self, orders: Sequence[int]) -> None:
+        """The same, but returns as soon as a server can tell of them."""
 
     def is_right(self, node: dict[str, Any]) -> bool:
         """Whether this is what should be told of one of the events."""
@@ -50,18 +54,26 @@ class Writer:
     def send(self, orders: Sequence[int]) -> None:
         self._pipe.send(list(orders))
 
+    def make(self, orders: Sequence[int]) -> None:
+        self.send(orders)
+        self._pipe.send(_SAY_WHEN)
+        self._heard()
+
     def is_right(self, node: dict[str, Any]) -> bool:
         return bool(node["type"] == "NOTE_ADDED" and node["order"] == self._orders.get(node["order"]["id"]))
 
     def sent(self) -> list[str]:
-        self._pipe.send(None)
+        self._pipe.send(_SAY_WHICH)
         return self.answer()
 
     def answer(self) -> list[str]:
+        found: list[str] = self._heard()
+        return found
+
+    def _heard(self) -> Any:
         if not self._pipe.poll(SECONDS):
             raise TimeoutError("the process that makes the events does not answer")
-        found: list[str] = self._pipe.recv()
-        return found
+        return self._pipe.recv()
 
 
 @contextmanager
@@ -92,7 +104,10 @@ async def _commit(shop: Shop, pipe: Connection) -> None:
         pipe.send([])
         while True:
             orders = await asyncio.to_thread(pipe.recv)
-            if orders is None:
+            if orders == _SAY_WHEN:
+                pipe.send(True)
+                continue
+            if orders == _SAY_WHICH:
                 events = await OrderEvent.filter(id__gt=start).order_by("id").only("id")
                 pipe.send([str(ids.encode("OrderEvent", event.id)) for event in events])
                 continue
@@ -113,6 +128,9 @@ class Poster:
     def send(self, orders: Sequence[int]) -> None:
         events = [self.event(order) for order in orders]
         self._line.send(post(self._address, orjson.dumps(events)), lambda _: None)
+
+    def make(self, orders: Sequence[int]) -> None:
+        self.send(orders)
 
     def is_right(self, node: dict[str, Any]) -> bool:
         return node == self._sent.get(node["id"])

@@ -1,4 +1,10 @@
-"""Many sockets that watch one order each, alone and beside ten thousand others that nothing happens to."""
+"""Many sockets that watch one order each, alone and beside ten thousand others that nothing happens to.
+
+In bursts, as an import or an action on many orders makes them, each order has an event at the same moment, and the time
+counts from there until all are told: what makes the events, in one transaction, is not measured. In a trickle, some
+events are made at a time, all the time: then PostgreSQL and the process that commits are slower than the server, and
+what an event costs it says more than the clock.
+"""
 
 import uuid
 from collections.abc import Mapping
@@ -9,7 +15,7 @@ from api import ids
 from api.commands.bench.contestants import BARE, PRODUCT, STRAWBERRY, Start, live_contestants
 from api.commands.bench.cores import take_cores
 from api.commands.bench.crowd import Crowd
-from api.commands.bench.live import Pace, Usage, Watchers, drive, metrics, of_orders
+from api.commands.bench.live import Pace, Usage, Watchers, burst, drive, metrics, of_orders
 from api.commands.bench.rounds import Figures, Measure, play, report
 from api.commands.bench.shop import Shop, open_shop, services
 from api.commands.bench.wires import Loop
@@ -18,21 +24,21 @@ GOALS = {STRAWBERRY: "≥ 5"}
 NO_PINGS = {"PING_SECONDS": "86400"}  # which have nothing to do with what an event costs
 
 
-async def measure_watch(sockets: int, idle: int, rounds: int, pace: Pace) -> bool:
+async def measure_watch(sockets: int, idle: int, rounds: int, pace: Pace, *, bursts: bool) -> bool:
     """Prints events a second, and what an event costs the server. `idle` sockets watch orders that do not change."""
     cores = take_cores()
     async with services() as (postgres, bell_url):
         shop = await open_shop(postgres, "watch", bell_url, sockets)
         with live_contestants(shop, cores, **NO_PINGS) as starts:
             del starts[BARE]  # it tells everybody everything
-            contestants = {name: _measure(shop, start, 0, pace) for name, start in starts.items()}
+            contestants = {name: _measure(shop, start, 0, pace, bursts) for name, start in starts.items()}
             crowded = f"{PRODUCT}, {idle:,} idle"
             if idle:
-                contestants[crowded] = _measure(shop, starts[PRODUCT], idle, pace)
+                contestants[crowded] = _measure(shop, starts[PRODUCT], idle, pace, bursts)
             return report(await play(rounds, contestants), metrics("events"), {**GOALS, crowded: "≤ 1.1"})
 
 
-def _measure(shop: Shop, start: Start, idle: int, pace: Pace) -> Measure:
+def _measure(shop: Shop, start: Start, idle: int, pace: Pace, bursts: bool) -> Measure:
     order_ids = [order["id"] for order in shop.orders]
 
     def request(member: int) -> Mapping[str, Any]:
@@ -46,7 +52,11 @@ def _measure(shop: Shop, start: Start, idle: int, pace: Pace) -> Measure:
                 crowd.open(running.address, len(order_ids) + idle, request, running.token)
                 watchers.begin(loop, pace.at_once)
                 usage = Usage.of(running.pid)
-                events = drive(loop, running.source, len(order_ids), pace, lambda: watchers.heard)
+                if bursts:
+                    everyone = range(len(order_ids))
+                    events = burst(loop, running.source, everyone, pace, usage, lambda: watchers.heard)
+                else:
+                    events = drive(loop, running.source, len(order_ids), pace, lambda: watchers.heard)
                 figures = usage.figures(events, "events")
                 watchers.finish()
                 return figures

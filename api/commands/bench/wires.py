@@ -105,7 +105,9 @@ class Line:
             self._connection = connection = self._address.connect()
             self._loop.hear(connection, lambda: self._read(connection))
         self._waiting.append(answered)
+        self._connection.setblocking(True)  # a request may be larger than the kernel takes at once
         self._connection.sendall(request)
+        self._connection.setblocking(False)
 
     def _read(self, connection: socket.socket) -> None:
         data = connection.recv(READ_BYTES)
