@@ -19,7 +19,6 @@ log = logging.getLogger(__name__)
 _CHANNEL = "order_events"
 _RING, _HEARTBEAT = "ring", "heartbeat"
 
-APART_SECONDS = 0.002  # from one ring for the others to the next: where changes come faster, one is for several
 HEARTBEAT_SECONDS = 2.0  # of silence after which a heartbeat shows whether messages still come through
 ANSWER_SECONDS = 2.0  # for the broker to connect, to take a message, and to bring back our own
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0  # seconds between attempts to connect: doubled each time
@@ -126,7 +125,6 @@ class Bell:
             else:
                 self._rung.clear()
                 await self._publish(broadcast, _RING)
-                await asyncio.sleep(APART_SECONDS)
 
     async def _publish(self, broadcast: Broadcast, kind: str) -> None:
         """Returns once the message has come back: so do those of others come through."""
