@@ -163,23 +163,24 @@ async def run(operation: Operation, request: Request, context: Context) -> Answe
     if variables is not None:
         plan = operation.plans.find(variables)
         if isinstance(plan, MutationPlan):
-            planned, outcome = await _carried_out(plan, context, variables)
+            answer, outcome = await _carried_out(plan, context, variables)
         else:
             planned = await _planned(plan, [None], context, variables)
-        if planned is not None:
-            return _counted(planned[0], context)
+            answer = planned[0] if planned else None
+        if answer is not None:
+            return _counted(answer, context)
     executor = prepare(operation, request, context, outcome)
     return _counted(executor if isinstance(executor, Answer) else await _executed(executor), context)
 
 
 async def _carried_out(
     plan: MutationPlan, context: Context, variables: VariableValues
-) -> tuple[list[Answer] | None, Outcome | None]:
+) -> tuple[Answer | None, Outcome | None]:
     """By its plan: the answer where nothing went wrong, and what became of the mutation where it was begun."""
     outcome = None
     try:
         outcome = await plan.run(context, variables)
-        return [Answer({"data": await plan.data(outcome, context, variables)}, executed=True)], outcome
+        return Answer({"data": await plan.data(outcome, context, variables)}, executed=True), outcome
     except Exception as error:
         log.debug("a plan was given up", exc_info=error)
         return None, outcome

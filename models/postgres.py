@@ -91,7 +91,7 @@ async def _give_back(pool: Any, connection: Any, failure: Any = None) -> None:
     something after all, a task that is cancelled meanwhile costs the pool this connection, which is then made anew.
     """
     try:
-        if failure is None:
+        if failure is None and connection._con is not None:  # one that was lost has left its holder to others
             await connection._holder.release(None)
         else:
             await pool.release(connection, timeout=ACQUIRE_SECONDS)
