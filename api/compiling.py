@@ -11,7 +11,7 @@ graphql-core and Strawberry themselves.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cache, cached_property
 from inspect import isawaitable
@@ -57,6 +57,7 @@ from strawberry.types.field import StrawberryField
 from api.arguments import Arguments
 from api.context import Context
 from api.fields import Column, Composed, Loaded
+from models.rows import Columns
 
 MOST_PLANS: Final = 8  # of one operation: one for each choice of what its @skip and @include take from variables
 
@@ -202,9 +203,12 @@ class _Compiler:
         self._variables = variables
         fragments = (each for each in document.definitions if isinstance(each, FragmentDefinitionNode))
         self._fragments = {each.name.value: FragmentDetails(each) for each in fragments}
+        self._narrow = True  # whether rows are loaded with those of their columns alone that are selected
+        self._has_resolvers = False  # below the operation's own fields
 
     def plan(self) -> Plan:
-        return Plan(self._fields(*self._root()))
+        root, selected = self._root()
+        return Plan(self._without_loading_twice(lambda: self._fields(root, selected)))
 
     def mutation(self) -> MutationPlan:
         """Of several fields, each begins after all that is selected of the one before: that is left to graphql-core."""
@@ -220,7 +224,19 @@ class _Compiler:
         if definition.base_resolver is None or not definition.base_resolver.is_async:
             raise NotCompiled
         call = self._call(field, definition, details)
-        return MutationPlan(key, name, call, self._completed(field.type, details))
+        shown = self._without_loading_twice(lambda: self._completed(field.type, details))
+        return MutationPlan(key, name, call, shown)
+
+    def _without_loading_twice(self, compile_: Callable[[], _Step]) -> _Step:
+        """A resolver may load whole rows: where one is selected, all that is loaded for the operation is whole.
+
+        Otherwise, what was loaded in part would be loaded again for it.
+        """
+        step = compile_()
+        if not self._has_resolvers:
+            return step
+        self._narrow = False
+        return compile_()
 
     def _root(self) -> tuple[GraphQLObjectType, dict[str, FieldDetailsList]]:
         root = self._schema.get_root_type(self._operation.operation)
@@ -263,6 +279,8 @@ class _Compiler:
         if field is None:  # introspection
             raise NotCompiled
         definition = _definition(field)
+        if definition.base_resolver is not None and not isinstance(definition, Loaded):
+            self._has_resolvers |= parent is not self._schema.get_root_type(self._operation.operation)
         if isinstance(definition, Composed) and (step := self._of_parts(definition, field.type, details)):
             return step
         return _one_after_the_other(self._values(field, definition, details), self._completed(field.type, details))
@@ -305,10 +323,35 @@ class _Compiler:
         if isinstance(definition, Column):
             return _read(definition.read)
         if isinstance(definition, Loaded):
-            return _load(definition)
+            columns = self._columns(field.type, definition, details) if self._narrow else None
+            return _load(definition, columns)
         if definition.base_resolver is None:
             return _read(attrgetter(definition.python_name))
         return self._resolve(field, definition, details)
+
+    def _columns(self, type_: GraphQLOutputType, definition: Loaded, details: FieldDetailsList) -> Columns:
+        """Those that are needed of the rows that are loaded for the field: all, where that is not known."""
+        inner = get_named_type(type_)
+        if is_leaf_type(inner):
+            return definition.theirs
+        if not is_object_type(inner):
+            return None
+        needed = definition.theirs
+        for each in self._selection(inner, details).values():
+            field = inner.fields.get(each[0].node.name.value)
+            if field is None:  # __typename
+                continue
+            selected = _definition(field)
+            if isinstance(selected, Column):
+                columns = selected.columns
+            elif isinstance(selected, Loaded):
+                columns = selected.own | {selected.key}
+            else:
+                columns = frozenset() if selected.base_resolver is None else None
+            if columns is None:
+                return None
+            needed |= columns
+        return needed
 
     def _resolve(self, field: GraphQLField, definition: StrawberryField, details: FieldDetailsList) -> _Step:
         call = self._call(field, definition, details)
@@ -421,10 +464,12 @@ def _read(read: Callable[[Any], Any]) -> _Step:
     return _Step(lambda objects, _: list(map(read, objects)))
 
 
-def _load(field: Loaded) -> _Step:
+def _load(field: Loaded, columns: Columns) -> _Step:
+    key_of = attrgetter(f"row.{field.key}")
+
     async def load(objects: Values, run: Run) -> Values:
-        loader = field.loader(run.context.loaders)
-        keys = list(map(field.key, objects))
+        loader = run.context.loaders.of(field.loader, columns)
+        keys = list(map(key_of, objects))
         found = iter(await loader.load_many([key for key in keys if key is not None]))
         show = field.show
         return [None if key is None else show(each, next(found)) for each, key in zip(objects, keys, strict=True)]
@@ -434,7 +479,7 @@ def _load(field: Loaded) -> _Step:
 
 # The classes whose objects these scalars write as they are, and those that they can always write.
 _AS_IT_IS: Final[dict[str, type]] = {"String": str, "ID": str, "Boolean": bool}
-_ALWAYS: Final[dict[str, type]] = {"DateTime": datetime, "Decimal": Decimal}
+_ALWAYS: Final[dict[str, type]] = {"Decimal": Decimal}
 _LEAST_INT, _GREATEST_INT = -(2**31), 2**31 - 1
 
 
@@ -454,6 +499,13 @@ def _leaf(type_: GraphQLLeafType, nullable: bool) -> _Step:
     # What nearly all values are is told by their class: a call for each of them would take five times as long.
     if kind := _AS_IT_IS.get(type_.name):
         return _Step(lambda values, _: [each if type(each) is kind else carefully(each) for each in values])
+    if type_.name == "DateTime":
+        # The encoder writes the time of UTC as Strawberry does, in a tenth of the time.
+        return _Step(
+            lambda values, _: [
+                each if type(each) is datetime and each.tzinfo is UTC else carefully(each) for each in values
+            ]
+        )
     if kind := _ALWAYS.get(type_.name):
         return _Step(lambda values, _: [write(each) if type(each) is kind else carefully(each) for each in values])
     if isinstance(type_, GraphQLEnumType):

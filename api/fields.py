@@ -3,7 +3,7 @@
 What they are asked of has a `row`; everything else is an ordinary Strawberry field.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cached_property
 from operator import attrgetter
 from typing import Any
@@ -12,10 +12,12 @@ from strawberry.types.field import StrawberryField
 from strawberry.types.fields.resolver import StrawberryResolver
 
 from api.context import Info
-from api.loaders import Loader, Loaders
+from models.rows import Columns
 
 Read = Callable[[Any], Any]
 Show = Callable[[Any, Any], Any]
+
+_ROW = "row."
 
 
 class Column(StrawberryField):
@@ -36,13 +38,22 @@ class Column(StrawberryField):
     def read(self) -> Read:
         function = self.function
         if function is None:
-            return attrgetter(f"row.{self.python_name}")
+            return attrgetter(f"{_ROW}{self.python_name}")
         if not self.paths:
             return function
         values = attrgetter(*self.paths)
         if len(self.paths) == 1:
             return lambda each: function(values(each))
         return lambda each: function(*values(each))
+
+    @property
+    def columns(self) -> Columns:
+        """Those of the object's row that it is made of, as far as that is known."""
+        if self.function is None:
+            return frozenset({self.python_name})
+        if not self.paths:
+            return None
+        return frozenset(path.removeprefix(_ROW) for path in self.paths if path.startswith(_ROW))
 
     def get_result(self, source: Any, info: Info | None, args: list[Any], kwargs: Any) -> Any:
         return self.read(source)
@@ -58,11 +69,17 @@ class Composed(Column):
 
 
 class Loaded(StrawberryField):
-    """Made by `show` from what the loader has under the object's key; null where the key is null."""
+    """Made by `show` from what the loader has under the object's key; null where the key is null.
 
-    loader: Callable[[Loaders], Loader[Any, Any]]
-    key: Read
+    `key` is a column of the object's row; `own` are the others that `show` reads there, `theirs` those that it reads of
+    what is loaded.
+    """
+
+    loader: str
+    key: str
     show: Show
+    own: frozenset[str]
+    theirs: frozenset[str]
 
 
 def column(description: str, function: Callable[..., Any] | None = None, *paths: str) -> Any:
@@ -81,18 +98,20 @@ def composed(description: str, type_: type, **parts: str) -> Any:
     return field
 
 
-def loaded(description: str, loader: str, key: str, show: Show) -> Any:
+def loaded(
+    description: str, loader: str, key: str, show: Show, *, own: Iterable[str] = (), theirs: Iterable[str] = ()
+) -> Any:
     """A field that is loaded for many objects at once: what `show` makes of the object and of what was loaded for it.
 
-    `loader` is the name of one of the `Loaders`, `key` the column of the object's row under which it has it. The field
-    is null where that column is.
+    `loader` is the name of one of the `Loaders`; for the others see `Loaded`. The field is null where its key is.
     """
-    loader_of, key_of = attrgetter(loader), attrgetter(f"row.{key}")
+    key_of = attrgetter(f"{_ROW}{key}")
 
     async def resolve(self: Any, info: Info) -> Any:
         found = key_of(self)
-        return None if found is None else show(self, await loader_of(info.context.loaders).load(found))
+        return None if found is None else show(self, await info.context.loaders.of(loader).load(found))
 
     field = Loaded(description=description, base_resolver=StrawberryResolver(resolve))
-    field.loader, field.key, field.show = loader_of, key_of, show
+    field.loader, field.key, field.show = loader, key, show
+    field.own, field.theirs = frozenset(own), frozenset(theirs)
     return field

@@ -88,6 +88,7 @@ class Live:
         self._feed = feed
         self._operations = operations
         self._metrics = metrics
+        self.delivered = metrics.delivered
         self._audiences: WeakValueDictionary[Hashable, Audience[Answer]] = WeakValueDictionary()
         self._tellers: WeakValueDictionary[Hashable, Teller[Answer]] = WeakValueDictionary()
         self._shows: WeakValueDictionary[Hashable, _Show] = WeakValueDictionary()
@@ -109,10 +110,6 @@ class Live:
             self._callers[subscription] = context.caller
             self._metrics.subscriptions(1)
         return subscription
-
-    def delivered(self) -> None:
-        """An answer of a subscription is on its way."""
-        self._metrics.delivered()
 
     def unsubscribe(self, subscription: Subscription, outcome: str) -> None:
         """`outcome` is that of its last answer."""

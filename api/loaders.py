@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 from domain import event_log
@@ -25,6 +25,7 @@ from models import (
     Tracking,
     Transaction,
 )
+from models.rows import Columns
 
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
@@ -93,57 +94,90 @@ async def _timelines(pages: Sequence[TimelinePage]) -> list[list[OrderEvent]]:
     return [found[page.after, page.limit][page.order_id] for page in pages]
 
 
+class _PartLoader(Loader[UUID, Any]):
+    """Of one of `domain.orders.parts`. `columns` are those that its rows have from when it has `begun`."""
+
+    def __init__(self, load: Callable[[list[UUID], Columns], Awaitable[Sequence[Any]]], columns: Columns) -> None:
+        super().__init__(self._load_columns)
+        self._load_parts = load
+        self.columns = columns
+        self.begun = False
+
+    async def _load_columns(self, ids: list[UUID]) -> Sequence[Any]:
+        self.begun = True
+        return await self._load_parts(ids, self.columns)
+
+
 class Loaders:
     """One set for each answer: what it has loaded is not loaded again."""
 
-    @cached_property
+    def __init__(self) -> None:
+        self._parts: dict[str, _PartLoader] = {}
+
+    def of(self, name: str, columns: Columns = None) -> Loader[UUID, Any]:
+        """The one that loads what is called so in `domain.orders.parts`, with these columns at least.
+
+        Those who ask at the same time for different columns are given one loader, and so one statement, for all.
+        """
+        loader = self._parts.get(name)
+        if loader is not None:
+            if loader.columns is None or (columns is not None and columns <= loader.columns):
+                return loader
+            columns = None if columns is None else columns | loader.columns
+            if not loader.begun:
+                loader.columns = columns
+                return loader
+        loader = self._parts[name] = _PartLoader(getattr(parts, name), columns)
+        return loader
+
+    @property
     def orders(self) -> Loader[UUID, Order]:
-        return Loader(parts.orders)
+        return self.of("orders")
 
-    @cached_property
+    @property
     def channels(self) -> Loader[UUID, Channel]:
-        return Loader(parts.channels)
+        return self.of("channels")
 
-    @cached_property
+    @property
     def customers(self) -> Loader[UUID, Customer]:
-        return Loader(parts.customers)
+        return self.of("customers")
 
-    @cached_property
+    @property
     def lines(self) -> Loader[UUID, list[OrderLine]]:
-        return Loader(parts.lines)
+        return self.of("lines")
 
-    @cached_property
+    @property
     def addresses(self) -> Loader[UUID, list[Address]]:
-        return Loader(parts.addresses)
+        return self.of("addresses")
 
-    @cached_property
+    @property
     def tags(self) -> Loader[UUID, list[OrderTag]]:
-        return Loader(parts.tags)
+        return self.of("tags")
 
-    @cached_property
+    @property
     def fulfillments(self) -> Loader[UUID, list[Fulfillment]]:
-        return Loader(parts.fulfillments)
+        return self.of("fulfillments")
+
+    @property
+    def delivery_notes(self) -> Loader[UUID, list[DeliveryNote]]:
+        return self.of("delivery_notes")
+
+    @property
+    def services(self) -> Loader[UUID, FulfillmentService]:
+        return self.of("services")
+
+    @property
+    def tracking(self) -> Loader[UUID, list[Tracking]]:
+        return self.of("tracking")
+
+    @property
+    def transactions(self) -> Loader[UUID, list[Transaction]]:
+        return self.of("transactions")
 
     @cached_property
     def fulfillment_lines(self) -> Loader[UUID, list[FulfillmentLine]]:
         return Loader(parts.fulfillment_lines)
 
     @cached_property
-    def delivery_notes(self) -> Loader[UUID, list[DeliveryNote]]:
-        return Loader(parts.delivery_notes)
-
-    @cached_property
-    def services(self) -> Loader[UUID, FulfillmentService]:
-        return Loader(parts.services)
-
-    @cached_property
-    def tracking(self) -> Loader[UUID, list[Tracking]]:
-        return Loader(parts.tracking)
-
-    @cached_property
     def timelines(self) -> Loader[TimelinePage, list[OrderEvent]]:
         return Loader(_timelines)
-
-    @cached_property
-    def transactions(self) -> Loader[UUID, list[Transaction]]:
-        return Loader(parts.transactions)

@@ -1,6 +1,7 @@
 """What every type with a global id has in common."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Final, Self
 
 import strawberry
@@ -18,7 +19,7 @@ class Node:
 
 def node_id(type_name: str, description: str = _ID) -> Any:
     """The field `id` of that type: the global id of its row."""
-    return column(description, lambda node: global_id(type_name, node.row.id))
+    return column(description, partial(global_id, type_name), "row.id")
 
 
 @strawberry.type(description="Where a page lies in its list.")

@@ -54,61 +54,51 @@ class Teller(Generic[T]):
 
     def __init__(self, answers: Answering[T]) -> None:
         self.answers = answers
-        self._waiting: list[tuple[Audience[T], list[OrderEvent]]] = []
+        self._waiting: list[tuple[OrderEvent, list[Audience[T]]]] = []
         self._telling: asyncio.Task[None] | None = None
-        self._turn = 0  # answers that have been handed out since something else had a turn
 
-    def take(self, audience: "Audience[T]", events: list[OrderEvent]) -> asyncio.Task[None]:
-        """The same task for all audiences of a page of the feed, which has no other before it is done."""
+    def take(self, audience: "Audience[T]", event: OrderEvent) -> asyncio.Task[None]:
+        """The same task for a whole page of the feed, which has no other before it is done."""
         if self._telling is None:
             self._telling = asyncio.create_task(self._tell())
-        self._waiting.append((audience, events))
+        waiting = self._waiting
+        if waiting and waiting[-1][0] is event:
+            waiting[-1][1].append(audience)
+        else:
+            waiting.append((event, [audience]))
         return self._telling
 
     async def _tell(self) -> None:
         waiting, self._waiting = self._waiting, []
         self._telling = None
-        concerned: dict[int, tuple[OrderEvent, list[Audience[T]]]] = {}
-        for audience, events in waiting:
-            for event in events:
-                concerned.setdefault(event.id, (event, []))[1].append(audience)
-        in_order = [concerned[place] for place in sorted(concerned)]
+        told, since_pause = 0, 0
         try:
-            for start in range(0, len(in_order), TOGETHER):
-                chunk = in_order[start : start + TOGETHER]
-                answers = await self.answers([event for event, _ in chunk])
-                for (event, audiences), answer in zip(chunk, answers, strict=True):
+            while told < len(waiting):
+                together = waiting[told : told + TOGETHER]
+                answers = await self.answers([event for event, _ in together])
+                for (event, audiences), answer in zip(together, answers, strict=True):
+                    place = event.id
                     for audience in audiences:
-                        await self._tell_all(audience.is_told(event, answer), event.id, answer)
+                        for subscriber in audience.to_be_told(place, answer):
+                            if since_pause == TURN:
+                                since_pause = 0
+                                await asyncio.sleep(0)
+                            since_pause += 1
+                            subscriber.tell(place, answer)
+                    told += 1
         except Exception as error:
-            for audience, events in waiting:
-                audience.could_not_be_told(events[-1], error)
-        for audience, _ in waiting:
-            audience.has_been_told()
-
-    async def _tell_all(self, subscribers: "list[Subscriber[T]]", place: int, answer: T) -> None:
-        for start in range(0, len(subscribers), TURN):
-            some = subscribers[start : start + TURN]
-            for subscriber in some:
-                subscriber.tell(place, answer)
-            self._turn += len(some)
-            if self._turn >= TURN:
-                self._turn = 0
-                await asyncio.sleep(0)
+            for audience in {audience for _, audiences in waiting[told:] for audience in audiences}:
+                audience.end(error)
 
 
 class Audience(Generic[T]):
-    """A reader of the feed for as long as it has a subscriber.
-
-    `position` is the place in the log up to which all have been told, but for those who are behind.
-    """
+    """A reader of the feed for as long as it has a subscriber."""
 
     def __init__(self, feed: Feed, wanted: EventFilter, teller: Teller[T]) -> None:
         self.wanted = wanted
         self._feed = feed
         self._teller = teller
         self._subscribers: dict[Subscriber[T], None] = {}
-        self._told: int | None = None  # the place up to which all have been told, while there is more to tell
         self._behind = 0  # how many read back
         self._remembered: dict[int, T] = {}
         self._reading_back = asyncio.Lock()
@@ -116,8 +106,9 @@ class Audience(Generic[T]):
 
     @property
     def position(self) -> int:
+        """Whoever joins reads what is wanted up to this place from the log, also what the others are yet to be told."""
         assert self._feed.position is not None
-        return self._feed.position if self._told is None else self._told
+        return self._feed.position
 
     def add(self, subscriber: "Subscriber[T]") -> None:
         if not self._subscribers:
@@ -129,25 +120,19 @@ class Audience(Generic[T]):
         if not self._subscribers:
             self._feed.remove(self)
 
-    def take(self, events: list[OrderEvent]) -> asyncio.Future[None]:
-        self._told = events[0].id - 1
-        return self._teller.take(self, events)
+    def take(self, event: OrderEvent) -> asyncio.Future[None]:
+        return self._teller.take(self, event)
 
-    def is_told(self, event: OrderEvent, answer: T) -> "list[Subscriber[T]]":
-        """Those who are to be told: whoever joins from here on reads the event from the log, if it wants it."""
-        self._told = event.id
-        self._remember(event.id, answer)
+    def to_be_told(self, place: int, answer: T) -> "list[Subscriber[T]]":
+        """Who is to be told what is said of the event at this place."""
+        if self._behind:
+            self._remember(place, answer)
         return list(self._subscribers)
 
-    def could_not_be_told(self, last: OrderEvent, error: Exception) -> None:
-        """Of all that came up to the last of them, unless that has been told."""
-        if self._told != last.id:
-            for subscriber in list(self._subscribers):
-                subscriber.end(error)
-
-    def has_been_told(self) -> None:
-        """All that there was."""
-        self._told = None
+    def end(self, error: Exception) -> None:
+        """It cannot be told what there was."""
+        for subscriber in list(self._subscribers):
+            subscriber.end(error)
 
     async def answers_to(self, events: Sequence[OrderEvent]) -> list[T]:
         """The same for all who read back: after an interruption, many come again at once, with the same gap.

@@ -2,16 +2,19 @@
 
 import base64
 import binascii
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import orjson
 
 from domain.errors import InvalidInput
 
+_URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
+
 
 def encode(*parts: Any) -> str:
-    return base64.urlsafe_b64encode(orjson.dumps(parts)).decode().rstrip("=")
+    encoded = binascii.b2a_base64(orjson.dumps(parts), newline=False)
+    return encoded.translate(_URL_SAFE).rstrip(b"=").decode()
 
 
 def decode(cursor: str, kind: str, length: int, field: str) -> list[Any]:

@@ -2,18 +2,18 @@
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Hashable, Iterator
 from datetime import UTC, datetime
+from operator import attrgetter
 from typing import Protocol
-from uuid import UUID
 
 from domain import event_log
 from domain.bell import Bell
 from domain.event_log import EventFilter
 from models import OrderEvent
-from models.enums import OrderEventType
 from models.errors import DatabaseUnavailable
 
 log = logging.getLogger(__name__)
@@ -29,65 +29,82 @@ class Reader(Protocol):
     @property
     def wanted(self) -> EventFilter: ...
 
-    def take(self, events: list[OrderEvent]) -> asyncio.Future[None] | None:
+    def take(self, event: OrderEvent) -> asyncio.Future[None] | None:
         """The next of them, in the log's order. Must not raise: the others' turn comes after it.
 
         The feed reads on once the future is done, so that nothing piles up where it takes time to tell of an event;
-        several readers may give the same one.
+        several readers may give the same one, and a reader the same one for several events.
         """
 
 
-_Key = tuple[UUID | None, UUID | None, OrderEventType | None]
+# By what a reader can be listed: attributes that it names values of.
+_Axis = tuple[str, ...]
+_ORDER: _Axis = ("order_id",)
+_CHANNEL: _Axis = ("channel_id",)
+_TYPE: _Axis = ("type",)
+_BOTH: _Axis = ("channel_id", "type")
+_ALL: _Axis = ()
+
+_VALUE_OF: dict[_Axis, Callable[[OrderEvent], Hashable]] = {
+    **{axis: attrgetter(*axis) for axis in (_ORDER, _CHANNEL, _TYPE, _BOTH)},
+    _ALL: lambda _: (),
+}
 
 
 class _Index:
     """Finds the readers that an event may concern without a look at the others.
 
     Each is listed under what it names: its orders, or its channels, and with these its types of events. An event is
-    looked up under its own order, channel and type: five times, however many readers there are.
+    looked up by each of the axes that are in use, of which there are five, however many readers there are. Whether the
+    values by which a reader is listed are all that it wants is known from the start: then an event that is found there
+    need not be matched.
     """
 
-    _MOST_KEYS = 256  # of one reader; one that names more is found by its channels alone
+    _MOST_VALUES = 256  # of one reader; one that names more is found by its channels alone
 
     def __init__(self) -> None:
         self.readers: set[Reader] = set()
-        self._listed: dict[_Key, dict[Reader, None]] = {}
+        self._listed: dict[_Axis, dict[Hashable, dict[Reader, bool]]] = {}
 
     def add(self, reader: Reader) -> None:
         self.readers.add(reader)
-        for key in self._keys(reader.wanted):
-            self._listed.setdefault(key, {})[reader] = None
+        axis, values, is_all = self._place(reader.wanted)
+        for value in values:
+            self._listed.setdefault(axis, {}).setdefault(value, {})[reader] = is_all
 
     def discard(self, reader: Reader) -> None:
         if reader not in self.readers:
             return
         self.readers.discard(reader)
-        for key in self._keys(reader.wanted):
-            listed = self._listed[key]
-            del listed[reader]
+        axis, values, _ = self._place(reader.wanted)
+        for value in values:
+            listed = self._listed[axis]
+            del listed[value][reader]
+            if not listed[value]:
+                del listed[value]
             if not listed:
-                del self._listed[key]
+                del self._listed[axis]
 
-    def _keys(self, wanted: EventFilter) -> list[_Key]:
+    def _place(self, wanted: EventFilter) -> tuple[_Axis, Collection[Hashable], bool]:
+        """Under which values of which axis a reader is listed, and whether they are all that it wants."""
+        channels, types = wanted.channels, wanted.types
+        rest = wanted.to_status is not None or wanted.status_changes_only
         if wanted.order_ids is not None:
-            return [(order_id, None, None) for order_id in wanted.order_ids]
-        channels = wanted.channels
-        if wanted.types is None or len(wanted.types) * len(channels or (None,)) > self._MOST_KEYS:
-            return [(None, None, None)] if channels is None else [(None, channel, None) for channel in channels]
-        return [(None, channel, kind) for channel in channels or (None,) for kind in wanted.types]
+            return _ORDER, wanted.order_ids, channels is None and types is None and not rest
+        if types is not None and len(types) * len(channels or (None,)) <= self._MOST_VALUES:
+            if channels is None:
+                return _TYPE, types, not rest
+            return _BOTH, [*itertools.product(channels, types)], not rest
+        if channels is None:
+            return _ALL, [()], types is None and not rest
+        return _CHANNEL, channels, types is None and not rest
 
-    def concerned(self, event: OrderEvent) -> Iterator[Reader]:
-        channel, kind = event.channel_id, event.type
-        for key in (
-            (event.order_id, None, None),
-            (None, channel, kind),
-            (None, channel, None),
-            (None, None, kind),
-            (None, None, None),
-        ):
-            for reader in self._listed.get(key, ()):
-                if reader.wanted.matches(event):
-                    yield reader
+    def concerned(self, event: OrderEvent) -> list[Reader]:
+        found = []
+        for axis, listed in self._listed.items():
+            if readers := listed.get(_VALUE_OF[axis](event)):
+                found += [reader for reader, is_all in readers.items() if is_all or reader.wanted.matches(event)]
+        return found
 
 
 class _Flag:
@@ -97,7 +114,7 @@ class _Flag:
         self.wanted = wanted
         self.raised = asyncio.Event()
 
-    def take(self, events: list[OrderEvent]) -> None:
+    def take(self, event: OrderEvent) -> None:
         self.raised.set()
 
 
@@ -180,12 +197,9 @@ class Feed:
 
     async def _hand_out(self, events: list[OrderEvent]) -> None:
         self.position = events[-1].id
-        wanted: dict[Reader, list[OrderEvent]] = {}
-        for event in events:
-            for reader in self._index.concerned(event):
-                wanted.setdefault(reader, []).append(event)
-        telling = {future for reader, theirs in wanted.items() if (future := reader.take(theirs)) is not None}
-        if telling:
+        concerned = self._index.concerned
+        takings = (reader.take(event) for event in events for reader in concerned(event))
+        if telling := {taking for taking in takings if taking is not None}:
             await asyncio.wait(telling)
 
     def _report_failure(self, error: Exception) -> None:

@@ -2,7 +2,7 @@
 
 A row has the columns and the properties of its model, and nothing else: it cannot be changed, saved or asked for its
 relations. A column is converted when it is asked for, whereas an instance of a model is given a value for each column
-when it is made.
+when it is made. It may have been fetched with some of its columns alone: to ask for another is a `KeyError`.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,6 +22,8 @@ from tortoise.queryset import QuerySet
 from models.statements import is_postgres, numbered, quoted, selection
 
 Row = TypeVar("Row", bound=Model)
+
+Columns = frozenset[str] | None  # by the names of the model's attributes; `None` means all
 
 _POSTGRES: Final = "postgres"
 
@@ -70,16 +72,25 @@ def _tailed(model: type[Model], tail: str, dialect: str) -> str:
     return numbered(statement) if dialect == _POSTGRES else statement
 
 
-async def with_keys(model: type[Row], column: str, keys: Sequence[Any], *order: str) -> list[Row]:
-    """The rows that have one of the keys in the column, sorted by the columns of `order`."""
+async def with_keys(
+    model: type[Row], column: str, keys: Sequence[Any], *order: str, columns: Columns = None
+) -> list[Row]:
+    """The rows that have one of the keys in the column, sorted by the columns of `order`.
+
+    They have at least these `columns`, and all where one of them is a property of the model. Of an order with its 32,
+    an event needs six: with these alone it takes a tenth less CPU time to tell a socket of it.
+    """
     if not keys:
         return []
+    if columns is not None:
+        columns = columns | {column} if columns <= model._meta.fields_db_projection.keys() else None
     client = connections.get("default")
     if is_postgres():  # one statement for any number of keys: it is prepared once
-        return await _read(client, model, _statement(model, column, order, "= ANY($1)"), [list(keys)])
+        return await _read(client, model, _statement(model, columns, column, order, "= ANY($1)"), [list(keys)])
     field = model._meta.fields_map[column]
     values = [field.to_db_value(key, model) for key in keys]
-    return await _read(client, model, _statement(model, column, order, f"IN ({', '.join('?' * len(keys))})"), values)
+    condition = f"IN ({', '.join('?' * len(keys))})"
+    return await _read(client, model, _statement(model, columns, column, order, condition), values)
 
 
 async def _read(client: Any, model: type[Row], sql: str, values: Sequence[Any]) -> list[Any]:
@@ -90,9 +101,9 @@ async def _read(client: Any, model: type[Row], sql: str, values: Sequence[Any]) 
 
 
 @lru_cache(maxsize=1024)
-def _statement(model: type[Model], column: str, order: tuple[str, ...], condition: str) -> str:
+def _statement(model: type[Model], columns: Columns, column: str, order: tuple[str, ...], condition: str) -> str:
     ordered = f" ORDER BY {', '.join(map(quoted, order))}" if order else ""
-    return f"{selection(model)} WHERE {quoted(column)} {condition}{ordered}"
+    return f"{selection(model, columns)} WHERE {quoted(column)} {condition}{ordered}"
 
 
 @cache

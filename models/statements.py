@@ -60,10 +60,10 @@ def _select(model: type[Model], tail: str) -> str:
 
 
 @cache
-def selection(model: type[Model]) -> str:
-    """`SELECT … FROM …`, with all of the model's columns."""
-    wanted = ", ".join(map(quoted, model._meta.fields_db_projection.values()))
-    return f"SELECT {wanted} FROM {_table(model)}"  # noqa: S608 - names only
+def selection(model: type[Model], names: frozenset[str] | None = None) -> str:
+    """`SELECT … FROM …`, with these columns, or with all of the model's."""
+    wanted = (column for name, column in model._meta.fields_db_projection.items() if names is None or name in names)
+    return f"SELECT {', '.join(map(quoted, wanted))} FROM {_table(model)}"  # noqa: S608 - names only
 
 
 async def _run(connection: Any, statements: tuple[str, ...], values: Sequence[Any]) -> Sequence[Any]:

@@ -9,7 +9,7 @@ from strawberry.scalars import JSON
 
 import models
 from api import enums, ids
-from api.fields import column, loaded
+from api.fields import column, composed, loaded
 from api.loaders import Loaders, TimelinePage
 from api.nodes import Node, PageInfo, node_id
 from api.orders.types import Order
@@ -35,21 +35,15 @@ class Actor:
     id: str | None = field(description="The token's, person's or channel's own key; null for an operator's command.")
     name: str = field(description="The name of the token, person, rule, channel or command.")
 
-    @classmethod
-    def of(cls, row: models.OrderEvent) -> Self:
-        return cls(kind=row.actor_kind, id=row.actor_id, name=row.actor_name)
-
 
 @strawberry.type(description="One thing that happened to an order.")
 class OrderEvent(Node):
     row: Private[models.OrderEvent]
     id: strawberry.ID = node_id("OrderEvent")
-    cursor: str = column(
-        "Its place in the log: resume with after: this cursor.", lambda event: event_log.cursor_of(event.row)
-    )
+    cursor: str = column("Its place in the log: resume with after: this cursor.", event_log.cursor_at, "row.id")
     type: enums.OrderEventType = column("What happened.")
     occurred_at: datetime = column("When it happened.")
-    actor: Actor = column("Who did it.", lambda event: Actor.of(event.row))
+    actor: Actor = composed("Who did it.", Actor, kind="row.actor_kind", id="row.actor_id", name="row.actor_name")
     order_version: int = column("The order's version after it.")
     from_status: enums.OrderStatus | None = column("The status before, where it changed.")
     to_status: enums.OrderStatus | None = column("The status after, where it changed.")

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any, Self
 from uuid import UUID
 
@@ -146,7 +147,8 @@ class Transaction:
     failure: str | None = column("Why the gateway has refused it, in the gateway's words.")
     parent_id: strawberry.ID | None = column(
         "The id of the authorization that this captures from or gives up, or the payment that it refunds.",
-        lambda each: ids.encode("Transaction", each.row.parent_id) if each.row.parent_id else None,
+        lambda key: None if key is None else ids.encode("Transaction", key),
+        "row.parent_id",
     )
     processed_at: datetime = column("When it was carried out, or the gateway was first asked for it.")
 
@@ -164,7 +166,8 @@ class Tracking:
     url: str | None = column("Where the parcel can be followed.")
     fulfillment_id: strawberry.ID = column(
         "The id of the fulfillment that it belongs to.",
-        lambda tracking: ids.encode("Fulfillment", tracking.row.fulfillment_id),
+        partial(ids.encode, "Fulfillment"),
+        "row.fulfillment_id",
     )
     created_at: datetime = column("When it was added.")
     updated_at: datetime = column("When it was last corrected.")

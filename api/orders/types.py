@@ -53,9 +53,7 @@ def _address(rows: Sequence[models.Address], kind: AddressKind) -> Address | Non
 class Order(Node):
     row: Private[models.Order]
     id: strawberry.ID = node_id("Order")
-    number: str = column(
-        "The number by which people know it; unique among all channels.", lambda order: str(order.row.number)
-    )
+    number: str = column("The number by which people know it; unique among all channels.", str, "row.number")
     version: int = column("How many events it has; goes up with every change. See expectedVersion.")
     source: enums.OrderSource = column("What kind of place it was placed in.")
     external_reference: str | None = column("The channel's own key for it; unique within the channel.")
@@ -95,21 +93,24 @@ class Order(Node):
         "addresses",
         "id",
         lambda _, rows: _address(rows, AddressKind.SHIPPING),
+        theirs=("kind",),
     )
     billing_address: Address | None = loaded(
-        "Who is billed.", "addresses", "id", lambda _, rows: _address(rows, AddressKind.BILLING)
+        "Who is billed.", "addresses", "id", lambda _, rows: _address(rows, AddressKind.BILLING), theirs=("kind",)
     )
     lines: list[OrderLine] = loaded(
         "What was bought.",
         "lines",
         "id",
         lambda order, rows: [OrderLine.of(row, order.row.currency) for row in rows],
+        own=("currency",),
     )
     transactions: list[Transaction] = loaded(
         "Its payments and what became of them, oldest first.",
         "transactions",
         "id",
         lambda order, rows: [Transaction.of(row, order.row.currency) for row in rows],
+        own=("currency",),
     )
 
     @field(description="Its fulfillments, oldest first.")
@@ -135,6 +136,7 @@ class Order(Node):
         "tags",
         "id",
         lambda _, rows: [row.tag for row in rows],
+        theirs=("tag",),
     )
 
     @field(description="What can be done with it now, and for what cannot, why not.")

@@ -110,26 +110,27 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
     def attach(self, on_change: Callable[[], None]) -> None:
         self._on_change = on_change
 
-    def write(self, *parts: bytes) -> None:
+    def write(self, message: bytes) -> None:
         """What is written in one turn of the loop leaves with one system call.
 
         A system call takes more than half of the time of a delivery: with this, a delivery takes three quarters of the
         CPU time that it took before (`scripts/bench fanout`).
         """
-        length = sum(map(len, parts))
         frames = self._frames_of_turn
         if not frames:
             self._turn.ends_with(self)
-        frames.append(_frame_head(length))
-        frames += parts
+        length = len(message)
+        frames += (_frame_head(length), message)
         self._bytes_of_turn += length
         if self._bytes_of_turn > UNREAD_BYTES:
             self.end_turn()
 
     def end_turn(self) -> None:
-        frames, self._frames_of_turn, self._bytes_of_turn = self._frames_of_turn, [], 0
+        frames = self._frames_of_turn
         if frames and not self.close_sent and not self.transport.is_closing():
             self.transport.write(b"".join(frames))
+        frames.clear()
+        self._bytes_of_turn = 0
 
     async def flushed(self) -> None:
         """What is sent keeps its order."""

@@ -333,7 +333,7 @@ class _Connection:
         if answer is None:
             return
         if answer.executed:
-            await self._send(_head(operation_id), answer.as_json(), b"}")
+            await self._send(_head(operation_id) + answer.as_json() + b"}")
         self.forget(operation_id, asyncio.current_task())
         await self._send(_message("complete", operation_id) if answer.executed else _errors(operation_id, answer))
 
@@ -366,12 +366,12 @@ class _Connection:
         reason = "Try again later: resume with after"
         self._close(_Close(TRY_AGAIN_LATER, reason, cut_off="unavailable", answer_first=True))
 
-    def write(self, *parts: bytes) -> None:
-        """A message, in parts that are joined: it leaves at once, or waits with what is there already."""
+    def write(self, message: bytes) -> None:
+        """It leaves at once, or waits with what is there already."""
         if not self._mute:
-            self._wire.write(*parts)
+            self._wire.write(message)
 
-    async def _send(self, *parts: bytes) -> None:
+    async def _send(self, message: bytes) -> None:
         """As `write`, but once there is room: what many operations have to say would fill up the memory otherwise."""
         self._senders += 1
         try:
@@ -380,7 +380,7 @@ class _Connection:
                 await self._room.wait()
         finally:
             self._senders -= 1
-        self.write(*parts)
+        self.write(message)
         self._flush()
 
     def _wire_changed(self) -> None:
@@ -443,7 +443,7 @@ class _Following:
 
     def next(self, answer: Answer) -> None:
         self._outcome = answer.outcome
-        self._connection.write(self._head, answer.as_json(), b"}")
+        self._connection.write(self._head + answer.as_json() + b"}")
         self._live.delivered()
 
     def end(self, error: Exception | None) -> None:

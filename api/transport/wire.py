@@ -22,8 +22,8 @@ class Wire(Protocol):
     def attach(self, on_change: Callable[[], None]) -> None:
         """`on_change` is called whenever `full` has changed."""
 
-    def write(self, *parts: bytes) -> None:
-        """A text message, in parts that are joined. Passed over once the client has gone."""
+    def write(self, message: bytes) -> None:
+        """A text message. Passed over once the client has gone."""
 
     async def flushed(self) -> None:
         """Returns once a close frame would come after all that was written."""
@@ -48,8 +48,7 @@ class _ASGIWire:
     def attach(self, on_change: Callable[[], None]) -> None:
         self._on_change = on_change
 
-    def write(self, *parts: bytes) -> None:
-        message = b"".join(parts)
+    def write(self, message: bytes) -> None:
         self._waiting.append(message.decode())
         self._waiting_bytes += len(message)
         if self._sending is None:

@@ -1,7 +1,8 @@
 """The parts of many orders at once: each function is one statement, however many orders are asked for.
 
 Every function answers in the order of the ids that it was given. Those of `orders`, `channels` and `customers` must
-exist: they come from foreign keys. Nearly all are rows to read from (`models.rows`).
+exist: they come from foreign keys. Nearly all are rows to read from (`models.rows`), which have no more than the
+columns that are asked for.
 """
 
 from collections import defaultdict
@@ -26,63 +27,64 @@ from models import (
     Transaction,
     rows,
 )
+from models.rows import Columns
 
 Part = TypeVar("Part", bound=Model)
 
-_NOTE_COLUMNS: Final = ("id", "order_id", "fulfillment_id", "position", "number", "locale", "created_at")
+_NOTE_COLUMNS: Final = frozenset({"id", "order_id", "fulfillment_id", "position", "number", "locale", "created_at"})
 
 
-async def _by_id(model: type[Part], ids: Sequence[UUID]) -> list[Part]:
-    found = {row.id: row for row in await rows.with_keys(model, "id", ids)}  # type: ignore[attr-defined]
+async def _by_id(model: type[Part], ids: Sequence[UUID], *, columns: Columns) -> list[Part]:
+    found = {row.id: row for row in await rows.with_keys(model, "id", ids, columns=columns)}  # type: ignore[attr-defined]
     return [found[each] for each in ids]
 
 
-async def _of_orders(model: type[Part], order_ids: Sequence[UUID], *order: str) -> list[list[Part]]:
+async def _of_orders(model: type[Part], order_ids: Sequence[UUID], *order: str, columns: Columns) -> list[list[Part]]:
     """The rows of each of the orders, sorted by those columns."""
     groups: dict[UUID, list[Part]] = {each: [] for each in order_ids}
-    for row in await rows.with_keys(model, "order_id", order_ids, *order):
+    for row in await rows.with_keys(model, "order_id", order_ids, *order, columns=columns):
         groups[row.order_id].append(row)  # type: ignore[attr-defined]
     return [groups[each] for each in order_ids]
 
 
-async def orders(ids: Sequence[UUID]) -> list[Order]:
-    return await _by_id(Order, ids)
+async def orders(ids: Sequence[UUID], columns: Columns = None) -> list[Order]:
+    return await _by_id(Order, ids, columns=columns)
 
 
-async def channels(ids: Sequence[UUID]) -> list[Channel]:
-    return await _by_id(Channel, ids)
+async def channels(ids: Sequence[UUID], columns: Columns = None) -> list[Channel]:
+    return await _by_id(Channel, ids, columns=columns)
 
 
-async def customers(ids: Sequence[UUID]) -> list[Customer]:
-    return await _by_id(Customer, ids)
+async def customers(ids: Sequence[UUID], columns: Columns = None) -> list[Customer]:
+    return await _by_id(Customer, ids, columns=columns)
 
 
-async def services(ids: Sequence[UUID]) -> list[FulfillmentService]:
-    return await _by_id(FulfillmentService, ids)
+async def services(ids: Sequence[UUID], columns: Columns = None) -> list[FulfillmentService]:
+    return await _by_id(FulfillmentService, ids, columns=columns)
 
 
-async def lines(order_ids: Sequence[UUID]) -> list[list[OrderLine]]:
-    return await _of_orders(OrderLine, order_ids, "order_id", "position")
+async def lines(order_ids: Sequence[UUID], columns: Columns = None) -> list[list[OrderLine]]:
+    return await _of_orders(OrderLine, order_ids, "order_id", "position", columns=columns)
 
 
-async def addresses(order_ids: Sequence[UUID]) -> list[list[Address]]:
-    return await _of_orders(Address, order_ids)
+async def addresses(order_ids: Sequence[UUID], columns: Columns = None) -> list[list[Address]]:
+    return await _of_orders(Address, order_ids, columns=columns)
 
 
-async def tags(order_ids: Sequence[UUID]) -> list[list[OrderTag]]:
-    return await _of_orders(OrderTag, order_ids, "order_id", "tag")
+async def tags(order_ids: Sequence[UUID], columns: Columns = None) -> list[list[OrderTag]]:
+    return await _of_orders(OrderTag, order_ids, "order_id", "tag", columns=columns)
 
 
-async def fulfillments(order_ids: Sequence[UUID]) -> list[list[Fulfillment]]:
-    return await _of_orders(Fulfillment, order_ids, "order_id", "position")
+async def fulfillments(order_ids: Sequence[UUID], columns: Columns = None) -> list[list[Fulfillment]]:
+    return await _of_orders(Fulfillment, order_ids, "order_id", "position", columns=columns)
 
 
-async def tracking(order_ids: Sequence[UUID]) -> list[list[Tracking]]:
-    return await _of_orders(Tracking, order_ids, "order_id", "created_at", "id")
+async def tracking(order_ids: Sequence[UUID], columns: Columns = None) -> list[list[Tracking]]:
+    return await _of_orders(Tracking, order_ids, "order_id", "created_at", "id", columns=columns)
 
 
-async def transactions(order_ids: Sequence[UUID]) -> list[list[Transaction]]:
-    return await _of_orders(Transaction, order_ids, "order_id", "processed_at", "id")
+async def transactions(order_ids: Sequence[UUID], columns: Columns = None) -> list[list[Transaction]]:
+    return await _of_orders(Transaction, order_ids, "order_id", "processed_at", "id", columns=columns)
 
 
 async def fulfillment_lines(order_ids: Sequence[UUID]) -> list[list[FulfillmentLine]]:
@@ -98,10 +100,8 @@ async def fulfillment_lines(order_ids: Sequence[UUID]) -> list[list[FulfillmentL
     return [groups[each] for each in order_ids]
 
 
-async def delivery_notes(order_ids: Sequence[UUID]) -> list[list[DeliveryNote]]:
+async def delivery_notes(order_ids: Sequence[UUID], columns: Columns = None) -> list[list[DeliveryNote]]:
     """Oldest first, without what they show (`document`)."""
-    groups: dict[UUID, list[DeliveryNote]] = {each: [] for each in order_ids}
-    found = DeliveryNote.filter(order_id__in=order_ids).only(*_NOTE_COLUMNS).order_by("order_id", "created_at", "id")
-    for row in await found:
-        groups[row.order_id].append(row)
-    return [groups[each] for each in order_ids]
+    return await _of_orders(
+        DeliveryNote, order_ids, "order_id", "created_at", "id", columns=_NOTE_COLUMNS if columns is None else columns
+    )

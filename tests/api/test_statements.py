@@ -107,6 +107,23 @@ async def test_lists_take_the_same_statements_however_long_they_are(
         assert len(seen) == expected, seen
 
 
+@pytest.mark.parametrize(
+    ("nodes", "table", "columns"),
+    [
+        ("lines { id sku total { amount } }", "order_lines", {"id", "sku", "total", "order_id"}),
+        ("shippingAddress { city __typename }", "addresses", {"city", "kind", "order_id"}),
+        ("tags", "order_tags", {"tag", "order_id"}),
+        ("channel { ...on Channel { name } }", "channels", {"id", "name"}),
+    ],
+)
+async def test_parts_are_read_with_what_is_selected_of_them(
+    server: Server, nodes: str, table: str, columns: set[str]
+) -> None:
+    _, seen = await counted(server, f"{{ orders(first: 5) {{ nodes {{ {nodes} }} }} }}")
+    [selected] = [found[1] for each in seen if (found := re.match(rf'SELECT (.*) FROM "{table}"', each.sql))]
+    assert set(re.findall(r'"(\w+)"', selected)) == columns
+
+
 async def plans(server: Server, query: str, **variables: Any) -> list[str]:
     """How SQLite answers each statement of the request, in its own words."""
     _, seen = await counted(server, query, **variables)
