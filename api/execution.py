@@ -205,12 +205,6 @@ def _counted(answer: Answer, context: Context) -> Answer:
     return answer if context.charge is None else answer.with_charge(context.charge)
 
 
-class _Execution(StrawberryGraphQLCoreExecutionContext):
-    """An executor that knows its operation."""
-
-    known: Operation
-
-
 def prepare(
     operation: Operation, request: Request, context: Context, outcome: Outcome | None = None
 ) -> Executor[Any] | Answer:
@@ -218,7 +212,7 @@ def prepare(
 
     A mutation that has been carried out is not carried out again: it has this outcome.
     """
-    executor = _Execution.build(
+    executor = StrawberryGraphQLCoreExecutionContext.build(
         operation.schema,
         operation.document,
         None,
@@ -229,11 +223,7 @@ def prepare(
         middleware=None if outcome is None else [_known(outcome)],
         hide_suggestions=not context.introspection,
     )
-    if isinstance(executor, list):
-        return not_executed(executor)
-    assert isinstance(executor, _Execution)
-    executor.known = operation
-    return executor
+    return not_executed(executor) if isinstance(executor, list) else executor
 
 
 def _known(outcome: Outcome) -> Callable[..., Any]:
@@ -249,15 +239,20 @@ def _known(outcome: Outcome) -> Callable[..., Any]:
     return resolve
 
 
-async def answers_of(executor: Executor[Any], root_values: list[Any]) -> list[Answer]:
-    """What a subscription that was prepared gives for each of its events. Raises nothing: errors are in the answers."""
-    assert isinstance(executor, _Execution)
-    variables = executor.variable_values
-    plan = executor.known.plans.find(variables)
+async def answers_of(operation: Operation, request: Request, context: Context, root_values: list[Any]) -> list[Answer]:
+    """What a subscription, whose variables have been accepted, gives for each of its events.
+
+    Raises nothing: errors are in the answers.
+    """
+    variables = operation.variables(request.variables)
+    assert variables is not None
+    plan = operation.plans.find(variables)
     assert not isinstance(plan, MutationPlan)
-    planned = await _planned(plan, root_values, executor.context_value, variables)
+    planned = await _planned(plan, root_values, context, variables)
     if planned is not None:
         return planned
+    executor = prepare(operation, request, context)
+    assert isinstance(executor, Executor)
     return await asyncio.gather(*(_executed(executor.build_per_event_executor(each)) for each in root_values))
 
 

@@ -14,7 +14,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 from weakref import WeakValueDictionary
 
 import orjson
-from graphql import Executor, GraphQLError, OperationType
+from graphql import GraphQLError, OperationType
 
 from api.context import Context
 from api.execution import (
@@ -144,7 +144,7 @@ class Live:
         if isinstance(source, Answer):
             return source
         if not isinstance(source, EventSource):
-            return await self._look_on(operation, request, context, executor, source, sink)
+            return await self._look_on(operation, request, context, source, sink)
         try:
             audience = self._audience(operation, request, context, source)
             return await subscribe(audience, self._feed, sink, source.after)
@@ -171,9 +171,8 @@ class Live:
         if teller is None:
 
             async def work_out(events: list[OrderEvent]) -> list[Answer]:
-                executor = prepare(operation, request, context.with_loaders(self._now().loaders))
-                assert isinstance(executor, Executor)  # these variables have been accepted before
-                answers = await answers_of(executor, [source.shown_as(event) for event in events])
+                now = context.with_loaders(self._now().loaders)
+                answers = await answers_of(operation, request, now, list(map(source.shown_as, events)))
                 try:
                     return list(map(_available, answers))
                 except DatabaseUnavailable:
@@ -195,14 +194,13 @@ class Live:
         operation: Operation,
         request: Request,
         context: Context,
-        executor: Executor[Any],
         source: AsyncGenerator[Any, None],
         sink: Sink[Answer],
     ) -> Subscription:
         key = (operation, context.rights, _as_key(request.variables or {}))
         show = self._shows.get(key)
         if show is None or show.over:
-            show = self._shows[key] = _Show(_answers(executor, source))
+            show = self._shows[key] = _Show(_answers(operation, request, context, source))
         else:
             await source.aclose()  # it has not begun
         return _Onlooker(show, sink)
@@ -302,10 +300,13 @@ class _Onlooker:
         self._show.remove(self)
 
 
-async def _answers(executor: Executor[Any], source: AsyncGenerator[Any, None]) -> AsyncGenerator[Answer, None]:
+async def _answers(
+    operation: Operation, request: Request, context: Context, source: AsyncGenerator[Any, None]
+) -> AsyncGenerator[Answer, None]:
     async with aclosing(source):
         async for state in source:
-            yield _available((await answers_of(executor, [state]))[0])
+            [answer] = await answers_of(operation, request, context.with_loaders(Loaders()), [state])
+            yield _available(answer)
 
 
 def _available(answer: Answer) -> Answer:

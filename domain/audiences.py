@@ -17,7 +17,6 @@ from models import OrderEvent
 from models.errors import DatabaseUnavailable
 
 BACKLOG = 1_000  # answers that wait for one subscriber before it is sent back to the log
-TOGETHER = 250  # events whose answers are worked out at the same time, so that their orders are loaded together
 READ_BACK = 50  # events that a subscriber reads from the log at a time, and holds while its sink is full
 REMEMBERED = 500  # answers that those who read back at the same time share
 TURN = 2_000  # answers that are handed out before something else of the process has a turn
@@ -71,24 +70,22 @@ class Teller(Generic[T]):
     async def _tell(self) -> None:
         waiting, self._waiting = self._waiting, []
         self._telling = None
-        told, since_pause = 0, 0
         try:
-            while told < len(waiting):
-                together = waiting[told : told + TOGETHER]
-                answers = await self.answers([event for event, _ in together])
-                for (event, audiences), answer in zip(together, answers, strict=True):
-                    place = event.id
-                    for audience in audiences:
-                        for subscriber in audience.to_be_told(place, answer):
-                            if since_pause == TURN:
-                                since_pause = 0
-                                await asyncio.sleep(0)
-                            since_pause += 1
-                            subscriber.tell(place, answer)
-                    told += 1
+            answers = await self.answers([event for event, _ in waiting])
         except Exception as error:
-            for audience in {audience for _, audiences in waiting[told:] for audience in audiences}:
+            for audience in {audience for _, audiences in waiting for audience in audiences}:
                 audience.end(error)
+            return
+        since_pause = 0
+        for (event, audiences), answer in zip(waiting, answers, strict=True):
+            place = event.id
+            for audience in audiences:
+                for subscriber in audience.to_be_told(place, answer):
+                    if since_pause == TURN:
+                        since_pause = 0
+                        await asyncio.sleep(0)
+                    since_pause += 1
+                    subscriber.tell(place, answer)
 
 
 class Audience(Generic[T]):
