@@ -24,6 +24,7 @@ import uvicorn
 from tortoise.apps import Apps
 from tortoise.backends.base.executor import EXECUTOR_CACHE
 
+from api import operations
 from api.app import create_app
 from api.commands.serve import server_options
 from api.settings import Settings
@@ -208,6 +209,24 @@ def _one_engine_at_a_time() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Apps, "_build_initial_querysets", prepare_for_another_engine)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _each_document_understood_once() -> Iterator[None]:
+    """Every test's server would parse and validate the same documents anew: a tenth of the time of a short test."""
+    documents: dict[Any, operations._Document] = {}
+    understand = operations._Document
+
+    def remembered(schema: Any, query: str, settings: Settings, *, introspection: bool) -> operations._Document:
+        limits = tuple(getattr(settings, name) for name in Settings.model_fields if name.startswith("max_"))
+        key = (schema, query, introspection, limits)
+        if key not in documents:
+            documents[key] = understand(schema, query, settings, introspection=introspection)
+        return documents[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(operations, "_Document", remembered)
         yield
 
 
