@@ -500,7 +500,7 @@ def _leaf(type_: GraphQLLeafType, nullable: bool) -> _Step:
     if kind := _AS_IT_IS.get(type_.name):
         return _Step(lambda values, _: [each if type(each) is kind else carefully(each) for each in values])
     if type_.name == "DateTime":
-        # The encoder writes the time of UTC as Strawberry does, in a tenth of the time.
+        # The encoder writes the time of UTC as Strawberry does, without a text of its own, which takes a microsecond.
         return _Step(
             lambda values, _: [
                 each if type(each) is datetime and each.tzinfo is UTC else carefully(each) for each in values

@@ -88,7 +88,7 @@ class Live:
         self._feed = feed
         self._operations = operations
         self._metrics = metrics
-        self.delivered = metrics.delivered
+        self.delivered = metrics.delivered  # to be called when an answer of a subscription is on its way
         self._audiences: WeakValueDictionary[Hashable, Audience[Answer]] = WeakValueDictionary()
         self._tellers: WeakValueDictionary[Hashable, Teller[Answer]] = WeakValueDictionary()
         self._shows: WeakValueDictionary[Hashable, _Show] = WeakValueDictionary()
