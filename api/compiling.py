@@ -342,10 +342,8 @@ class _Compiler:
             if field is None:  # __typename
                 continue
             selected = _definition(field)
-            if isinstance(selected, Column):
+            if isinstance(selected, Column | Loaded):
                 columns = selected.columns
-            elif isinstance(selected, Loaded):
-                columns = selected.own | {selected.key}
             else:
                 columns = frozenset() if selected.base_resolver is None else None
             if columns is None:
@@ -465,11 +463,9 @@ def _read(read: Callable[[Any], Any]) -> _Step:
 
 
 def _load(field: Loaded, columns: Columns) -> _Step:
-    key_of = attrgetter(f"row.{field.key}")
-
     async def load(objects: Values, run: Run) -> Values:
         loader = run.context.loaders.of(field.loader, columns)
-        keys = list(map(key_of, objects))
+        keys = list(map(field.key, objects))
         found = iter(await loader.load_many([key for key in keys if key is not None]))
         show = field.show
         return [None if key is None else show(each, next(found)) for each, key in zip(objects, keys, strict=True)]

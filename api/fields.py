@@ -71,14 +71,14 @@ class Composed(Column):
 class Loaded(StrawberryField):
     """Made by `show` from what the loader has under the object's key; null where the key is null.
 
-    `key` is a column of the object's row; `own` are the others that `show` reads there, `theirs` those that it reads of
+    `columns` are those of the object's row that the key and `show` are made of, `theirs` those that `show` reads of
     what is loaded.
     """
 
     loader: str
-    key: str
+    key: Read
     show: Show
-    own: frozenset[str]
+    columns: frozenset[str]
     theirs: frozenset[str]
 
 
@@ -103,7 +103,8 @@ def loaded(
 ) -> Any:
     """A field that is loaded for many objects at once: what `show` makes of the object and of what was loaded for it.
 
-    `loader` is the name of one of the `Loaders`; for the others see `Loaded`. The field is null where its key is.
+    `loader` is the name of one of the `Loaders`, `key` the column of the object's row under which it has it. The field
+    is null where that column is. `own` are the other columns that `show` reads there; for `theirs` see `Loaded`.
     """
     key_of = attrgetter(f"{_ROW}{key}")
 
@@ -112,6 +113,6 @@ def loaded(
         return None if found is None else show(self, await info.context.loaders.of(loader).load(found))
 
     field = Loaded(description=description, base_resolver=StrawberryResolver(resolve))
-    field.loader, field.key, field.show = loader, key, show
-    field.own, field.theirs = frozenset(own), frozenset(theirs)
+    field.loader, field.key, field.show = loader, key_of, show
+    field.columns, field.theirs = frozenset({key, *own}), frozenset(theirs)
     return field

@@ -122,8 +122,7 @@ class Audience(Generic[T]):
 
     def to_be_told(self, place: int, answer: T) -> "list[Subscriber[T]]":
         """Who is to be told what is said of the event at this place."""
-        if self._behind:
-            self._remember(place, answer)
+        self._remember(place, answer)
         return list(self._subscribers)
 
     def end(self, error: Exception) -> None:
