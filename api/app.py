@@ -115,12 +115,12 @@ def create_app(settings: Settings | None = None) -> Starlette:
         return RedirectResponse("graphql")  # relative: a proxy may have added a prefix
 
     routes: list[Route | Mount | WebSocketRoute] = [
-        Route("/", home),
         Route("/graphql", http.GraphQLHTTP(service), methods=["GET", "POST"]),
         WebSocketRoute("/graphql", GraphQLWebSocket(service)),
         Route(DELIVERY_NOTE_PATH, delivery_note),
         Route(DELIVERY_NOTES_PATH, several_delivery_notes),
         Route(DOWNLOAD_PATH, download),
+        Route("/", home),
         Route("/webhooks/stripe", stripe_events, methods=["POST"]),
         Route("/healthz", health.alive),
         Route("/readyz", readiness.answer),

@@ -18,7 +18,7 @@ from graphql import (
 from strawberry.exceptions import StrawberryGraphQLError
 from strawberry.execution import optimized_is_awaitable
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
-from uuid_utils.compat import uuid7
+from uuid_utils import uuid7
 
 from api.compiling import MutationPlan, Outcome, Plan
 from api.context import Context, Unauthenticated

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bind_contextvars, merge_contextvars, reset_contextvars
 from structlog.stdlib import ExtraAdder, ProcessorFormatter, add_log_level, add_logger_name
-from uuid_utils.compat import uuid7
+from uuid_utils import uuid7
 
 from api.context import OPERATION, Context
 from api.execution import Answer, fault
@@ -170,13 +170,11 @@ class RequestLog:
             nonlocal status
             if message["type"] == "websocket.accept":
                 _show(message, request_id)
-            elif message["type"] == "websocket.http.response.start":
+            elif message["type"] == "websocket.http.response.start":  # the handshake was refused
                 status = message["status"]
                 _show(message, request_id)
             elif message["type"] == "websocket.close":
                 status = message.get("code", 1000)
-            elif message["type"] == "websocket.http.response.start":  # the handshake was refused
-                status = message["status"]
             return send(message)
 
         async def receiving() -> Message:

@@ -11,8 +11,9 @@ from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
 import asyncpg
-from tortoise import Tortoise, connections
+from tortoise import Tortoise
 from tortoise.backends.base.config_generator import expand_db_url
+from tortoise.connection import get_connection
 from tortoise.migrations.api import migrate as run_migrations
 
 from models.postgres import translated
@@ -153,7 +154,7 @@ async def connected(url: str) -> AsyncIterator[None]:
 
 async def ping() -> None:
     """Ask the database for an answer, whatever it is. Raises what a query raises, `DatabaseUnavailable` as a rule."""
-    await connections.get("default").execute_query("SELECT 1")
+    await get_connection("default").execute_query("SELECT 1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +169,7 @@ class PoolUse:
 
 def pool_use() -> PoolUse | None:
     """How the pool is used now; `None` where there is none: on SQLite, and before the first query."""
-    pool = getattr(connections.get("default"), "_pool", None)
+    pool = getattr(get_connection("default"), "_pool", None)
     if pool is None:
         return None
     size = pool.get_size()

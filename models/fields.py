@@ -1,11 +1,14 @@
 """Column types that several tables share."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from enum import Enum
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from tortoise import fields
+from tortoise.fields.base import Field
+from tortoise.fields.data import CharEnumFieldInstance
 from tortoise.models import Model
 from uuid_utils.compat import uuid7
 
@@ -38,12 +41,14 @@ class BytewiseCharField(fields.CharField):  # type: ignore[type-arg]
 class UtcField(fields.DatetimeField[datetime]):
     """A moment, always written in UTC.
 
-    SQLite keeps it as text, and text of one zone sorts as the moments do.
+    SQLite keeps it as text, and text of one zone sorts as the moments do. PostgreSQL gives it back in UTC.
     """
+
+    skip_to_python_if_native = True
 
     def to_db_value(self, value: Any, instance: type[Model] | Model) -> Any:
         if isinstance(value, datetime):
-            value = value.astimezone(UTC)
+            return value if value.tzinfo is UTC else value.astimezone(UTC)
         return super().to_db_value(value, instance)
 
 
@@ -53,3 +58,18 @@ def choice(vocabulary: type[Enum], length: int, **options: Any) -> Any:
     It carries no comment that lists the words, so that a new word needs no migration; `length` leaves room for one.
     """
     return fields.CharEnumField(vocabulary, description="", max_length=length, **options)
+
+
+_TEXTS_AND_NUMBERS: Final = (fields.CharField, fields.TextField, fields.IntField, fields.BigIntField)
+_AS_IT_COMES: Final = {
+    "sqlite": _TEXTS_AND_NUMBERS,
+    "postgres": (*_TEXTS_AND_NUMBERS, fields.BooleanField, fields.UUIDField, fields.DatetimeField),
+}
+
+
+def reading(field: Field[Any], dialect: str) -> Callable[[Any], Any] | None:
+    """What makes the model's value of what the driver of that database gives; `None` where that is the same."""
+    if isinstance(field, CharEnumFieldInstance):
+        words: dict[Any, Enum | None] = {each.value: each for each in field.enum_type} | {None: None}
+        return words.__getitem__
+    return None if isinstance(field, _AS_IT_COMES[dialect]) else field.to_python_value

@@ -7,18 +7,17 @@ when it is made. It may have been fetched with some of its columns alone: to ask
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from enum import Enum
 from functools import cache, lru_cache
 from operator import itemgetter
 from typing import Any, Final, Generic, TypeVar
 
 import asyncpg
-from tortoise import connections, fields
+from tortoise.connection import get_connection
 from tortoise.fields.base import Field
-from tortoise.fields.data import CharEnumFieldInstance
 from tortoise.models import Model
 from tortoise.queryset import QuerySet
 
+from models.fields import reading
 from models.statements import is_postgres, numbered, quoted, selection
 
 Row = TypeVar("Row", bound=Model)
@@ -26,13 +25,6 @@ Row = TypeVar("Row", bound=Model)
 Columns = frozenset[str] | None  # by the names of the model's attributes; `None` means all
 
 _POSTGRES: Final = "postgres"
-
-# What comes from the driver as the model has it.
-_TEXTS_AND_NUMBERS: Final = (fields.CharField, fields.TextField, fields.IntField, fields.BigIntField)
-_AS_IT_COMES: Final = {
-    "sqlite": _TEXTS_AND_NUMBERS,
-    _POSTGRES: (*_TEXTS_AND_NUMBERS, fields.BooleanField, fields.UUIDField, fields.DatetimeField),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +44,7 @@ class Selection(Generic[Row]):
         return cls(query.model, sql, values)
 
     async def rows(self) -> list[Row]:
-        return await _read(connections.get("default"), self.model, self.sql, self.values)
+        return await _read(get_connection("default"), self.model, self.sql, self.values)
 
 
 async def matching(query: QuerySet[Row]) -> list[Row]:
@@ -62,7 +54,7 @@ async def matching(query: QuerySet[Row]) -> list[Row]:
 
 async def select(model: type[Row], tail: str, *values: Any) -> list[Row]:
     """The rows that `tail` means: `WHERE …`, with a `?` for each of the values, which are such as the database has."""
-    client = connections.get("default")
+    client = get_connection("default")
     return await _read(client, model, _tailed(model, tail, client.capabilities.dialect), values)
 
 
@@ -84,7 +76,7 @@ async def with_keys(
         return []
     if columns is not None:
         columns = columns | {column} if columns <= model._meta.fields_db_projection.keys() else None
-    client = connections.get("default")
+    client = get_connection("default")
     if is_postgres():  # one statement for any number of keys: it is prepared once
         return await _read(client, model, _statement(model, columns, column, order, "= ANY($1)"), [list(keys)])
     field = model._meta.fields_map[column]
@@ -120,11 +112,5 @@ def _kind(model: type[Model], dialect: str) -> type:
 
 def _reader(field: Field[Any], column: str, dialect: str) -> Callable[[Any], Any]:
     """What reads the column from a record, as the model would have it."""
-    record_value = itemgetter(column)
-    if isinstance(field, CharEnumFieldInstance):
-        words: dict[Any, Enum | None] = {each.value: each for each in field.enum_type} | {None: None}
-        return lambda record: words[record[column]]
-    if isinstance(field, _AS_IT_COMES[dialect]):
-        return record_value
-    convert = field.to_python_value
-    return lambda record: convert(record[column])
+    convert = reading(field, dialect)
+    return itemgetter(column) if convert is None else lambda record: convert(record[column])

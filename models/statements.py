@@ -6,13 +6,17 @@ measured by calling the commands one after the other with both). Rows are Tortoi
 conversions and its checks of a value's length. Where the SQL of the two databases differs, only this knows.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any, Final, TypeVar
 
-from tortoise import connections
+from tortoise.connection import get_connection
+from tortoise.fields.base import Field
+from tortoise.fields.data import CharEnumFieldInstance
 from tortoise.models import Model
+
+from models.fields import reading
 
 M = TypeVar("M", bound=Model)
 
@@ -20,7 +24,7 @@ _MOST_KEPT: Final = 500  # values of a statement whose text is kept: larger ones
 
 
 def is_postgres() -> bool:
-    return _is_postgres(connections.get("default"))
+    return _is_postgres(get_connection("default"))
 
 
 def _is_postgres(connection: Any) -> bool:
@@ -34,12 +38,12 @@ async def find(model: type[M], *, lock: bool = False, **columns: Any) -> M | Non
     With `lock`, nobody else can change it, or lock it in the same way, until the transaction ends. On SQLite, a
     transaction has the whole database to itself anyway.
     """
-    connection = connections.get("default")
+    connection = get_connection("default")
     tail = _matching(tuple(columns), lock and _is_postgres(connection))
-    fields = model._meta.fields_map
-    values = [fields[name].to_db_value(value, model) for name, value in columns.items()]
+    write = _writers(model)
+    values = [write[name](value, model) for name, value in columns.items()]
     rows = await _run(connection, (_select(model, tail),), values)
-    return model._init_from_db(**rows[0]) if rows else None
+    return _instance(model, rows[0], connection) if rows else None
 
 
 @lru_cache
@@ -50,8 +54,32 @@ def _matching(columns: tuple[str, ...], lock: bool) -> str:
 
 async def select(model: type[M], tail: str, *values: Any) -> list[M]:
     """The rows that `tail` means: `WHERE …`, with a `?` for each of the values, which are such as the database has."""
-    rows = await _run(connections.get("default"), (_select(model, tail),), values)
-    return [model._init_from_db(**row) for row in rows]
+    connection = get_connection("default")
+    rows = await _run(connection, (_select(model, tail),), values)
+    return [_instance(model, row, connection) for row in rows]
+
+
+def _instance(model: type[M], row: Mapping[str, Any], connection: Any) -> M:
+    """As Tortoise makes it, which takes a fifth of the CPU time of finding an order: three times as long as this."""
+    blank, conversions = _making(model, connection.capabilities.dialect)
+    made = model.__new__(model)
+    attributes = vars(made)
+    attributes.update(blank, **row)
+    for name, convert in conversions:
+        attributes[name] = convert(attributes[name])
+    return made
+
+
+@cache
+def _making(model: type[Model], dialect: str) -> tuple[dict[str, Any], list[tuple[str, Callable[[Any], Any]]]]:
+    """What Tortoise gives an instance besides its columns, and the columns whose values the driver has otherwise."""
+    columns = model._meta.fields_db_projection
+    blank = vars(model._init_from_db(**dict.fromkeys(columns)))
+    conversions = ((name, reading(model._meta.fields_map[name], dialect)) for name in columns)
+    return (
+        {name: value for name, value in blank.items() if name not in columns},
+        [(name, convert) for name, convert in conversions if convert is not None],
+    )
 
 
 @lru_cache
@@ -86,9 +114,9 @@ class Write:
 
 def update(row: Model, columns: Collection[str]) -> Write:
     """Writes these columns of a row that is there."""
-    fields = row._meta.fields_map
-    values = [fields[name].to_db_value(getattr(row, name), row) for name in (*columns, row._meta.pk_attr)]
-    return Write(_update(type(row), tuple(columns)), values)
+    model = type(row)
+    values = _values_of([vars(row)], model, (*columns, model._meta.pk_attr))
+    return Write(_update(model, tuple(columns)), values)
 
 
 @lru_cache
@@ -100,8 +128,7 @@ def _update(model: type[Model], columns: tuple[str, ...]) -> str:
 def update_all(rows: Sequence[Model], columns: Collection[str]) -> Write:
     """Writes these columns of rows of one table, of which there is at least one."""
     model, names = type(rows[0]), (rows[0]._meta.pk_attr, *columns)
-    fields = model._meta.fields_map
-    values = [fields[name].to_db_value(getattr(row, name), row) for row in rows for name in names]
+    values = _values_of(map(vars, rows), model, names)
     key, *changed = map(quoted, names)
     # Both databases name the columns of VALUES like this.
     settings = ", ".join(f"{name} = v.column{number}" for number, name in enumerate(changed, start=2))
@@ -119,10 +146,34 @@ def insert(
     like is there already is left out. On PostgreSQL, `after` is a SELECT of one row: what it calls is done before the
     first row takes its number.
     """
-    fields, columns = model._meta.fields_map, _written(model)
-    values = [fields[name].to_db_value(row.get(name), model) for row in rows for name in columns]
+    values = _values_of(rows, model, _written(model))
     make = _kept_insert if len(values) <= _MOST_KEPT else _insert
     return Write(make(model, len(rows), unless_there, after), values)
+
+
+def _values_of(rows: Iterable[Mapping[str, Any]], model: type[Model], columns: Sequence[str]) -> list[Any]:
+    """What the rows have in these columns, one after the other, as the database takes it. Raises `ValidationError`."""
+    writers = _writers(model)
+    return [
+        None if (value := row.get(name)) is None else writers[name](value, model) for row in rows for name in columns
+    ]
+
+
+@cache
+def _writers(model: type[Model]) -> dict[str, Callable[[Any, type[Model]], Any]]:
+    """What makes of a column's value what the database takes: Tortoise's own, and for enums a look at a table.
+
+    Those it would check at each writing, although a column has room for all of them or for none.
+    """
+    fields = model._meta.fields_map
+    return {name: _writer(fields[name], model) for name in model._meta.fields_db_projection}
+
+
+def _writer(field: Field[Any], model: type[Model]) -> Callable[[Any, type[Model]], Any]:
+    if not isinstance(field, CharEnumFieldInstance):
+        return field.to_db_value
+    words = {each: field.to_db_value(each, model) for each in field.enum_type}
+    return lambda value, _: words[value]
 
 
 def _insert(model: type[Model], rows: int, unless_there: bool, after: str | None) -> str:
@@ -163,7 +214,7 @@ async def write(*writes: Write) -> None:
     That saves a round trip for each but the last. None of them sees what the others write (they are the parts of a
     `WITH`), so they must not depend on one another, nor write the same row. Constraints hold for all of them together.
     """
-    connection = connections.get("default")
+    connection = get_connection("default")
     if not writes:
         return
     if _is_postgres(connection):

@@ -21,6 +21,7 @@ from models.database import connect
 from models.enums import ActorKind, OrderEventType
 from models.errors import DatabaseUnavailable
 from tests.clients import until
+from tests.database import statements as statements_sent
 from tests.domain.shop import ADA, on, place
 
 pytestmark = [pytest.mark.usefixtures("database"), pytest.mark.postgres]  # SQLite's writers come one after another
@@ -131,6 +132,7 @@ async def test_a_writer_who_dies_holds_up_nobody(database: str) -> None:
     dying = await connect(database)
     await dying.execute("BEGIN")
     await dying.execute(event_log._ANNOUNCE)
+    await dying.execute("SELECT nextval('order_events_id_seq')")
     async with feed() as running, aclosing(events_of(running, ALL, cursor_at(2))) as events:
         await confirm_order(actor=ADA, target=on(other))
         await reads_on(running)
@@ -152,6 +154,32 @@ async def test_transactions_that_write_no_events_hold_up_nothing(database: str) 
             assert (await anext(events)).id == 2
     finally:
         await somebody.close()
+
+
+async def test_numbers_that_follow_one_another_are_read_without_a_look_at_the_writers() -> None:
+    order, other = await place(), await place()
+    for _ in range(2):
+        await add_order_note(actor=ADA, target=on(order), note="One more.")
+    async with slow(other):  # what it writes comes after all of them
+        with statements_sent() as sent:
+            assert [event.id for event in await event_log.read_on(after=1, limit=2)] == [2, 3]
+            assert [event.id for event in await event_log.read_on(after=3, limit=9)] == [4]
+        assert ["order_events" in each.sql for each in sent] == [True, True]
+
+
+async def test_a_page_ends_before_a_number_that_may_still_come_and_goes_on_after_one_that_never_does() -> None:
+    one, other, third = await place(), await place(), await place()
+    async with slow(one) as failing, slow(other) as writer:  # 4 and 5
+        for _ in range(2):
+            await add_order_note(actor=ADA, target=on(third), note="6 and 7.")
+        assert [event.id for event in await event_log.read_on(after=1, limit=9)] == [2, 3]
+        await failing.end(commit=False)
+        assert [event.id for event in await event_log.read_on(after=1, limit=9)] == [2, 3]
+        await writer.end(commit=True)
+        assert [event.id for event in await event_log.read_on(after=1, limit=9)] == [2, 3, 5, 6, 7]
+        assert [event.id for event in await event_log.read_on(after=1, limit=3)] == [2, 3, 5]
+        assert [event.id for event in await event_log.read_on(after=1, limit=2)] == [2, 3]
+        assert [event.id for event in await event_log.read_on(after=3, limit=9)] == [5, 6, 7]
 
 
 async def test_writers_do_not_wait_for_one_another() -> None:
