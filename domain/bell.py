@@ -4,6 +4,7 @@ import asyncio
 import logging
 import random
 import secrets
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ _RING, _HEARTBEAT = "ring", "heartbeat"
 
 HEARTBEAT_SECONDS = 2.0  # of silence after which a heartbeat shows whether messages still come through
 ANSWER_SECONDS = 2.0  # for the broker to connect, to take a message, and to bring back our own
+APART_SECONDS = 0.004  # from one ring to the next, where there is always something to ring for: see `Bell`
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0  # seconds between attempts to connect: doubled each time
 
 
@@ -42,6 +44,10 @@ class Bell:
 
     The process's own listener is called at once, whatever becomes of the broker. The connection to the broker is
     watched by its echo, and made anew with growing pauses when it is broken or silent.
+
+    It rings elsewhere at once when something happens after a pause of `APART_SECONDS`. Where changes come faster than
+    that, it rings once for several: through Redis, a ring takes a third of the CPU time of confirming an order, and a
+    part of that in each other process.
     """
 
     def __init__(self, url: str) -> None:
@@ -124,7 +130,10 @@ class Bell:
                 await self._publish(broadcast, _HEARTBEAT)
             else:
                 self._rung.clear()
+                begun = time.monotonic()
                 await self._publish(broadcast, _RING)
+                if (left := begun + APART_SECONDS - time.monotonic()) > 0:
+                    await asyncio.sleep(left)
 
     async def _publish(self, broadcast: Broadcast, kind: str) -> None:
         """Returns once the message has come back: so do those of others come through."""

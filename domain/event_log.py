@@ -143,7 +143,8 @@ async def _horizon() -> int:
     """No event will be written at this place or before it any more."""
     if not is_postgres():
         return _LARGEST_POSITION
-    [row] = await get_connection("default").fetch(_HORIZON, [_WRITING])
+    connection: Any = get_connection("default")
+    [row] = await connection.fetch(_HORIZON, [_WRITING])
     return int(row["id"])
 
 

@@ -16,7 +16,7 @@ from tortoise.backends.base.config_generator import expand_db_url
 from tortoise.connection import get_connection
 from tortoise.migrations.api import migrate as run_migrations
 
-from models.postgres import translated
+from models.postgres import Translating
 
 _MIGRATING: Final = 0x6D69_6772_6174_6500  # the key of an advisory lock
 
@@ -79,7 +79,7 @@ async def connect(url: str) -> asyncpg.Connection:
 
     Raises `DatabaseUnavailable`.
     """
-    with translated():
+    with Translating():
         arguments = _postgres(url)["credentials"]
         names = ("host", "port", "user", "password", "database", "ssl", "timeout")
         return await asyncpg.connect(
@@ -118,7 +118,7 @@ async def _alone(url: str) -> AsyncIterator[None]:
     if is_postgres(url):
         connection = await connect(url)
         try:
-            with translated():
+            with Translating():
                 await connection.execute("SELECT pg_advisory_lock($1)", _MIGRATING)  # held until the connection ends
             yield
         finally:

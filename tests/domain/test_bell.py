@@ -96,6 +96,20 @@ async def test_many_rings_at_once_are_few_messages(url: str) -> None:
         assert other.heard - before < 10
 
 
+async def test_rings_that_follow_one_another_closely_wait_to_be_told_elsewhere_together(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bell, "APART_SECONDS", 3_600)
+    async with Listener(url).listening() as one, Listener(url).listening() as other:
+        await other.hears(one.bell.ring)
+        before = other.heard
+        for _ in range(10):
+            one.bell.ring()
+            await asyncio.sleep(0.001)
+        await one.hears(other.bell.ring)
+        assert other.heard == before + 1, "its own ring alone"
+
+
 @pytest.mark.parametrize("fault", ["restart", "crash"])
 async def test_after_the_broker_was_gone_rings_are_heard_again(
     broker: PostgresServer | ValkeyServer, fault: str, monkeypatch: pytest.MonkeyPatch
