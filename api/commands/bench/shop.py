@@ -13,7 +13,7 @@ from api.commands.services import PostgresServer, create_database, postgres_serv
 from domain.actors import Scope, system
 from domain.orders.placing import NewLine, NewOrder, place_order
 from domain.tokens import create_token
-from models.database import connected, migrate
+from models.database import connect, connected, migrate
 from models.enums import OrderSource
 
 ACTOR = system("scripts/bench")
@@ -53,7 +53,15 @@ async def open_shop(postgres: PostgresServer, name: str, bell_url: str, orders: 
                 return await _place()
 
         placed = [first, *await asyncio.gather(*(place() for _ in range(orders - 1)))]
+    await _analyze(url)
     return Shop(url, bell_url, token, [key for key, _ in placed], [shown for _, shown in placed])
+
+
+async def _analyze(url: str) -> None:
+    """As autovacuum does within a minute: until then, the plans of new tables are those for a handful of rows."""
+    connection = await connect(url)
+    await connection.execute("ANALYZE")
+    await connection.close()
 
 
 async def _place() -> tuple[UUID, dict[str, Any]]:
