@@ -9,6 +9,7 @@ from domain.channels import find_channel
 from domain.errors import InvalidInput
 from models import Automation, Channel
 from models.enums import AutomationKind
+from models.statements import select
 
 _KEYS: Final = UUID("6f1d3a52-9c0e-4b7d-8a41-2f5be3c7d910")  # the namespace of the rows' keys
 
@@ -62,6 +63,7 @@ async def _channel(actor: Actor, code: str | None) -> Channel | None:
 
 async def enabled_automations(channel_id: UUID) -> set[AutomationKind]:
     """Those that are on in this channel."""
-    rows = await Automation.filter(channel_id=None) + await Automation.filter(channel_id=channel_id)
-    decided = {row.kind: row.enabled for row in rows}  # the channel's own come last
+    rows = await select(Automation, 'WHERE "channel_id" IS NULL OR "channel_id" = ?', str(channel_id))
+    rows.sort(key=lambda row: row.channel_id is not None)  # the channel's own come last, and decide
+    decided = {row.kind: row.enabled for row in rows}
     return {kind for kind, enabled in decided.items() if enabled}

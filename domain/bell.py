@@ -14,6 +14,7 @@ from typing import Any
 from broadcaster import Broadcast
 
 from domain.brokers import broadcast_of
+from domain.pauses import apart
 
 log = logging.getLogger(__name__)
 
@@ -132,8 +133,7 @@ class Bell:
                 self._rung.clear()
                 begun = time.monotonic()
                 await self._publish(broadcast, _RING)
-                if (left := begun + APART_SECONDS - time.monotonic()) > 0:
-                    await asyncio.sleep(left)
+                await apart(APART_SECONDS, begun)
 
     async def _publish(self, broadcast: Broadcast, kind: str) -> None:
         """Returns once the message has come back: so do those of others come through."""

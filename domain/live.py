@@ -13,6 +13,7 @@ from typing import Protocol
 from domain import event_log
 from domain.bell import Bell
 from domain.event_log import EventFilter
+from domain.pauses import apart
 from models import OrderEvent
 from models.errors import DatabaseUnavailable
 
@@ -181,8 +182,7 @@ class Feed:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self.poll_seconds):
                     await self._rung.wait()
-            if (left := begun + APART_SECONDS - time.monotonic()) > 0:
-                await asyncio.sleep(left)
+            await apart(APART_SECONDS, begun)
 
     async def _deliver_page(self) -> int:
         if self.position is None:

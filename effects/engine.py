@@ -7,6 +7,7 @@ the row of the position, and carrying out of who has leased the effect's row.
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -17,6 +18,7 @@ from tortoise.transactions import in_transaction
 from domain import event_log
 from domain.event_log import EventFilter
 from domain.live import Feed
+from domain.pauses import apart
 from effects.effect import EffectsOfKind, GivenUp
 from models import Effect, EffectPosition, OrderEvent
 from models.enums import ActorKind, EffectKind, EffectState
@@ -25,6 +27,7 @@ from models.errors import DatabaseUnavailable
 log = logging.getLogger(__name__)
 
 PAGE: Final = 100  # events that are planned in one transaction
+APART_SECONDS: Final = 0.05  # from one planning to the next, where there is always something new to plan for
 ABREAST: Final = 8  # effects of one process that are carried out at the same time
 ATTEMPT_SECONDS: Final = 60.0  # for one attempt
 LEASE: Final = timedelta(seconds=10)  # after which another process takes an effect for abandoned; it is renewed
@@ -69,6 +72,7 @@ class Engine:
     async def _plan_on(self) -> None:
         with self._feed.watching(EventFilter()) as heard:
             while True:
+                begun = time.monotonic()
                 heard.clear()
                 try:
                     while await plan_page(self._kinds.values()) == PAGE:
@@ -80,6 +84,7 @@ class Engine:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(self._feed.poll_seconds):
                         await heard.wait()
+                await apart(APART_SECONDS, begun)
 
     async def _carry_on(self) -> None:
         while True:
