@@ -62,11 +62,16 @@ class Automations:
             AutomationKind.ARCHIVE_WHEN_DONE: _archive,
         }
 
-    async def plan(self, event: OrderEvent) -> Sequence[Planned]:
-        kinds = triggered(event)
-        if not kinds:
-            return ()
-        return [Planned(subject=kind) for kind in sorted(kinds & await enabled_automations(event.channel_id))]
+    async def plan(self, events: Sequence[OrderEvent]) -> list[tuple[OrderEvent, Planned]]:
+        triggering = [(event, kinds) for event in events if (kinds := triggered(event))]
+        if not triggering:
+            return []
+        enabled = await enabled_automations()
+        return [
+            (event, Planned(subject=kind))
+            for event, kinds in triggering
+            for kind in sorted(kinds & enabled(event.channel_id))
+        ]
 
     async def carry_out(self, effect: Effect) -> None:
         """An order that is held is left alone. What a rule refuses is told on the timeline, and not tried again."""

@@ -30,8 +30,11 @@ class EffectsOfKind(Protocol):
 
     kind: ClassVar[EffectKind]
 
-    async def plan(self, event: OrderEvent) -> Sequence[Planned]:
-        """The effects of an event. It may query the database, must not change it, and must be quick."""
+    async def plan(self, events: Sequence[OrderEvent]) -> list[tuple[OrderEvent, Planned]]:
+        """The effects of these events, each with its event.
+
+        It may query the database, must not change it, and must be quick.
+        """
         ...
 
     async def carry_out(self, effect: Effect) -> None:

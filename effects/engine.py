@@ -19,7 +19,7 @@ from domain import event_log
 from domain.event_log import EventFilter
 from domain.live import Feed
 from domain.pauses import apart
-from effects.effect import EffectsOfKind, GivenUp
+from effects.effect import EffectsOfKind, GivenUp, Planned
 from models import Effect, EffectPosition, OrderEvent
 from models.enums import ActorKind, EffectKind, EffectState
 from models.errors import DatabaseUnavailable
@@ -132,31 +132,32 @@ async def plan_page(kinds: Iterable[EffectsOfKind]) -> int:
     async with in_transaction():
         row = await EffectPosition.filter(name=_POSITION).select_for_update().get()
         events = await event_log.read_on(after=row.position, limit=PAGE)
-        planned = [effect for event in events for effect in await _effects_of(event, kinds)]
-        await Effect.bulk_create(planned)
+        await Effect.bulk_create(await _effects_of(events, kinds))
         if events:
             await EffectPosition.filter(name=_POSITION).update(position=events[-1].id)
     return len(events)
 
 
-async def _effects_of(event: OrderEvent, kinds: Iterable[EffectsOfKind]) -> list[Effect]:
-    if event.actor_kind is ActorKind.SYSTEM:
-        return []
+async def _effects_of(events: Iterable[OrderEvent], kinds: Iterable[EffectsOfKind]) -> list[Effect]:
+    """In the order of their events, and so in that in which they are due."""
+    effective = [event for event in events if event.actor_kind is not ActorKind.SYSTEM]
+    planned = [(event, each.kind, plan) for each in kinds for event, plan in await each.plan(effective)]
+    planned.sort(key=lambda each: each[0].id)
+    return [_effect(event, kind, plan) for event, kind, plan in planned]
+
+
+def _effect(event: OrderEvent, kind: EffectKind, planned: Planned) -> Effect:
     now = datetime.now(UTC)
-    return [
-        Effect(
-            event_id=event.id,
-            order_id=event.order_id,
-            channel_id=event.channel_id,
-            kind=each.kind,
-            subject=planned.subject,
-            target=planned.target,
-            due_at=now + planned.delay,
-            created_at=now,
-        )
-        for each in kinds
-        for planned in await each.plan(event)
-    ]
+    return Effect(
+        event_id=event.id,
+        order_id=event.order_id,
+        channel_id=event.channel_id,
+        kind=kind,
+        subject=planned.subject,
+        target=planned.target,
+        due_at=now + planned.delay,
+        created_at=now,
+    )
 
 
 async def claim(most: int) -> list[Effect]:

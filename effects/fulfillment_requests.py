@@ -50,12 +50,15 @@ class FulfillmentRequests:
         """Made when first needed: it reads all certificates that the system trusts."""
         return httpx.AsyncClient(timeout=self._seconds, follow_redirects=False)
 
-    async def plan(self, event: OrderEvent) -> Sequence[Planned]:
-        if event.type is not OrderEventType.FULFILLMENT_REQUESTED:
-            return ()
-        key: str = event.data["fulfillmentId"]
-        fulfillment = await Fulfillment.get(id=UUID(key)).select_related("service")
-        return [Planned(target=key)] if fulfillment.service.url else ()
+    async def plan(self, events: Sequence[OrderEvent]) -> list[tuple[OrderEvent, Planned]]:
+        planned = []
+        for event in events:
+            if event.type is OrderEventType.FULFILLMENT_REQUESTED:
+                key: str = event.data["fulfillmentId"]
+                fulfillment = await Fulfillment.get(id=UUID(key)).select_related("service")
+                if fulfillment.service.url:
+                    planned.append((event, Planned(target=key)))
+        return planned
 
     async def carry_out(self, effect: Effect) -> None:
         """Raises `GivenUp` where nobody is there any more (HTTP 410), and otherwise `httpx.HTTPError`."""

@@ -44,8 +44,8 @@ class Mailing:
         self._download_link = download_link
         self._grace_seconds = grace_seconds
 
-    async def plan(self, event: OrderEvent) -> Sequence[Planned]:
-        return await plan(event, self._settings)
+    async def plan(self, events: Sequence[OrderEvent]) -> list[tuple[OrderEvent, Planned]]:
+        return [(event, planned) for event in events for planned in await plan(event, self._settings)]
 
     async def carry_out(self, effect: Effect) -> None:
         """Raises `GivenUp` where the message was refused for good, or may have been sent, and `NotTaken`."""

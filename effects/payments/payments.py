@@ -56,10 +56,12 @@ class Payments:
         for gateway in self._gateways.values():
             await gateway.close()
 
-    async def plan(self, event: OrderEvent) -> Sequence[Planned]:
-        if event.type is not OrderEventType.PAYMENT_PENDING:
-            return ()
-        return [Planned(target=event.data["transactionId"], delay=DELAY)]
+    async def plan(self, events: Sequence[OrderEvent]) -> list[tuple[OrderEvent, Planned]]:
+        return [
+            (event, Planned(target=event.data["transactionId"], delay=DELAY))
+            for event in events
+            if event.type is OrderEventType.PAYMENT_PENDING
+        ]
 
     async def carry_out(self, effect: Effect) -> None:
         """Raises `GatewayUnavailable` where the outcome is still open."""

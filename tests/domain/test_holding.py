@@ -59,12 +59,12 @@ async def test_a_reason_that_is_longer_than_an_events_sentence() -> None:
 
 async def test_the_shops_setting_holds_where_a_channel_has_none() -> None:
     web, till = [await ensure_channel(ADA, code) for code in ("web", "till")]
-    assert await enabled_automations(web.id) == set()
+    assert (await enabled_automations())(web.id) == set()
     await update_automation(actor=ADA, kind=CONFIRM, enabled=True)
     await update_automation(actor=ADA, kind=CONFIRM, enabled=False, channel="till")
     await update_automation(actor=ADA, kind=ARCHIVE, enabled=True, channel="till")
-    assert await enabled_automations(web.id) == {CONFIRM}
-    assert await enabled_automations(till.id) == {ARCHIVE}
+    assert (await enabled_automations())(web.id) == {CONFIRM}
+    assert (await enabled_automations())(till.id) == {ARCHIVE}
     rows = await list_automations(actor=ADA)
     assert [(row.kind, row.channel.code if row.channel else None, row.enabled) for row in rows] == [
         (ARCHIVE, "till", True),
@@ -72,9 +72,9 @@ async def test_the_shops_setting_holds_where_a_channel_has_none() -> None:
         (CONFIRM, "till", False),
     ]
     await update_automation(actor=ADA, kind=CONFIRM, enabled=None, channel="till")
-    assert await enabled_automations(till.id) == {CONFIRM, ARCHIVE}
+    assert (await enabled_automations())(till.id) == {CONFIRM, ARCHIVE}
     await update_automation(actor=ADA, kind=CONFIRM, enabled=False)
-    assert await enabled_automations(web.id) == set()
+    assert (await enabled_automations())(web.id) == set()
 
 
 async def test_the_same_setting_at_the_same_time_is_one() -> None:

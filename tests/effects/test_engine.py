@@ -37,8 +37,8 @@ class Echo:
         self.attempts = 0
         self.given_up: list[str] = []
 
-    async def plan(self, event: OrderEvent) -> Sequence[Planned]:
-        return [Planned(subject="echo")] if event.type is OrderEventType.ORDER_CONFIRMED else ()
+    async def plan(self, events: Sequence[OrderEvent]) -> list[tuple[OrderEvent, Planned]]:
+        return [(each, Planned(subject="echo")) for each in events if each.type is OrderEventType.ORDER_CONFIRMED]
 
     async def carry_out(self, effect: Effect) -> None:
         self.attempts += 1

@@ -131,11 +131,9 @@ def mailing(transport: Transport, settings: MailSettings | None = None, **option
 
 async def effects_of(order: Order, sending: Mailing, *types: OrderEventType) -> list[Effect]:
     """What the order's events bring about, as the engine would write it down."""
-    effects = []
-    for event in await OrderEvent.filter(order_id=order.id).order_by("id"):
-        if not types or event.type in types:
-            effects += [await effect_of(event, each.subject, each.target) for each in await sending.plan(event)]
-    return effects
+    events = await OrderEvent.filter(order_id=order.id).order_by("id")
+    planned = await sending.plan([each for each in events if not types or each.type in types])
+    return [await effect_of(event, each.subject, each.target) for event, each in planned]
 
 
 async def effect_of(event: OrderEvent, subject: str, target: str) -> Effect:

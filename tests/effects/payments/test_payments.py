@@ -264,7 +264,7 @@ async def test_a_gateway_is_asked_for_one_thing_at_a_time(payments: Payments, ac
 
 async def test_the_engine_leaves_time_to_who_asked(payments: Payments, account: Account) -> None:
     order, _ = await asked(account, CAPTURE)
-    planned = [each for event in await OrderEvent.all() for each in await payments.plan(event)]
+    planned = [each for _, each in await payments.plan(await OrderEvent.all())]
     [_, transaction] = await transactions_of(order)
     assert planned == [Planned(target=str(transaction.id), delay=timedelta(seconds=15))]
 
