@@ -115,6 +115,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
         return RedirectResponse("graphql")  # relative: a proxy may have added a prefix
 
     routes: list[Route | Mount | WebSocketRoute] = [
+        # They are looked at in turn: what is asked nearly always comes first.
         Route("/graphql", http.GraphQLHTTP(service), methods=["GET", "POST"]),
         WebSocketRoute("/graphql", GraphQLWebSocket(service)),
         Route(DELIVERY_NOTE_PATH, delivery_note),

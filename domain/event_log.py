@@ -180,8 +180,8 @@ async def require_reachable(position: int) -> None:
 async def read_on(*, after: int, limit: int) -> list[OrderEvent]:
     """The next events of all orders, as far as no other can come between them any more: rows to read from.
 
-    After a place that no event will be written before any more, numbers that follow one another leave no room for
-    another event. So only who finds one missing looks at the writers; otherwise, that is half of the work of reading.
+    `after` is such a place, too. Numbers that follow one another from there leave no room for another event: only who
+    finds one missing looks at the writers, which is as much work as reading the events.
     """
     events = await _next_events(after, limit)
     if not is_postgres() or not events or events[-1].id - after == len(events):

@@ -73,3 +73,15 @@ def reading(field: Field[Any], dialect: str) -> Callable[[Any], Any] | None:
         words: dict[Any, Enum | None] = {each.value: each for each in field.enum_type} | {None: None}
         return words.__getitem__
     return None if isinstance(field, _AS_IT_COMES[dialect]) else field.to_python_value
+
+
+def writing(field: Field[Any], model: type[Model]) -> Callable[[Any, type[Model]], Any]:
+    """What makes what the database takes of a value of this model's, which is not null.
+
+    For a word it is a look at a table. Tortoise would check its length each time, although a column has room for all
+    of them or is a mistake.
+    """
+    if not isinstance(field, CharEnumFieldInstance):
+        return field.to_db_value
+    words = {each: field.to_db_value(each, model) for each in field.enum_type}
+    return lambda value, _: words[value]

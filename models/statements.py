@@ -12,11 +12,9 @@ from functools import cache, lru_cache
 from typing import Any, Final, TypeVar
 
 from tortoise.connection import get_connection
-from tortoise.fields.base import Field
-from tortoise.fields.data import CharEnumFieldInstance
 from tortoise.models import Model
 
-from models.fields import reading
+from models.fields import reading, writing
 
 M = TypeVar("M", bound=Model)
 
@@ -161,19 +159,7 @@ def _values_of(rows: Iterable[Mapping[str, Any]], model: type[Model], columns: S
 
 @cache
 def _writers(model: type[Model]) -> dict[str, Callable[[Any, type[Model]], Any]]:
-    """What makes of a column's value what the database takes: Tortoise's own, and for enums a look at a table.
-
-    Those it would check at each writing, although a column has room for all of them or for none.
-    """
-    fields = model._meta.fields_map
-    return {name: _writer(fields[name], model) for name in model._meta.fields_db_projection}
-
-
-def _writer(field: Field[Any], model: type[Model]) -> Callable[[Any, type[Model]], Any]:
-    if not isinstance(field, CharEnumFieldInstance):
-        return field.to_db_value
-    words = {each: field.to_db_value(each, model) for each in field.enum_type}
-    return lambda value, _: words[value]
+    return {name: writing(model._meta.fields_map[name], model) for name in model._meta.fields_db_projection}
 
 
 def _insert(model: type[Model], rows: int, unless_there: bool, after: str | None) -> str:
