@@ -10,7 +10,7 @@ from domain.channels import find_channel
 from domain.errors import InvalidInput
 from models import Automation, Channel
 from models.enums import AutomationKind
-from models.statements import select
+from models.rows import select
 
 _KEYS: Final = UUID("6f1d3a52-9c0e-4b7d-8a41-2f5be3c7d910")  # the namespace of the rows' keys
 
@@ -64,11 +64,12 @@ async def _channel(actor: Actor, code: str | None) -> Channel | None:
 
 async def enabled_automations() -> Callable[[UUID], set[AutomationKind]]:
     """What tells of a channel which are on in it now."""
-    rows = await select(Automation, "")
+    settings: dict[UUID | None, dict[AutomationKind, bool]] = {}
+    for row in await select(Automation, ""):
+        settings.setdefault(row.channel_id, {})[row.kind] = row.enabled
 
     def enabled(channel_id: UUID) -> set[AutomationKind]:
-        decided = {row.kind: row.enabled for row in rows if row.channel_id is None}
-        decided |= {row.kind: row.enabled for row in rows if row.channel_id == channel_id}
+        decided = settings.get(None, {}) | settings.get(channel_id, {})
         return {kind for kind, enabled in decided.items() if enabled}
 
     return enabled

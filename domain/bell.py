@@ -14,7 +14,7 @@ from typing import Any
 from broadcaster import Broadcast
 
 from domain.brokers import broadcast_of
-from domain.pauses import apart
+from domain.pauses import apart, set_within
 
 log = logging.getLogger(__name__)
 
@@ -124,16 +124,13 @@ class Bell:
 
     async def _keep_ringing(self, broadcast: Broadcast) -> None:
         while True:
-            try:
-                async with asyncio.timeout(HEARTBEAT_SECONDS):
-                    await self._rung.wait()
-            except TimeoutError:
-                await self._publish(broadcast, _HEARTBEAT)
-            else:
+            if await set_within(self._rung, HEARTBEAT_SECONDS):
                 self._rung.clear()
                 begun = time.monotonic()
                 await self._publish(broadcast, _RING)
                 await apart(APART_SECONDS, begun)
+            else:
+                await self._publish(broadcast, _HEARTBEAT)
 
     async def _publish(self, broadcast: Broadcast, kind: str) -> None:
         """Returns once the message has come back: so do those of others come through."""

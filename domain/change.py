@@ -248,7 +248,7 @@ async def change(actor: Actor) -> AsyncIterator[Unit]:
         return
     recorded = False
     try:
-        async with in_transaction("default"):
+        async with in_transaction():
             unit = Unit(actor)
             token = _current.set(unit)
             try:

@@ -184,12 +184,12 @@ async def read_on(*, after: int, limit: int) -> list[OrderEvent]:
     finds one missing looks at the writers, which is as much work as reading the events.
     """
     events = await _next_events(after, limit)
-    if not is_postgres() or not events or events[-1].id - after == len(events):
+    if not events or events[-1].id - after == len(events):
         return events
     whole = [event for place, event in enumerate(events, start=after + 1) if event.id == place]
     reached = after + len(whole)
     horizon = await _horizon()
-    if horizon > reached and len(whole) < limit:
+    if horizon > reached:
         # What was missing may have been written meanwhile, or never comes.
         whole += await _next_events(reached, limit - len(whole), horizon)
     return whole

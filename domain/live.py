@@ -13,7 +13,7 @@ from typing import Protocol
 from domain import event_log
 from domain.bell import Bell
 from domain.event_log import EventFilter
-from domain.pauses import apart
+from domain.pauses import apart, set_within
 from models import OrderEvent
 from models.errors import DatabaseUnavailable
 
@@ -160,9 +160,7 @@ class Feed:
         async with self.bell.running(self._rung.set):
             following = asyncio.create_task(self._follow_log())
             try:
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(FIRST_READ_SECONDS):
-                        await self._started.wait()
+                await set_within(self._started, FIRST_READ_SECONDS)
                 yield
             finally:
                 following.cancel()
@@ -179,9 +177,7 @@ class Feed:
                 self._report_failure(error)
                 await asyncio.sleep(self.poll_seconds)
                 continue
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self.poll_seconds):
-                    await self._rung.wait()
+            await set_within(self._rung, self.poll_seconds)
             await apart(APART_SECONDS, begun)
 
     async def _deliver_page(self) -> int:

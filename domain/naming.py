@@ -1,9 +1,6 @@
 """Names as Python has them, and as JSON and GraphQL do."""
 
-from functools import lru_cache
 
-
-@lru_cache(maxsize=1024)
 def camel(name: str) -> str:
     """`order_line_id` as `orderLineId`."""
     head, *rest = name.split("_")

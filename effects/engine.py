@@ -18,7 +18,7 @@ from tortoise.transactions import in_transaction
 from domain import event_log
 from domain.event_log import EventFilter
 from domain.live import Feed
-from domain.pauses import apart
+from domain.pauses import apart, set_within
 from effects.effect import EffectsOfKind, GivenUp, Planned
 from models import Effect, EffectPosition, OrderEvent
 from models.enums import ActorKind, EffectKind, EffectState
@@ -81,9 +81,7 @@ class Engine:
                 except Exception as error:
                     _report("effects could not be planned, trying again", error)
                     await asyncio.sleep(self._feed.poll_seconds)
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(self._feed.poll_seconds):
-                        await heard.wait()
+                await set_within(heard, self._feed.poll_seconds)
                 await apart(APART_SECONDS, begun)
 
     async def _carry_on(self) -> None:
@@ -97,9 +95,7 @@ class Engine:
             except Exception as error:
                 _report("effects could not be taken up, trying again", error)
                 await asyncio.sleep(self._feed.poll_seconds)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._feed.poll_seconds):
-                    await self._to_do.wait()
+            await set_within(self._to_do, self._feed.poll_seconds)
 
     def _end_attempt(self, attempt: asyncio.Task[None]) -> None:
         self._attempts.discard(attempt)

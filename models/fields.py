@@ -76,12 +76,18 @@ def reading(field: Field[Any], dialect: str) -> Callable[[Any], Any] | None:
 
 
 def writing(field: Field[Any], model: type[Model]) -> Callable[[Any, type[Model]], Any]:
-    """What makes what the database takes of a value of this model's, which is not null.
+    """What makes what the database takes of a value of this model's.
 
-    For a word it is a look at a table. Tortoise would check its length each time, although a column has room for all
-    of them or is a mistake.
+    For a word it is a look at a table: Tortoise checks its length each time, although a column has room for all of
+    them or is a mistake.
     """
     if not isinstance(field, CharEnumFieldInstance):
         return field.to_db_value
-    words = {each: field.to_db_value(each, model) for each in field.enum_type}
-    return lambda value, _: words[value]
+    words: dict[Any, Any] = {each: field.to_db_value(each, model) for each in field.enum_type}
+    if field.null:
+        words[None] = None
+
+    def write(value: Any, instance: type[Model]) -> Any:
+        return words[value] if value in words else field.to_db_value(value, instance)
+
+    return write

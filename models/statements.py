@@ -38,9 +38,7 @@ async def find(model: type[M], *, lock: bool = False, **columns: Any) -> M | Non
     """
     connection = get_connection("default")
     tail = _matching(tuple(columns), lock and _is_postgres(connection))
-    write = _writers(model)
-    values = [write[name](value, model) for name, value in columns.items()]
-    rows = await _run(connection, (_select(model, tail),), values)
+    rows = await _run(connection, (_select(model, tail),), _converted(model, columns.items()))
     return _instance(model, rows[0], connection) if rows else None
 
 
@@ -113,7 +111,7 @@ class Write:
 def update(row: Model, columns: Collection[str]) -> Write:
     """Writes these columns of a row that is there."""
     model = type(row)
-    values = _values_of([vars(row)], model, (*columns, model._meta.pk_attr))
+    values = _converted(model, ((name, getattr(row, name)) for name in (*columns, model._meta.pk_attr)))
     return Write(_update(model, tuple(columns)), values)
 
 
@@ -126,7 +124,7 @@ def _update(model: type[Model], columns: tuple[str, ...]) -> str:
 def update_all(rows: Sequence[Model], columns: Collection[str]) -> Write:
     """Writes these columns of rows of one table, of which there is at least one."""
     model, names = type(rows[0]), (rows[0]._meta.pk_attr, *columns)
-    values = _values_of(map(vars, rows), model, names)
+    values = _converted(model, ((name, getattr(row, name)) for row in rows for name in names))
     key, *changed = map(quoted, names)
     # Both databases name the columns of VALUES like this.
     settings = ", ".join(f"{name} = v.column{number}" for number, name in enumerate(changed, start=2))
@@ -144,17 +142,16 @@ def insert(
     like is there already is left out. On PostgreSQL, `after` is a SELECT of one row: what it calls is done before the
     first row takes its number.
     """
-    values = _values_of(rows, model, _written(model))
+    columns = _written(model)
+    values = _converted(model, ((name, row.get(name)) for row in rows for name in columns))
     make = _kept_insert if len(values) <= _MOST_KEPT else _insert
     return Write(make(model, len(rows), unless_there, after), values)
 
 
-def _values_of(rows: Iterable[Mapping[str, Any]], model: type[Model], columns: Sequence[str]) -> list[Any]:
-    """What the rows have in these columns, one after the other, as the database takes it. Raises `ValidationError`."""
+def _converted(model: type[Model], values: Iterable[tuple[str, Any]]) -> list[Any]:
+    """Values of the columns that stand before them, as the database takes them. Raises `ValidationError`."""
     writers = _writers(model)
-    return [
-        None if (value := row.get(name)) is None else writers[name](value, model) for row in rows for name in columns
-    ]
+    return [writers[name](value, model) for name, value in values]
 
 
 @cache

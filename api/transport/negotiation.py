@@ -1,11 +1,9 @@
 """Which form of answer a client wants (RFC 9110, section 12.5.1)."""
 
 from collections.abc import Sequence
-from functools import lru_cache
 
 
-@lru_cache
-def best_match(accept: str | None, offers: tuple[str, ...]) -> str | None:
+def best_match(accept: str | None, offers: Sequence[str]) -> str | None:
     """The offer that the client likes best, the earlier of equals; `None` where it accepts none.
 
     Without an `Accept` header the first offer is taken.

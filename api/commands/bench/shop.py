@@ -8,12 +8,14 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+from tortoise.connection import get_connection
+
 from api import ids
 from api.commands.services import PostgresServer, create_database, postgres_server, valkey_server
 from domain.actors import Scope, system
 from domain.orders.placing import NewLine, NewOrder, place_order
 from domain.tokens import create_token
-from models.database import connect, connected, migrate
+from models.database import connected, migrate
 from models.enums import OrderSource
 
 ACTOR = system("scripts/bench")
@@ -53,15 +55,9 @@ async def open_shop(postgres: PostgresServer, name: str, bell_url: str, orders: 
                 return await _place()
 
         placed = [first, *await asyncio.gather(*(place() for _ in range(orders - 1)))]
-    await _analyze(url)
+        # As autovacuum does within a minute: until then, the plans of new tables are those for a handful of rows.
+        await get_connection("default").execute_script("ANALYZE")
     return Shop(url, bell_url, token, [key for key, _ in placed], [shown for _, shown in placed])
-
-
-async def _analyze(url: str) -> None:
-    """As autovacuum does within a minute: until then, the plans of new tables are those for a handful of rows."""
-    connection = await connect(url)
-    await connection.execute("ANALYZE")
-    await connection.close()
 
 
 async def _place() -> tuple[UUID, dict[str, Any]]:
