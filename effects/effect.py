@@ -25,6 +25,14 @@ class GivenUp(Exception):
     """Trying again would not help, or could do something twice: a person must look at it. The message says why."""
 
 
+class TryAgain(Exception):
+    """The other side has asked to be tried again after this time. The message says in which words."""
+
+    def __init__(self, message: str, after: timedelta) -> None:
+        super().__init__(message)
+        self.after = after
+
+
 class EffectsOfKind(Protocol):
     """One kind of effects. Whatever is written must be as good when it is written twice."""
 
@@ -39,6 +47,8 @@ class EffectsOfKind(Protocol):
 
     async def carry_out(self, effect: Effect) -> None:
         """Does it, and calls `finish`. Raises `GivenUp`; any other error means that it is tried again later.
+
+        `TryAgain` says when.
 
         It may be called again at any time, also after it has been killed anywhere in the middle: `effect.data` is what
         it has written down with `remember` by then.

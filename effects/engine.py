@@ -19,7 +19,7 @@ from domain import event_log
 from domain.event_log import EventFilter
 from domain.live import Feed
 from domain.pauses import apart, set_within
-from effects.effect import EffectsOfKind, GivenUp, Planned
+from effects.effect import EffectsOfKind, GivenUp, Planned, TryAgain, remember
 from models import Effect, EffectPosition, OrderEvent
 from models.enums import ActorKind, EffectKind, EffectState
 from models.errors import DatabaseUnavailable
@@ -33,7 +33,9 @@ ATTEMPT_SECONDS: Final = 60.0  # for one attempt
 LEASE: Final = timedelta(seconds=10)  # after which another process takes an effect for abandoned; it is renewed
 FIRST_PAUSE: Final = timedelta(seconds=5)  # after the first attempt; doubled after each that follows
 LONGEST_PAUSE: Final = timedelta(hours=1)
+SHORTEST_PAUSE: Final = timedelta(seconds=1)  # however soon the other side wants to be tried again
 MOST_ATTEMPTS: Final = 33  # which last for a day
+LONGEST_WAIT: Final = timedelta(days=1)  # for a service that asks again and again to be tried later
 
 _POSITION: Final = "effects"
 _LONGEST_ERROR: Final = 1024
@@ -197,13 +199,30 @@ async def attempt(kind: EffectsOfKind, effect: Effect) -> None:
                 effect.subject,
                 error,
             )
-        if effect.attempts >= MOST_ATTEMPTS:
+        pause = await _pause_after_error(effect, error)
+        if pause is None:
             await kind.give_up(effect, _text(error, f"after {effect.attempts} attempts: "))
         else:
-            await _again(effect, datetime.now(UTC) + pause_after(effect.attempts), _text(error))
+            await _again(effect, datetime.now(UTC) + pause, _text(error))
     finally:
         renewing.cancel()
         await asyncio.gather(renewing, return_exceptions=True)
+
+
+async def _pause_after_error(effect: Effect, error: Exception) -> timedelta | None:
+    """Return how long to wait before the next attempt, or None to give up.
+
+    Attempts after which the other side said when to try again do not count among `MOST_ATTEMPTS`: thirty of them may
+    be over within a minute.
+    """
+    waits: int = effect.data.get("waits", 0)
+    if isinstance(error, TryAgain):
+        if effect.attempts >= MOST_ATTEMPTS and datetime.now(UTC) - effect.created_at >= LONGEST_WAIT:
+            return None
+        await remember(effect, waits=waits + 1)
+        return max(SHORTEST_PAUSE, min(error.after, LONGEST_PAUSE))
+    counted = effect.attempts - waits
+    return None if counted >= MOST_ATTEMPTS else pause_after(counted)
 
 
 async def _renew(effect: Effect) -> None:

@@ -16,8 +16,20 @@ from domain.orders.commands import add_order_note, confirm_order
 from domain.orders.events import NoteAdded
 from domain.orders.queries import PageRequest
 from effects import engine
-from effects.effect import GivenUp, Planned, finish, remember
-from effects.engine import LEASE, MOST_ATTEMPTS, Engine, attempt, begin, claim, pause_after, plan_page
+from effects.effect import GivenUp, Planned, TryAgain, finish, remember
+from effects.engine import (
+    LEASE,
+    LONGEST_PAUSE,
+    LONGEST_WAIT,
+    MOST_ATTEMPTS,
+    SHORTEST_PAUSE,
+    Engine,
+    attempt,
+    begin,
+    claim,
+    pause_after,
+    plan_page,
+)
 from models import Effect, EffectPosition, OrderEvent
 from models.enums import EffectKind, EffectState, OrderEventType
 from tests.domain.shop import ADA, on, place, refused, staff, types_of
@@ -130,6 +142,40 @@ async def test_a_failure_is_tried_again_after_growing_pauses(echo: Echo) -> None
     assert await claim(1) == []  # it is not due
     echo.obstacle = None
     assert (await try_now(echo)).state is EffectState.DONE
+
+
+@pytest.mark.parametrize(
+    ("asked", "waited"),
+    [
+        (timedelta(seconds=90), timedelta(seconds=90)),
+        (timedelta(), SHORTEST_PAUSE),
+        (timedelta(days=300), LONGEST_PAUSE),
+    ],
+)
+async def test_the_other_side_says_when_to_try_again(echo: Echo, asked: timedelta, waited: timedelta) -> None:
+    await planned(echo)
+    echo.obstacle = TryAgain("not now", asked)
+    before = datetime.now(UTC)
+    effect = await try_now(echo)
+    assert (effect.state, effect.error) == (EffectState.WAITING, "not now")
+    assert before + waited <= effect.due_at <= datetime.now(UTC) + waited
+
+
+async def test_waiting_as_asked_uses_up_no_attempts(echo: Echo) -> None:
+    await planned(echo)
+    echo.obstacle = TryAgain("not now", timedelta(seconds=1))
+    for number in range(1, MOST_ATTEMPTS + 2):
+        effect = await try_now(echo)
+        assert (effect.state, effect.attempts) == (EffectState.WAITING, number)
+    echo.obstacle = OSError("the line is dead")
+    before = datetime.now(UTC)
+    effect = await try_now(echo)
+    assert effect.state is EffectState.WAITING
+    assert before + pause_after(1) <= effect.due_at <= datetime.now(UTC) + pause_after(1)
+    await Effect.all().update(created_at=datetime.now(UTC) - LONGEST_WAIT)
+    echo.obstacle = TryAgain("not now", timedelta(seconds=1))
+    effect = await try_now(echo)
+    assert (effect.state, effect.error) == (EffectState.FAILED, f"after {effect.attempts} attempts: not now")
 
 
 def test_the_pauses_grow_to_an_hour_and_last_a_day() -> None:
