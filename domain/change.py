@@ -19,6 +19,7 @@ from domain.actors import Actor
 from domain.errors import DomainError, ErrorCode, NotFound
 from domain.orders.events import Happening
 from models import Fulfillment, IdempotencyRecord, Order
+from models.enums import ActorKind
 from models.errors import DatabaseUnavailable, TransactionConflict
 from models.fields import new_key
 from models.statements import Write, find, insert, update, write
@@ -72,15 +73,16 @@ class _AlreadyDone(Exception):
 class Unit:
     """A change under way. `order` is the order that it is about; `now` is the time that its events carry.
 
-    `result_id` is the key of what the command answers with, where that is not the order: who sends the same
-    idempotency key again gets the same.
+    Its events have effects only if `has_effects` is set and the actor is not `SYSTEM`. `result_id` is the key of what
+    the command answers with, where that is not the order: who sends the same idempotency key again gets the same.
     """
 
     order: Order
     result_id: UUID | None = None
 
-    def __init__(self, actor: Actor) -> None:
+    def __init__(self, actor: Actor, has_effects: bool) -> None:
         self.actor = actor
+        self._has_effects = has_effects and actor.kind is not ActorKind.SYSTEM
         self.now = datetime.now(UTC)
         self._stored: dict[UUID, dict[str, Any]] = {}
         self._statuses: dict[UUID, tuple[Any, ...]] = {}
@@ -158,6 +160,7 @@ class Unit:
             "actor_name": self.actor.name,
             "message": _sentence(happening),
             "data": happening.data(),
+            "has_effects": self._has_effects,
         }
         for axis, old, new in zip(("status", "payment_status", "fulfillment_status"), before, after, strict=True):
             if old is not new:
@@ -236,11 +239,11 @@ def command(function: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Corout
 
 
 @asynccontextmanager
-async def change(actor: Actor) -> AsyncIterator[Unit]:
+async def change(actor: Actor, *, has_effects: bool = True) -> AsyncIterator[Unit]:
     """One transaction: all of the block is written, or none of it. The bell rings after the commit.
 
     That holds for a task that is cancelled, too: during the commit it may be either. Commands that are called inside
-    a `change` block join it.
+    a `change` block join it: their events have effects only if the block's have.
     """
     outer = _current.get()
     if outer is not None:
@@ -249,7 +252,7 @@ async def change(actor: Actor) -> AsyncIterator[Unit]:
     recorded = False
     try:
         async with in_transaction():
-            unit = Unit(actor)
+            unit = Unit(actor, has_effects)
             token = _current.set(unit)
             try:
                 yield unit

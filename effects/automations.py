@@ -27,8 +27,7 @@ from models.enums import (
     PaymentStatus,
 )
 
-# What an automation acts on. Who releases an order lets all of them catch up; each looks whether there is something to
-# do when its turn comes.
+# What an automation acts on. Each looks whether there is something to do when its turn comes.
 _TYPES: Final[Mapping[AutomationKind, Collection[OrderEventType]]] = {
     AutomationKind.CONFIRM_ON_ARRIVAL: (OrderEventType.ORDER_PLACED,),
     AutomationKind.CAPTURE_ON_ARRIVAL: (OrderEventType.ORDER_PLACED,),
@@ -40,9 +39,7 @@ _ON_PAYMENT: Final = (AutomationKind.FULFILL_ON_PAYMENT, AutomationKind.ARCHIVE_
 
 
 def triggered(event: OrderEvent) -> set[AutomationKind]:
-    """The automations that look at an order because of this event."""
-    if event.type is OrderEventType.ORDER_RELEASED:
-        return set(AutomationKind)
+    """The automations that look at an order because of this event, whatever happened before it."""
     kinds = {kind for kind, types in _TYPES.items() if event.type in types}
     return kinds.union(_ON_PAYMENT) if event.to_payment_status is PaymentStatus.PAID else kinds
 
@@ -63,7 +60,7 @@ class Automations:
         }
 
     async def plan(self, events: Sequence[OrderEvent]) -> list[tuple[OrderEvent, Planned]]:
-        triggering = [(event, kinds) for event in events if (kinds := triggered(event))]
+        triggering = [(event, kinds) for event in events if (kinds := triggered(event) or await _missed(event))]
         if not triggering:
             return []
         enabled = await enabled_automations()
@@ -99,6 +96,17 @@ class Automations:
     async def _capture_shipped(self, actor: Actor, order: Order) -> None:
         if order.status is OrderStatus.SHIPPED:
             await self._capture(actor, order)
+
+
+async def _missed(event: OrderEvent) -> set[AutomationKind]:
+    """Return the automations that may catch up because the order was released: all that it has ever triggered.
+
+    Events without effects do not count, so an imported order is not confirmed because somebody had put it on hold.
+    """
+    if event.type is not OrderEventType.ORDER_RELEASED:
+        return set()
+    before = await OrderEvent.filter(order_id=event.order_id, id__lt=event.id, has_effects=True)
+    return set().union(*map(triggered, before))
 
 
 def _actor(effect: Effect) -> Actor:

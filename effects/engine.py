@@ -21,7 +21,7 @@ from domain.live import Feed
 from domain.pauses import apart, set_within
 from effects.effect import EffectsOfKind, GivenUp, Planned, TryAgain, remember
 from models import Effect, EffectPosition, OrderEvent
-from models.enums import ActorKind, EffectKind, EffectState
+from models.enums import EffectKind, EffectState
 from models.errors import DatabaseUnavailable
 
 log = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ def pause_after(attempts: int) -> timedelta:
 class Engine:
     """Plans and carries out effects of these kinds while `running` lasts.
 
-    What an operator's command has done (`SYSTEM`), such as an import of old orders, has no effects.
+    Events of imports and of operators' commands are marked in the log (`has_effects`), and have none.
     """
 
     def __init__(self, feed: Feed, kinds: Sequence[EffectsOfKind]) -> None:
@@ -138,7 +138,7 @@ async def plan_page(kinds: Iterable[EffectsOfKind]) -> int:
 
 async def _effects_of(events: Iterable[OrderEvent], kinds: Iterable[EffectsOfKind]) -> list[Effect]:
     """In the order of their events, and so in that in which they are due."""
-    effective = [event for event in events if event.actor_kind is not ActorKind.SYSTEM]
+    effective = [event for event in events if event.has_effects]
     planned = [(event, each.kind, plan) for each in kinds for event, plan in await each.plan(effective)]
     planned.sort(key=lambda each: each[0].id)
     return [_effect(event, kind, plan) for event, kind, plan in planned]

@@ -14,6 +14,7 @@ class OrderEvent(Model):
     """One thing that happened to an order: timeline, audit, live stream and outbox are all read from here.
 
     `id` is the place in the log. The `from_…`/`to_…` columns are filled where the event changed that status.
+    `has_effects` is false if no e-mail, automation, payment or request may follow from it, such as in an import.
     """
 
     id = fields.BigIntField(primary_key=True)
@@ -35,6 +36,7 @@ class OrderEvent(Model):
     to_fulfillment_status: FulfillmentStatus | None = choice(FulfillmentStatus, 24, null=True)
     message = fields.CharField(max_length=1024)
     data: Any = fields.JSONField()
+    has_effects = fields.BooleanField(default=True, db_default=True)
 
     class Meta:
         table = "order_events"

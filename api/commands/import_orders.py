@@ -38,6 +38,13 @@ def command(
         Format,
         typer.Option(help="Whose orders they are. shopify: as its REST API and its orders/* webhooks send them."),
     ] = Format.SHOPIFY,
+    with_effects: Annotated[
+        bool,
+        typer.Option(
+            "--with-effects",
+            help="Send e-mail and let automations and fulfillment services act on these orders, as if they were new.",
+        ),
+    ] = False,
     database_url: Annotated[
         str | None,
         typer.Option(
@@ -46,6 +53,9 @@ def command(
     ] = None,
 ) -> None:
     """Import orders with all that has happened to them: payments, refunds, shipments with tracking, cancellations.
+
+    Nobody is told: no e-mail is sent, no automation acts, and no fulfillment service is asked, unless --with-effects
+    is given. What staff do with an imported order later has effects as usual.
 
     A second run imports nothing twice. Each order is imported whole or not at all; one that cannot be is reported
     with its place in the file, and the others are imported all the same. Bad orders and warnings go to stderr, the
@@ -63,7 +73,7 @@ def command(
     except ValueError as error:
         _stop(str(error))
     try:
-        counts = asyncio.run(_run(url, channel, documents))
+        counts = asyncio.run(_run(url, channel, documents, with_effects))
     except InvalidInput as refusal:
         _stop(f"--channel {channel}: {refusal.message}")
     typer.echo(", ".join(f"{counts[result]} {result}" for result in Result))
@@ -79,12 +89,12 @@ def _stop(message: str) -> NoReturn:
     raise typer.Exit(2)
 
 
-async def _run(url: str, channel: str, documents: list[tuple[str, Any]]) -> Counter[Result]:
+async def _run(url: str, channel: str, documents: list[tuple[str, Any]], with_effects: bool) -> Counter[Result]:
     await migrate(url)
     names = {place: shopify.describe(document) for place, document in documents}
     counts: Counter[Result] = Counter()
     async with connected(url):
-        async for outcome in import_orders(channel, documents, shopify.read_order):
+        async for outcome in import_orders(channel, documents, shopify.read_order, with_effects=with_effects):
             counts[outcome.result] += 1
             kind = "failed" if outcome.result is Result.FAILED else "warning"
             for message in outcome.messages:

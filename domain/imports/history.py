@@ -83,8 +83,10 @@ class History:
 
 
 @command
-async def relive(*, actor: Actor, history: History) -> list[str]:
+async def relive(*, actor: Actor, history: History, with_effects: bool = False) -> list[str]:
     """Place the order and take its steps, all in one transaction, each event at the time when it happened.
+
+    The events have no effects unless `with_effects` is set: customers heard of them years ago.
 
     Returns what could not be taken over. Raises `DomainError`, with nothing written, and `DuplicateReference` among
     them where the channel has the order already.
@@ -92,7 +94,7 @@ async def relive(*, actor: Actor, history: History) -> list[str]:
     if history.placed_at > datetime.now(UTC) + timedelta(days=1):
         raise InvalidInput("An order cannot be placed in the future.", "placed_at")
     warnings = list(history.warnings)
-    async with change(actor) as unit:
+    async with change(actor, has_effects=with_effects) as unit:
         unit.now = history.placed_at
         order = await place_order(actor=actor, new=history.new)
         for step in history.steps:

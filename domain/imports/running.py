@@ -34,10 +34,15 @@ def channel_actor(code: str) -> Actor:
 
 
 async def import_orders(
-    channel: str, documents: Iterable[tuple[str, Any]], read: Callable[[str, Any], History]
+    channel: str,
+    documents: Iterable[tuple[str, Any]],
+    read: Callable[[str, Any], History],
+    *,
+    with_effects: bool = False,
 ) -> AsyncIterator[Outcome]:
     """Imports each document, given with its place, and says what became of it. A failed order leaves nothing.
 
+    Nothing follows from what is imported (e-mail, automations, payments, requests) unless `with_effects` is set.
     Raises `InvalidInput` for a code that no channel can have.
     """
     actor = channel_actor(channel)
@@ -49,7 +54,7 @@ async def import_orders(
             if reference in places:
                 yield Outcome(place, Result.FAILED, (f"the file has this order twice: see {places[reference]}",))
                 continue
-            warnings = await relive(actor=actor, history=history)
+            warnings = await relive(actor=actor, history=history, with_effects=with_effects)
             outcome = Outcome(place, Result.IMPORTED, tuple(warnings))
         except DuplicateReference:
             outcome = Outcome(place, Result.ALREADY_THERE)
