@@ -41,6 +41,7 @@ def an_event(order: Order, version: int) -> dict[str, Any]:
         "actor_name": "a slow writer",
         "message": "A note.",
         "data": {},
+        "has_effects": True,
     }
 
 

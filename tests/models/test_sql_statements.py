@@ -53,6 +53,7 @@ def an_event(order: Order, version: int) -> dict[str, Any]:
         "actor_name": "a test",
         "message": "What?",
         "data": {"why": ["because"]},
+        "has_effects": True,
     }
 
 
