@@ -41,6 +41,7 @@ from effects.fulfillment_requests import FulfillmentRequests
 from effects.mail import settings as mail
 from effects.mail.mailing import Mailing
 from effects.mail.transport import transport_of
+from effects.outgoing import Outgoing
 from effects.payments.payments import Payments
 from models.database import connected
 
@@ -67,9 +68,10 @@ def create_app(settings: Settings | None = None) -> Starlette:
         payments=_payments(settings),
         rates=rates_of(settings),
         open_counts=open_counts,
+        egress=settings.egress,
     )
     mailing = Mailing(mail.load(settings.mail_folder), transport_of(settings.mail_url), service.links.download)
-    requests = FulfillmentRequests()
+    requests = FulfillmentRequests(Outgoing(settings.egress))
     engine = Engine(feed, [mailing, requests, service.payments, Automations(service.payments)])
     readiness = health.Readiness(service)
 
@@ -152,4 +154,4 @@ def _payments(settings: Settings) -> Payments:
         return Payments()
     from effects.payments.stripe_gateway import StripeGateway  # 30 MB that nobody pays for who has no Stripe
 
-    return Payments([StripeGateway(settings.stripe_api_key, settings.stripe_api_base)])
+    return Payments([StripeGateway(settings.stripe_api_key, settings.stripe_api_base, egress=settings.egress)])

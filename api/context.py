@@ -12,6 +12,7 @@ from api.open_counts import OpenCounts
 from api.persisted import Documents
 from api.rates import Charge, Rates
 from domain.actors import Actor, Scope
+from domain.egress import Egress
 from domain.live import Feed
 from effects.delivery_notes.printing import Printing
 from effects.payments.payments import Payments
@@ -47,6 +48,7 @@ class Context:
         payments: Payments,
         rates: Rates | None,
         open_counts: OpenCounts,
+        egress: Egress,
         documents: Documents,
         registered_only: bool,
         introspection: bool,
@@ -60,6 +62,7 @@ class Context:
         self.payments = payments
         self.rates = rates
         self.open_counts = open_counts
+        self.egress = egress
         self.charge: Charge | None = None
         self.documents = documents
         self.registered_only = registered_only

@@ -111,7 +111,10 @@ class SaveFulfillmentServiceInput:
     code: str = field(description="Its code: letters, digits, dots, dashes and underscores.")
     name: str = field(description="Its name.")
     email: str | None = inputs.optional("Where it is asked if it has no URL.")
-    url: str | None = inputs.optional("Where it is asked: an http or https address.")
+    url: str | None = inputs.optional(
+        "Where it is asked: an http or https address that is public, or one that the server's operator has allowed"
+        " (EGRESS_ALLOW). User and password in it are refused."
+    )
     new_secret: bool = field(default=False, description="Whether calls are signed with a new secret from now on.")
 
 
@@ -209,6 +212,7 @@ class EffectMutations:
                     email=input.email,
                     url=input.url,
                     new_secret=input.new_secret,
+                    egress=info.context.egress,
                 ),
             )
         except DomainError as refusal:

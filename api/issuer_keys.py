@@ -8,11 +8,12 @@ import logging
 import time
 from typing import Any, Final
 
-import httpx
 import orjson
 from jwt import PyJWK, PyJWKSet
 
 from api.settings import is_private_way
+from domain.egress import without_user
+from effects.outgoing import Outgoing
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +24,8 @@ REFRESH_SECONDS = 3600.0
 PAUSE_SECONDS = 10.0  # between two times that the issuer is asked, whoever makes up keys
 
 _FETCH_SECONDS: Final = 5.0
-_MOST_BYTES: Final = 1_000_000
+_OK: Final = 200
+MOST_BYTES: Final = 1_000_000  # of an answer
 
 
 class IssuerUnavailable(Exception):
@@ -36,9 +38,9 @@ class IssuerUnavailable(Exception):
 class IssuerKeys:
     """Those of one issuer. While it cannot be reached, the keys that it had last are good."""
 
-    def __init__(self, issuer: str) -> None:
+    def __init__(self, issuer: str, outgoing: Outgoing) -> None:
         self._issuer = issuer
-        self._client = httpx.AsyncClient(timeout=_FETCH_SECONDS, follow_redirects=False)
+        self._outgoing = outgoing
         self._keys: list[PyJWK] | None = None
         self._asked = float("-inf")
         self._fetching: asyncio.Task[bool] | None = None
@@ -52,7 +54,7 @@ class IssuerKeys:
         finally:
             if self._fetching is not None:
                 self._fetching.cancel()
-            await self._client.aclose()
+            await self._outgoing.close()
 
     async def find(self, kid: str | None) -> PyJWK | None:
         """The key of that id, or the only one there is; `None` where there is none. Raises `IssuerUnavailable`."""
@@ -94,15 +96,11 @@ class IssuerKeys:
 
     async def _read(self, url: str) -> Any:
         if not is_private_way(url):
-            raise ValueError(f"{url!r} is not an https address")
-        async with self._client.stream("GET", url) as response:
-            response.raise_for_status()
-            body = bytearray()
-            async for chunk in response.aiter_bytes():
-                body += chunk
-                if len(body) > _MOST_BYTES:
-                    raise ValueError("the answer is too long")
-        return orjson.loads(body)
+            raise ValueError(f"{without_user(url)!r} is not an https address")
+        answer = await self._outgoing.call("GET", url, seconds=_FETCH_SECONDS)
+        if answer.status != _OK:
+            raise ValueError(f"it answers with HTTP {answer.status}")
+        return orjson.loads(answer.body)
 
 
 def _usable(document: dict[str, Any]) -> list[PyJWK]:

@@ -8,10 +8,11 @@ from typing import Any, Final
 
 import jwt
 
-from api.issuer_keys import ALGORITHMS, IssuerKeys
+from api.issuer_keys import ALGORITHMS, MOST_BYTES, IssuerKeys
 from api.settings import Settings
 from domain.actors import Actor, Scope
 from domain.people import person
+from effects.outgoing import Outgoing
 
 log = logging.getLogger(__name__)
 
@@ -111,7 +112,9 @@ def issuer_of(settings: Settings) -> Issuer | None:
     if settings.oidc_issuer is None or settings.oidc_audience is None:
         return None
     mapping = ClaimsMapping(settings.oidc_scopes_claim, settings.oidc_roles, settings.oidc_channels_claim)
-    return Issuer(settings.oidc_issuer, settings.oidc_audience, mapping, IssuerKeys(settings.oidc_issuer))
+    # The operator has named the issuer; where its keys are is the issuer's word.
+    outgoing = Outgoing(settings.egress.including(settings.oidc_issuer), most_bytes=MOST_BYTES)
+    return Issuer(settings.oidc_issuer, settings.oidc_audience, mapping, IssuerKeys(settings.oidc_issuer, outgoing))
 
 
 def _claim(claims: Mapping[str, Any], name: str) -> Any:

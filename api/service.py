@@ -14,6 +14,7 @@ from api.persisted import Documents
 from api.rates import Rates, caller_of
 from api.settings import Settings
 from domain.actors import Actor
+from domain.egress import Egress
 from domain.live import Feed
 from effects.delivery_notes.printing import Printing
 from effects.payments.payments import Payments
@@ -33,6 +34,7 @@ class Service:
     payments: Payments
     rates: Rates | None
     open_counts: OpenCounts
+    egress: Egress
     stopping: asyncio.Event = field(default_factory=asyncio.Event)  # set once the server is to end
 
     def context(self, actor: Actor | None, address: str | None = None) -> Context:
@@ -49,6 +51,7 @@ class Service:
             payments=self.payments,
             rates=self.rates,
             open_counts=self.open_counts,
+            egress=self.egress,
             documents=self.documents,
             registered_only=registered_only,
             introspection=shown and not registered_only,

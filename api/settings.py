@@ -8,6 +8,7 @@ from pydantic import Field, Json, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from domain.actors import Scope
+from domain.egress import BadDestination, Destination, Egress
 from effects.mail.transport import transport_of
 from models.database import config, is_postgres
 
@@ -18,6 +19,21 @@ def is_private_way(url: str) -> bool:
     """Whether nobody between here and there can change what an address answers."""
     parts = urlsplit(url)
     return parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in ("127.0.0.1", "::1", "localhost"))
+
+
+def _words(given: Any) -> Any:
+    """Return the words of a text with commas between them, in lower case."""
+    return given.lower().replace(",", " ").split() if isinstance(given, str) else given
+
+
+def _callable(url: str | None) -> str | None:
+    """Return the URL if the server can call it. Raise ValueError, which does not repeat it."""
+    try:
+        if url:
+            Destination.of(url)
+    except BadDestination as error:
+        raise ValueError(str(error)) from None
+    return url
 
 
 class Settings(BaseSettings):
@@ -63,6 +79,12 @@ class Settings(BaseSettings):
     )
     stripe_api_base: str | None = Field(
         default=None, description="Where Stripe's API is, for tests; by default https://api.stripe.com."
+    )
+    egress_allow: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Where this server's own HTTP calls, such as those to fulfillment services, may go besides public"
+        " addresses: hosts, HOST:PORT, addresses and networks with commas between them, such as"
+        " warehouse.internal:8443,10.20.0.0/16. What STRIPE_API_BASE and OIDC_ISSUER name may be called as well.",
     )
     oidc_issuer: str | None = Field(
         default=None,
@@ -207,6 +229,10 @@ class Settings(BaseSettings):
     def bell_url(self) -> str:
         return self.broadcast_url or (self.database_url if is_postgres(self.database_url) else "memory://")
 
+    @property
+    def egress(self) -> Egress:
+        return Egress.allowing(self.egress_allow)
+
     @field_validator("broadcast_url")
     @classmethod
     def _is_a_bell(cls, url: str | None) -> str | None:
@@ -226,7 +252,23 @@ class Settings(BaseSettings):
     def _is_an_issuer(cls, url: str | None) -> str | None:
         if url and not is_private_way(url):
             raise ValueError("an issuer's URL starts with https:// (http:// on this machine only)")
-        return url or None
+        return _callable(url or None)
+
+    @field_validator("stripe_api_base")
+    @classmethod
+    def _is_where_an_api_may_be(cls, url: str | None) -> str | None:
+        return _callable(url or None)
+
+    @field_validator("egress_allow", mode="before")
+    @classmethod
+    def _are_several_exceptions(cls, exceptions: Any) -> Any:
+        return _words(exceptions)
+
+    @field_validator("egress_allow")
+    @classmethod
+    def _are_exceptions(cls, exceptions: tuple[str, ...]) -> tuple[str, ...]:
+        Egress.allowing(exceptions)
+        return exceptions
 
     @field_validator("oidc_audience")
     @classmethod
@@ -244,7 +286,7 @@ class Settings(BaseSettings):
     @field_validator("cors_origins", mode="before")
     @classmethod
     def _are_several(cls, origins: Any) -> Any:
-        return origins.lower().replace(",", " ").split() if isinstance(origins, str) else origins
+        return _words(origins)
 
     @field_validator("cors_origins")
     @classmethod

@@ -3,21 +3,24 @@
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from functools import cached_property
 from typing import Any, ClassVar, Final
 from uuid import UUID
 
-import httpx
 from standardwebhooks import Webhook
 
 from domain.actors import Actor
+from domain.egress import BadDestination
 from domain.global_ids import global_id
 from domain.naming import camel
-from effects.effect import GivenUp, Planned, finish
+from effects.effect import GivenUp, Planned, TryAgain, finish
+from effects.outgoing import Answer, CallFailed, Outgoing
 from models import Address, Channel, Effect, Fulfillment, FulfillmentLine, FulfillmentService, Order, OrderEvent
 from models.enums import ActorKind, AddressKind, EffectKind, EffectState, FulfillmentState, OrderEventType
 
-SECONDS: Final = 15.0  # for the service to answer
+SECONDS: Final = 15.0  # for the whole call
+
+_GONE: Final = 410
+_TRY_LATER: Final = (429, 503)  # which may come with Retry-After
 
 _NOTIFIER: Final = Actor(kind=ActorKind.AUTOMATION, id=None, name="fulfillment request", scopes=frozenset())
 _ADDRESS: Final = (
@@ -42,13 +45,9 @@ class FulfillmentRequests:
 
     kind: ClassVar[EffectKind] = EffectKind.FULFILLMENT_REQUEST
 
-    def __init__(self, seconds: float = SECONDS) -> None:
+    def __init__(self, outgoing: Outgoing, seconds: float = SECONDS) -> None:
+        self._outgoing = outgoing
         self._seconds = seconds
-
-    @cached_property
-    def _http(self) -> httpx.AsyncClient:
-        """Made when first needed: it reads all certificates that the system trusts."""
-        return httpx.AsyncClient(timeout=self._seconds, follow_redirects=False)
 
     async def plan(self, events: Sequence[OrderEvent]) -> list[tuple[OrderEvent, Planned]]:
         planned = []
@@ -61,7 +60,11 @@ class FulfillmentRequests:
         return planned
 
     async def carry_out(self, effect: Effect) -> None:
-        """Raises `GivenUp` where nobody is there any more (HTTP 410), and otherwise `httpx.HTTPError`."""
+        """Call the service. Any 2xx status is success, whatever else it answers.
+
+        Raise GivenUp if nobody is there any more (HTTP 410), and if the URL leads to where no call may go: neither
+        changes before a person has changed something. Raise TryAgain and CallFailed for what may pass.
+        """
         fulfillment = await Fulfillment.get(id=UUID(effect.target)).select_related("service", "order")
         if fulfillment.state is FulfillmentState.OPEN and fulfillment.service.url:
             await self._post(effect, fulfillment.service, await _request(fulfillment, fulfillment.order))
@@ -78,18 +81,30 @@ class FulfillmentRequests:
             "webhook-timestamp": str(int(now.timestamp())),
             "webhook-signature": Webhook(service.secret).sign(str(effect.id), now, body),
         }
-        response = await self._http.post(service.url, content=body, headers=headers)
-        if response.status_code == httpx.codes.GONE:
-            raise GivenUp(f"{service.name} does not take requests any more (HTTP 410)")
-        response.raise_for_status()
+        try:
+            answer = await self._outgoing.call(
+                "POST", service.url, headers=headers, content=body.encode(), seconds=self._seconds
+            )
+        except BadDestination as error:
+            raise GivenUp(f"{service.name} cannot be called: {error}") from error
+        _require_success(service.name, answer)
 
     async def give_up(self, effect: Effect, reason: str) -> None:
         """The fulfillment stays requested: a person asks again, or rejects it in the service's place."""
         await finish(effect, _NOTIFIER, state=EffectState.FAILED, error=reason)
 
     async def close(self) -> None:
-        if "_http" in self.__dict__:
-            await self._http.aclose()
+        await self._outgoing.close()
+
+
+def _require_success(name: str, answer: Answer) -> None:
+    if 200 <= answer.status < 300:
+        return
+    if answer.status == _GONE:
+        raise GivenUp(f"{name} does not take requests any more (HTTP 410)")
+    message = f"{name} answered with HTTP {answer.status}"
+    after = answer.retry_after if answer.status in _TRY_LATER else None
+    raise CallFailed(message) if after is None else TryAgain(message, after)
 
 
 async def _request(fulfillment: Fulfillment, order: Order) -> dict[str, Any]:

@@ -16,9 +16,6 @@ from tests.clients import new_client
 API_KEY: Final = "sk_test_orderstream"
 START_SECONDS: Final = 30
 
-# Stripe's library (16.1) gives httpx its bodies in a way that httpx does not like any more.
-MAY_WARN: Final = "ignore:Use 'content=:DeprecationWarning"
-
 _KEPT: Final = ("authorization", "content-type")
 
 Step = Callable[[str], Awaitable[None]]

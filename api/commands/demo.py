@@ -96,6 +96,7 @@ def main(
         delivery_notes_folder=DEMO_SHOP,
         mail_folder=DEMO_SHOP / "mail",
         mail_url=f"file://{folder.resolve() / 'mail'}",
+        egress_allow=("localhost", "127.0.0.0/8", "::1"),  # a fulfillment service that one tries out beside it
     )
     with contextlib.suppress(KeyboardInterrupt):  # by which uvicorn passes Ctrl-C on once it has stopped
         asyncio.run(_run(settings, folder, listening, pause))

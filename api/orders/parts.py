@@ -15,6 +15,7 @@ from api.context import Info
 from api.fields import column, composed
 from api.nodes import Node, node_id
 from domain import money
+from domain.egress import without_user
 
 field = strawberry.field
 
@@ -86,7 +87,9 @@ class FulfillmentService:
     code: str = column("The name by which programs know it.")
     name: str = column("The name by which people know it.")
     email: str | None = column("Where it is asked if it has no URL.")
-    url: str | None = column("Where it is asked, by calls that are signed (Standard Webhooks).")
+    url: str | None = column(
+        "Where it is asked, by calls that are signed (Standard Webhooks).", without_user, "row.url"
+    )
 
     @classmethod
     def of(cls, row: models.FulfillmentService) -> Self:

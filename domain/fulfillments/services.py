@@ -7,8 +7,9 @@ from typing import Final
 
 from domain.actors import Actor, Scope
 from domain.change import command
+from domain.egress import PUBLIC_ONLY, BadDestination, Egress
 from domain.errors import InvalidInput
-from domain.validation import link, matching, optional_text, required_text, storable
+from domain.validation import matching, optional_text, required_text, storable
 from models import FulfillmentService
 
 LONGEST_CODE: Final = 64
@@ -39,11 +40,14 @@ async def save_service(
     email: str | None = None,
     url: str | None = None,
     new_secret: bool = False,
+    egress: Egress = PUBLIC_ONLY,
 ) -> tuple[FulfillmentService, str | None]:
     """Enter a service, or change the one of that code. It is asked at its URL or, where it has none, by e-mail.
 
     Calls to its URL are signed with a secret (Standard Webhooks): made when it first has a URL, and anew where that is
     asked for. It is answered then, and cannot be read again.
+
+    `egress` says which URLs may be called. A name is looked up anew for each call, not here.
 
     Raises `InvalidInput`, also where the caller is bound to channels: a service ships for the whole shop.
     """
@@ -57,7 +61,12 @@ async def save_service(
     email = matching(
         optional_text(email, "email", longest=255), r"[^@\s]+@[^@\s]+", "This is not an e-mail address.", "email"
     )
-    url = link(url, "url", longest=2048)
+    url = optional_text(url, "url", longest=2048)
+    if url is not None:
+        try:
+            egress.check(url)
+        except BadDestination as error:
+            raise InvalidInput(str(error), "url") from None
     if url is None and email is None:
         raise InvalidInput("A service needs a URL or an e-mail address at which it is asked.", "url")
     service = await FulfillmentService.get_or_none(code=code) or FulfillmentService(

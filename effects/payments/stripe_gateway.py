@@ -1,18 +1,21 @@
 """Stripe, by its official library. Where rules are said to be Stripe's, they are from https://docs.stripe.com/api."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import stripe
 from stripe.params import PaymentIntentCaptureParams, RefundCreateParams, RefundListParams
 
+from domain.egress import PUBLIC_ONLY, BadDestination, Egress
 from domain.payments.settling import Settled
+from effects.outgoing import CallFailed, Outgoing, trusted
 from effects.payments.gateways import GatewayRefused, GatewayUnavailable, Request
 from models.enums import TransactionKind
 
 SECONDS: Final = 20.0  # for one call
+MOST_BYTES: Final = 5_000_000  # of an answer: a hundred refunds are far below
 TRANSACTION: Final = "orderstream_transaction"  # the metadata by which a transaction is found again
 
 # Amounts are minor units of ISO 4217, and Stripe's differ for these (https://docs.stripe.com/currencies#special-cases):
@@ -26,23 +29,26 @@ class StripeGateway:
 
     A PaymentIntent is captured once: Stripe gives back to the payer what the first capture leaves over. Calls carry
     the transaction's key as `Idempotency-Key`, which Stripe remembers for a day at least; `find` does not rely on it.
-    The library's own retries are off.
+    The library's own retries are off, and its calls go through `Outgoing`.
     """
 
     name: Final = "stripe"
 
-    def __init__(self, api_key: str, api_base: str | None = None, seconds: float = SECONDS) -> None:
+    def __init__(
+        self, api_key: str, api_base: str | None = None, seconds: float = SECONDS, egress: Egress = PUBLIC_ONLY
+    ) -> None:
         self._seconds = seconds
-        self._http = stripe.HTTPXClient(timeout=seconds)
+        egress = egress.including(api_base) if api_base else egress
+        self._outgoing = Outgoing(egress, most_bytes=MOST_BYTES, context=trusted())
         self._stripe = stripe.StripeClient(
             api_key,
             base_addresses={"api": api_base} if api_base else {},
             max_network_retries=0,
-            http_client=self._http,
+            http_client=_Client(self._outgoing, seconds),
         )
 
     async def close(self) -> None:
-        await self._http.close_async()  # type: ignore[no-untyped-call]
+        await self._outgoing.close()
 
     async def find(self, request: Request) -> Settled | None:
         if request.kind is TransactionKind.REFUND:
@@ -118,13 +124,35 @@ class StripeGateway:
         except (stripe.CardError, stripe.InvalidRequestError) as error:
             raise GatewayRefused(error.user_message or str(error)) from error
         except stripe.APIConnectionError as error:
-            raise GatewayUnavailable(f"Stripe was not reached, or not understood: {error.__cause__!r}") from error
+            raise GatewayUnavailable(f"Stripe was not reached, or not understood: {error.__cause__}") from error
         except TimeoutError as error:
             raise GatewayUnavailable(f"Stripe has not answered within {self._seconds:g} seconds") from error
         except stripe.StripeError as error:
             raise GatewayUnavailable(f"Stripe does not work: {error}") from error
         except (AttributeError, LookupError, TypeError, ValueError) as error:  # what the library makes of such JSON
             raise GatewayUnavailable(f"Stripe's answer makes no sense: {error!r}") from error
+
+
+class _Client(stripe.HTTPClient):
+    """What Stripe's library makes its calls with."""
+
+    name = "orderstream"
+
+    def __init__(self, outgoing: Outgoing, seconds: float) -> None:
+        super().__init__()
+        self._outgoing = outgoing
+        self._seconds = seconds
+
+    async def request_async(
+        self, method: str, url: str, headers: Mapping[str, str], post_data: str | None = None
+    ) -> tuple[bytes, int, Mapping[str, str]]:
+        try:
+            answer = await self._outgoing.call(
+                method.upper(), url, headers=headers, content=(post_data or "").encode(), seconds=self._seconds
+            )
+        except (BadDestination, CallFailed) as error:
+            raise stripe.APIConnectionError(str(error)) from error  # type: ignore[no-untyped-call]
+        return answer.body, answer.status, answer.headers
 
 
 def _reference(request: Request) -> str:

@@ -19,7 +19,7 @@ from models import Effect, EffectPosition, Order, OrderEvent
 from models.enums import AutomationKind, EffectKind, EffectState
 from tests.domain.shop import ADA
 from tests.effects.mail.post import PostOffice, post_office
-from tests.effects.service import Service, serving
+from tests.effects.service import LOCAL, Service, serving
 
 pytestmark = [pytest.mark.usefixtures("database"), pytest.mark.wire]
 
@@ -60,12 +60,13 @@ async def settled() -> bool:
 async def test_servers_are_killed(database_url: str, tmp_path: Path) -> None:
     (tmp_path / "settings.toml").write_text('from = "Shop <shop@example.com>"\nnotices = ["team@example.com"]')
     async with post_office() as office, serving() as service:
-        await save_service(actor=ADA, code="lager", name="Lager", url=service.url)
+        await save_service(actor=ADA, code="lager", name="Lager", url=service.url, egress=LOCAL)
         for kind in KINDS:
             await update_automation(actor=ADA, kind=kind, enabled=True)
         _, token = await create_token(actor=ADA, name="shop", scopes=list(Scope))
         environment = {
             "EFFECTS": "true",
+            "EGRESS_ALLOW": "127.0.0.0/8",
             "MAIL_URL": f"smtp://127.0.0.1:{office.port}?starttls=none",
             "MAIL_FOLDER": str(tmp_path),
             "PUBLIC_URL": "https://shop.example",

@@ -21,6 +21,7 @@ from models.enums import ActorKind
 from tests.api.test_sse import COMPLETE, EVENTS, open_stream
 from tests.api.test_tokens_live import ENDED
 from tests.clients import Server, an_order, live, open_socket, until
+from tests.effects.service import serving
 from tests.local_issuer import AUDIENCE, LocalIssuer, new_key, published, rsa_key
 
 pytestmark = pytest.mark.wire
@@ -368,3 +369,16 @@ async def test_a_document_that_makes_no_sense(
     issuer.document = {}
     monkeypatch.setattr("api.issuer_keys.PAUSE_SECONDS", 0.0)
     assert await answered(server, issuer.token()) == (200, None)
+
+
+@pytest.mark.usefixtures("_impatient")
+async def test_an_issuer_leads_nobody_inside(server: Server, issuer: LocalIssuer) -> None:
+    """Its own address is the operator's choice; where it says that its keys are is not."""
+    async with serving() as other:
+        assert await answered(server, issuer.token()) == (200, None)
+        issuer.add("next")
+        for document in ({"jwks_uri": other.url}, {"jwks_uri": issuer.url.replace("//", "//user:hunter2@") + "/jwks"}):
+            issuer.document = document
+            assert await answered(server, issuer.token("next")) == (401, "UNAUTHENTICATED")
+        assert other.heard == []
+        assert "/jwks" not in issuer.asked[3:]

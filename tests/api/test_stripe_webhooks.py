@@ -16,9 +16,9 @@ from domain.actors import Scope
 from models import OrderEvent
 from tests.clients import Server, until
 from tests.database import all_rows
-from tests.local_stripe import API_KEY, MAY_WARN, Account, Wire
+from tests.local_stripe import API_KEY, Account, Wire
 
-pytestmark = [pytest.mark.wire, pytest.mark.filterwarnings(MAY_WARN)]
+pytestmark = pytest.mark.wire
 
 SECRET = "whsec_tests"
 MONEY = """

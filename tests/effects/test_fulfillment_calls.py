@@ -17,10 +17,11 @@ from domain.orders.commands import confirm_order
 from domain.orders.placing import NewAddress
 from effects.engine import attempt, begin, claim, plan_page
 from effects.fulfillment_requests import FulfillmentRequests
+from effects.outgoing import Outgoing
 from models import Effect, FulfillmentService, Order
 from models.enums import EffectState
 from tests.domain.shop import ADA, HAT, SOCKS, fulfillments_of, lines_of, on, place, types_of
-from tests.effects.service import Service, serving
+from tests.effects.service import LOCAL, Service, serving
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -34,13 +35,13 @@ async def service() -> AsyncIterator[Service]:
 @pytest.fixture
 async def calls() -> AsyncIterator[FulfillmentRequests]:
     await begin()
-    calls = FulfillmentRequests(seconds=5)
+    calls = FulfillmentRequests(Outgoing(LOCAL), seconds=5)
     yield calls
     await calls.close()
 
 
 async def asked(url: str | None, **given: Any) -> Order:
-    await save_service(actor=ADA, code="lager", name="Lager", url=url, email="lager@example.com")
+    await save_service(actor=ADA, code="lager", name="Lager", url=url, email="lager@example.com", egress=LOCAL)
     lines = (replace(SOCKS, service="lager", variant_title="Red"), HAT)
     order = await confirm_order(actor=ADA, target=on(await place(lines=lines, **given)))
     return await request_fulfillments(actor=ADA, target=on(order))
@@ -116,7 +117,10 @@ async def test_a_service_that_fails_is_called_again_with_the_same_id(
 async def test_a_service_that_nobody_reaches(calls: FulfillmentRequests, service: Service) -> None:
     await asked("http://127.0.0.1:9/requests")
     effect = await try_now(calls)
-    assert (effect.state, effect.error) == (EffectState.WAITING, "All connection attempts failed")
+    assert (effect.state, effect.error) == (
+        EffectState.WAITING,
+        "the connection failed: All connection attempts failed",
+    )
 
 
 async def test_a_service_that_is_gone_is_given_up(calls: FulfillmentRequests, service: Service) -> None:

@@ -20,9 +20,9 @@ from models import Effect, Order, OrderEvent, Transaction
 from models.enums import EffectState, PaymentStatus, TransactionKind, TransactionStatus
 from tests.database import nobody_writes
 from tests.domain.shop import ADA, last_event, nothing_changes, on, once, place, stored, transactions_of, types_of
-from tests.local_stripe import API_KEY, MAY_WARN, Account, Wire
+from tests.local_stripe import API_KEY, Account, Wire
 
-pytestmark = [pytest.mark.usefixtures("database"), pytest.mark.filterwarnings(MAY_WARN)]
+pytestmark = pytest.mark.usefixtures("database")
 
 STRIPE = frozenset({"stripe"})
 CAPTURE, VOID, REFUND = TransactionKind.CAPTURE, TransactionKind.VOID, TransactionKind.REFUND

@@ -1,5 +1,6 @@
 """Stripe is asked to move money, and asked again what became of it: against a real local one."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -10,9 +11,8 @@ from effects.payments.gateways import GatewayRefused, GatewayUnavailable, Reques
 from effects.payments.stripe_gateway import TRANSACTION, StripeGateway
 from models.enums import TransactionKind
 from models.fields import new_key
-from tests.local_stripe import API_KEY, MAY_WARN, Account, Wire
-
-pytestmark = pytest.mark.filterwarnings(MAY_WARN)
+from tests.effects.service import endless_body, serving
+from tests.local_stripe import API_KEY, Account, Wire
 
 CAPTURE, VOID, REFUND = TransactionKind.CAPTURE, TransactionKind.VOID, TransactionKind.REFUND
 LOST = ["before", "after", 429, 500, 503, "nonsense", "", "[]", "{}", '"x"', "null", '{"object": "payment_intent"}']
@@ -129,6 +129,24 @@ async def test_a_stripe_that_is_not_there() -> None:
     with pytest.raises(GatewayUnavailable):
         await gateway.find(request_for(CAPTURE, "pi_1"))
     await gateway.close()
+
+
+async def test_a_stripe_that_is_none(account: Account) -> None:
+    """It leads elsewhere, or answers without an end: the key goes nowhere else, and no memory is filled."""
+    request = request_for(CAPTURE, await account.pay(3980))
+    async with serving() as other, serving() as bad:
+        bad.answers = [
+            f"HTTP/1.1 307 X\r\nLocation: {other.url}\r\nContent-Length: 0\r\n\r\n".encode(),
+            endless_body,
+        ]
+        gateway = StripeGateway(API_KEY, bad.url.removesuffix("/requests?x=1"))
+        for _ in range(2):
+            with pytest.raises(GatewayUnavailable):
+                await gateway.find(request)
+        await asyncio.wait_for(bad.ended.wait(), 10)
+        assert (len(bad.heard), other.heard) == (2, [])
+        assert bad.sent < 30_000_000  # up to the system's buffers
+        await gateway.close()
 
 
 async def test_a_wrong_key_is_not_the_payment_s_fault(wire: Wire, account: Account) -> None:
