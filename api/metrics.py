@@ -6,8 +6,9 @@ writes its figures into files of one folder (prometheus_client's multiprocess mo
 
 import asyncio
 import contextlib
+import glob
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,7 +16,9 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.registry import Collector
 
 from domain.live import Feed
 from models.database import PoolUse, pool_use
@@ -192,8 +195,20 @@ class _Instruments:
         folder = Path(os.environ[_FOLDER])
         _forget_the_dead(folder)
         everyone = CollectorRegistry()
-        MultiProcessCollector(everyone, path=str(folder))  # type: ignore[no-untyped-call]
+        everyone.register(_AllProcesses(folder))
         return generate_latest(everyone)
+
+
+class _AllProcesses(Collector):
+    """Adds up what all processes have written into the folder, which MultiProcessCollector would take for a pattern."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def collect(self) -> Iterable[Metric]:
+        files = [str(file) for file in self._folder.glob("*.db")]
+        metrics: Iterable[Metric] = MultiProcessCollector.merge(files)  # type: ignore[no-untyped-call]
+        return metrics
 
 
 def _forget_the_dead(folder: Path) -> None:
@@ -206,7 +221,7 @@ def _forget_the_dead(folder: Path) -> None:
 
 def _mark_dead(process: int, folder: Path) -> None:
     with contextlib.suppress(FileNotFoundError):  # another worker was quicker
-        mark_process_dead(process, path=str(folder))  # type: ignore[no-untyped-call]
+        mark_process_dead(process, path=glob.escape(str(folder)))  # type: ignore[no-untyped-call]
 
 
 def _runs(process: int) -> bool:

@@ -11,6 +11,7 @@ from domain.actors import Scope
 from domain.egress import BadDestination, Destination, Egress
 from effects.mail.transport import transport_of
 from models.database import config, is_postgres
+from models.file_urls import file_url
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -42,8 +43,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(frozen=True)
 
     database_url: str = Field(
-        default=f"sqlite://{ROOT / '.data' / 'orderstream.sqlite3'}",
-        description="Where the orders are: sqlite://PATH or postgres://USER:PASSWORD@HOST/NAME.",
+        default=file_url("sqlite", ROOT / ".data" / "orderstream.sqlite3"),
+        description="Where the orders are: sqlite://PATH or postgres://USER:PASSWORD@HOST/NAME. In a path, ? and % are"
+        " written %3F and %25.",
     )
     broadcast_url: str | None = Field(
         default=None,
@@ -64,7 +66,7 @@ class Settings(BaseSettings):
         description="Whether this process does what follows from events: e-mail, automations, calls. One must.",
     )
     mail_url: str = Field(
-        default=f"file://{ROOT / '.data' / 'mail'}",
+        default=file_url("file", ROOT / ".data" / "mail"),
         description="How e-mail is sent: smtp://USER:PASSWORD@HOST:PORT, smtps://…, or into a folder as .eml files:"
         " file:///FOLDER.",
     )

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 import asyncpg
 from tortoise import Tortoise
@@ -16,6 +16,7 @@ from tortoise.backends.base.config_generator import expand_db_url
 from tortoise.connection import get_connection
 from tortoise.migrations.api import migrate as run_migrations
 
+from models.file_urls import path_from
 from models.postgres import Translating
 
 _MIGRATING: Final = 0x6D69_6772_6174_6500  # the key of an advisory lock
@@ -26,7 +27,7 @@ def config(url: str) -> dict[str, Any]:
 
     Raises `ValueError` for any other kind of URL.
     """
-    scheme = urlsplit(url).scheme
+    scheme = _scheme(url)
     if scheme == "sqlite":
         connection: Any = _sqlite(url)
     elif is_postgres(url):
@@ -42,7 +43,11 @@ def config(url: str) -> dict[str, Any]:
 
 
 def is_postgres(url: str) -> bool:
-    return urlsplit(url).scheme in ("postgres", "postgresql")
+    return _scheme(url) in ("postgres", "postgresql")
+
+
+def _scheme(url: str) -> str:
+    return url.partition(":")[0].lower() if ":" in url else ""
 
 
 # What may stand after the question mark, besides what the rest of the URL says; `sslmode` is libpq's word for `ssl`.
@@ -93,7 +98,7 @@ def _sqlite(url: str) -> dict[str, Any]:
     if not path or not url.startswith("sqlite://"):
         raise ValueError("a SQLite URL names a file: sqlite://PATH")
     credentials = {
-        "file_path": path,
+        "file_path": path_from(path),
         "busy_timeout": 5000,  # milliseconds for which a writer waits for another process
         "synchronous": "NORMAL",  # with a write-ahead log, only the last commits before a power cut are at risk
         **dict(parse_qsl(query)),

@@ -3,6 +3,11 @@
 
 root=$(CDPATH='' cd -P -- "$(dirname -- "$0")/.." && pwd -P) || exit 1
 python=$root/.venv/bin/python
+case $root in
+    *:*)
+        echo "Python can run nothing in a folder with a colon in its path: rename or move $root." >&2
+        exit 1 ;;
+esac
 
 # The caller's directory stays as it is, so that file arguments mean what was typed; PYTHONSAFEPATH keeps a package
 # of that directory from being imported in place of ours.

@@ -31,6 +31,7 @@ from api.settings import Settings
 from domain.actors import Scope, system
 from domain.tokens import create_token
 from models.database import connected, migrate
+from models.file_urls import file_url
 from tests.clients import Server, new_client, until
 from tests.database import sqlite_path
 from tests.local_issuer import LocalIssuer, local_issuer
@@ -186,7 +187,7 @@ async def issuer() -> AsyncIterator[LocalIssuer]:
 @pytest.fixture(scope="session")
 def templates(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, Fill], str]:
     """The databases that tests get copies of, by engine and by what has filled them."""
-    empty = f"sqlite://{tmp_path_factory.mktemp('templates') / 'empty.sqlite3'}"
+    empty = file_url("sqlite", tmp_path_factory.mktemp("templates") / "empty.sqlite3")
     asyncio.run(migrate(empty))
     return {("sqlite", nothing): empty}
 
@@ -255,7 +256,7 @@ def new_database(
             return postgres.create_copy(url)
         path = Path(sqlite_path(url)).with_name(f"{uuid.uuid4().hex}.sqlite3")
         shutil.copyfile(sqlite_path(url), path)
-        return f"sqlite://{path}?synchronous=OFF"
+        return f"{file_url('sqlite', path)}?synchronous=OFF"
 
     def template(fill: Fill) -> str:
         if (engine, fill) in templates:
@@ -295,7 +296,7 @@ async def _filled(url: str, fill: Fill) -> None:
 def empty_url(engine: str, request: pytest.FixtureRequest) -> str:
     """A database of the test's own without a table, on the engine that the test runs on: on SQLite, no file yet."""
     if engine == "sqlite":
-        return f"sqlite://{request.getfixturevalue('tmp_path')}/new/empty.sqlite3"
+        return file_url("sqlite", request.getfixturevalue("tmp_path") / "new" / "empty.sqlite3")
     url: str = request.getfixturevalue("postgres_url")
     return url
 

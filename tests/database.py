@@ -14,7 +14,7 @@ from tortoise.fields import JSONField
 from tortoise.models import Model
 from tortoise.transactions import in_transaction
 
-from models.database import connect, is_postgres
+from models.database import config, connect, is_postgres
 
 
 def tables() -> list[type[Model]]:
@@ -117,7 +117,8 @@ async def reader_of(url: str) -> Reader:
 
 def sqlite_path(url: str) -> str:
     """The file that a `sqlite://` URL names."""
-    return url.removeprefix("sqlite://").partition("?")[0]
+    path: str = config(url)["connections"]["default"]["credentials"]["file_path"]
+    return path
 
 
 @dataclass(frozen=True)

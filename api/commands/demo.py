@@ -20,6 +20,7 @@ from api.settings import ROOT, Settings
 from domain.actors import Scope, system
 from domain.tokens import authenticate, create_token
 from models.database import connected, migrate
+from models.file_urls import file_url
 
 DEMO_SHOP = Path(__file__).with_name("demo_shop")
 
@@ -91,11 +92,11 @@ def main(
     listening = _listen(port)
     folder.mkdir(parents=True, exist_ok=True)
     settings = Settings(
-        database_url=f"sqlite://{folder.resolve() / 'demo.sqlite3'}",
+        database_url=file_url("sqlite", folder.resolve() / "demo.sqlite3"),
         public_url=f"http://127.0.0.1:{listening.getsockname()[1]}",
         delivery_notes_folder=DEMO_SHOP,
         mail_folder=DEMO_SHOP / "mail",
-        mail_url=f"file://{folder.resolve() / 'mail'}",
+        mail_url=file_url("file", folder.resolve() / "mail"),
         egress_allow=("localhost", "127.0.0.0/8", "::1"),  # a fulfillment service that one tries out beside it
     )
     with contextlib.suppress(KeyboardInterrupt):  # by which uvicorn passes Ctrl-C on once it has stopped

@@ -16,9 +16,10 @@ from api.settings import ROOT
 from domain.actors import Scope, system
 from domain.tokens import create_token
 from models.database import connected, migrate
+from models.file_urls import file_url
 
 _QUIET = {"BROADCAST_URL": "memory://", "EFFECTS": "false"}  # unless the command asks for more
-START_SECONDS = 30  # for the server to answer
+START_SECONDS = 120  # for the server to answer, also on a machine that has much else to do
 
 
 @asynccontextmanager
@@ -28,7 +29,7 @@ async def temporary_server(name: str, scopes: Sequence[Scope]) -> AsyncIterator[
     Raises `RuntimeError` as `server_process` does.
     """
     with TemporaryDirectory(prefix=f"orderstream-{name}-") as folder:
-        database_url = f"sqlite://{folder}/{name}.sqlite3"
+        database_url = file_url("sqlite", f"{folder}/{name}.sqlite3")
         await migrate(database_url)
         async with connected(database_url):
             _, token = await create_token(actor=system(f"scripts/{name}"), name=name, scopes=scopes)

@@ -7,6 +7,7 @@ from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 from effects.mail.delivery import Transport
 from effects.mail.eml import FolderTransport
 from effects.mail.smtp import Server, SmtpTransport, Starttls
+from models.file_urls import path_from
 
 _PORTS: Final = {"smtp": 587, "smtps": 465}  # for submission: RFC 6409 and RFC 8314
 _EXPECTED: Final = "A mail server is smtp://USER:PASSWORD@HOST:PORT or smtps://…, a folder for mail is file:///FOLDER"
@@ -32,10 +33,11 @@ def _parts(url: str) -> SplitResult:
 
 
 def _folder(parts: SplitResult) -> Path:
-    path = unquote(parts.path)
-    if parts.netloc not in ("", "localhost") or parts.query or parts.fragment or path in ("", "/"):
+    if parts.query or parts.fragment:
+        raise ValueError(f"{_EXPECTED}; signs such as ? and # in its path are written as in URLs (%3F, %23).")
+    if parts.netloc not in ("", "localhost") or parts.path in ("", "/"):
         raise ValueError(f"{_EXPECTED}, with three slashes.")
-    return Path(path)
+    return Path(path_from(parts.path))
 
 
 def server_of(url: str) -> Server:

@@ -19,6 +19,7 @@ from api.commands.client import client_of
 from api.commands.temporary_server import free_port, server_process
 from api.commands.token import duration_of, moment_of, spread
 from api.settings import ROOT
+from models.file_urls import file_url
 from tests.clients import WAIT, new_client
 
 pytestmark = pytest.mark.wire
@@ -52,7 +53,7 @@ async def serving(url: str, *arguments: str) -> AsyncIterator[tuple[httpx.AsyncC
 @pytest.fixture
 def url(tmp_path: Path) -> str:
     """A database that does not exist yet, in a folder that does not either."""
-    return f"sqlite://{tmp_path}/new/shop.sqlite3"
+    return file_url("sqlite", tmp_path / "new" / "shop.sqlite3")
 
 
 async def create_token(url: str, *arguments: str) -> str:

@@ -21,6 +21,7 @@ from domain.actors import Scope, system
 from domain.tokens import create_token
 from models import Order, OrderEvent
 from tests.clients import WAIT, Server, an_order, new_client, until
+from tests.database import sqlite_path
 
 LONGEST_ANSWER = 4  # seconds that /readyz may take whatever is dead
 
@@ -46,7 +47,7 @@ async def serving(settings: Settings) -> AsyncIterator[tuple[httpx.AsyncClient, 
 @contextmanager
 def another_writer(database_url: str) -> Iterator[None]:
     """Another process, as it were, that is in the middle of writing to this SQLite database."""
-    with closing(sqlite3.connect(database_url.removeprefix("sqlite://").partition("?")[0])) as connection:
+    with closing(sqlite3.connect(sqlite_path(database_url))) as connection:
         connection.execute("BEGIN IMMEDIATE")
         yield
         connection.rollback()

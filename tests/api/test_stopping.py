@@ -23,6 +23,7 @@ from models.database import connect, connected, is_postgres
 from models.enums import OrderStatus
 from tests.api.test_sse import COMPLETE, EVENTS, open_stream
 from tests.clients import Server, follow, key_of, live, new_client, open_socket, until
+from tests.database import sqlite_path
 
 pytestmark = pytest.mark.wire
 
@@ -49,7 +50,7 @@ async def writes_held(url: str) -> AsyncIterator[None]:
             yield
         await connection.close()
     else:
-        with contextlib.closing(sqlite3.connect(url.removeprefix("sqlite://").partition("?")[0])) as other:
+        with contextlib.closing(sqlite3.connect(sqlite_path(url))) as other:
             other.execute("BEGIN IMMEDIATE")
             yield
             other.rollback()

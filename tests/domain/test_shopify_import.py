@@ -13,6 +13,7 @@ from domain.imports import shopify
 from domain.imports.running import Outcome, Result
 from models import Channel, Order, OrderEvent, OrderLine, OrderTag
 from models.enums import ActorKind, FulfillmentStatus, OrderSource, OrderStatus, PaymentStatus
+from models.file_urls import file_url
 from tests.domain.shopify_orders import (
     TABLES,
     at,
@@ -221,12 +222,16 @@ class TestCommandLine:
 
     @pytest.fixture
     def arguments(self, tmp_path: Path) -> list[str]:
-        return ["--channel", "web", "--format", "shopify", "--database-url", f"sqlite://{tmp_path / 'new.sqlite3'}"]
+        url = file_url("sqlite", tmp_path / "new.sqlite3")
+        return ["--channel", "web", "--format", "shopify", "--database-url", url]
 
     def test_reports_and_counts(self, tmp_path: Path, arguments: list[str]) -> None:
         file = tmp_path / "orders.json"
         bad = without(shopify_order(id=2, name="#2"), "total_price", "total_price_set")
-        file.write_text(json.dumps({"orders": [shopify_order(id=1), bad, shopify_order(id=3, test=True, name="#3")]}))
+        file.write_text(
+            json.dumps({"orders": [shopify_order(id=1), bad, shopify_order(id=3, test=True, name="#3")]}),
+            encoding="utf-8",
+        )
         first = CliRunner().invoke(app, [str(file), *arguments])
         assert first.stdout == "2 imported, 0 already there, 1 failed\n"
         assert first.stderr.splitlines() == [

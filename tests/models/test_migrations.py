@@ -14,6 +14,7 @@ from tortoise.models import Model
 from api.commands.migrate import missing_migrations
 from api.settings import ROOT
 from models.database import config, connected, migrate
+from models.file_urls import file_url
 from tests.database import run_sql, tables
 
 # The catalogue of each engine, read into the same shapes: another engine is another reader.
@@ -209,7 +210,7 @@ async def test_many_processes_that_migrate_at_once_do_it_once(empty_url: str) ->
 
 
 async def test_a_new_database_is_made_where_there_is_none(tmp_path: Path) -> None:
-    url = f"sqlite://{tmp_path / 'new' / 'folder' / 'orders.sqlite3'}"
+    url = file_url("sqlite", tmp_path / "new" / "folder" / "orders.sqlite3")
     await migrate(url)
     async with connected(url):
         assert await Sqlite().tables() == {model._meta.db_table for model in tables()}

@@ -9,6 +9,7 @@ from effects.mail.delivery import Mail
 from effects.mail.eml import FolderTransport
 from effects.mail.smtp import Server
 from effects.mail.transport import server_of, transport_of
+from models.file_urls import file_url
 from tests.effects.mail.post import parsed
 
 
@@ -46,6 +47,8 @@ def test_mail_servers(url: str, server: Server) -> None:
         ("smtp://[me:secret@mail.example", "A mail server is smtp://"),
         ("file://folder", "with three slashes"),
         ("file:///", "with three slashes"),
+        ("file:///srv/C#/mail", "written as in URLs (%3F, %23)"),
+        ("file:///srv/a?b/mail", "written as in URLs (%3F, %23)"),
     ],
 )
 def test_what_is_no_mail_url(url: str, complaint: str) -> None:
@@ -112,7 +115,7 @@ async def handed_over(transport: FolderTransport, mail: Mail) -> None:
 
 async def test_files(tmp_path: Path) -> None:
     folder = tmp_path / "not" / "there" / "yet"
-    transport = transport_of(f"file://{folder}")
+    transport = transport_of(file_url("file", folder))
     assert isinstance(transport, FolderTransport)
     for message in (mail("a"), mail("a"), mail("a", "<2@x>"), mail("a", "<2@x>"), mail("../Ü/\x00 x")):
         await handed_over(transport, message)
