@@ -68,7 +68,7 @@ def run(command: list[str], descriptor: int, failure: str) -> None:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        text=True,
+        encoding="utf-8",
         errors="replace",
         env=PIP_ENVIRONMENT,
         pass_fds=[descriptor],

@@ -106,10 +106,10 @@ async def _address(profile: Path, process: asyncio.subprocess.Process) -> str:
     """Where the DevTools of the first page listen, once they do."""
     port_file = profile / "DevToolsActivePort"
     async with asyncio.timeout(WAIT), new_client() as client:
-        while not (port_file.exists() and port_file.read_text().count("\n")):
+        while not (port_file.exists() and port_file.read_text(encoding="utf-8").count("\n")):
             assert process.returncode is None, "the browser did not start"
             await asyncio.sleep(0.02)
-        port = port_file.read_text().splitlines()[0]
+        port = port_file.read_text(encoding="utf-8").splitlines()[0]
         while True:
             targets = (await client.get(f"http://127.0.0.1:{port}/json/list")).json()
             pages = [target for target in targets if target["type"] == "page"]

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -11,10 +10,11 @@ from typing import Any, Final
 
 import httpx
 
+from api.settings import ROOT
 from tests.clients import new_client
 
 API_KEY: Final = "sk_test_orderstream"
-START_SECONDS: Final = 30
+START_SECONDS: Final = 120
 
 _KEPT: Final = ("authorization", "content-type")
 
@@ -24,32 +24,22 @@ Step = Callable[[str], Awaitable[None]]
 @asynccontextmanager
 async def local_stripe() -> AsyncIterator[str]:
     """The URL of one that answers; it is gone afterwards. Raises `RuntimeError` where it does not start."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     quiet = asyncio.subprocess.DEVNULL
-    command = (sys.executable, "-m", "localstripe", "--from-scratch", "--port", str(port))
-    process = await asyncio.create_subprocess_exec(*command, stdin=quiet, stdout=quiet, stderr=quiet)
+    command = (sys.executable, "-m", "tests.local_stripe_process")
+    process = await asyncio.create_subprocess_exec(
+        *command, cwd=ROOT, stdin=quiet, stdout=asyncio.subprocess.PIPE, stderr=quiet
+    )
+    assert process.stdout is not None
     try:
         async with asyncio.timeout(START_SECONDS):
-            while not await _answers(port):
-                if process.returncode is not None:
-                    raise RuntimeError("localstripe did not start")
-                await asyncio.sleep(0.05)
+            port = (await process.stdout.readline()).decode().strip()
+        if not port:
+            raise RuntimeError("localstripe did not start")
         yield f"http://127.0.0.1:{port}"
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
-        await process.wait()
-
-
-async def _answers(port: int) -> bool:
-    try:
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
-    except OSError:
-        return False
-    writer.close()
-    return True
+        await process.communicate()
 
 
 @dataclass

@@ -67,7 +67,7 @@ def _install(folder: Path) -> None:
     for name in FILES:
         shutil.copy(FOLDER / name, folder)
     try:
-        subprocess.run(INSTALL, cwd=folder, check=True, capture_output=True, text=True, timeout=NPM_SECONDS)
+        subprocess.run(INSTALL, cwd=folder, check=True, capture_output=True, encoding="utf-8", timeout=NPM_SECONDS)
     except subprocess.CalledProcessError as error:
         pytest.skip(f"npm could not install the clients: {error.stderr.strip()[-300:]}")
     except subprocess.TimeoutExpired:

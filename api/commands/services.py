@@ -53,7 +53,9 @@ class _Server:
         while not await self._ready(process.pid):
             if process.poll() is not None or time.monotonic() > deadline:
                 await self.kill()
-                raise RuntimeError(f"{self._command[0]} did not start:\n{self._log.read_text(errors='replace')}")
+                raise RuntimeError(
+                    f"{self._command[0]} did not start:\n{self._log.read_text(errors='replace', encoding='utf-8')}"
+                )
             await asyncio.sleep(0.01)
 
     async def stop(self) -> None:
@@ -174,14 +176,14 @@ class PostgresServer(_Server):
     async def _ready(self, pid: int) -> bool:
         """The server writes its state into its pid file; one that a crash left behind names another process."""
         try:
-            lines = (self._data / "postmaster.pid").read_text().splitlines()
+            lines = (self._data / "postmaster.pid").read_text(encoding="utf-8").splitlines()
         except FileNotFoundError:
             return False
         return len(lines) > 7 and lines[0] == str(pid) and lines[7].strip() == "ready"
 
     def _create(self) -> None:
         done = subprocess.run(  # noqa: S603
-            self._initdb, cwd=self._folder, capture_output=True, text=True, check=False, **self._options
+            self._initdb, cwd=self._folder, capture_output=True, encoding="utf-8", check=False, **self._options
         )
         if done.returncode:
             raise RuntimeError(f"initdb failed:\n{done.stdout}{done.stderr}")

@@ -58,7 +58,9 @@ async def settled() -> bool:
 
 
 async def test_servers_are_killed(database_url: str, tmp_path: Path) -> None:
-    (tmp_path / "settings.toml").write_text('from = "Shop <shop@example.com>"\nnotices = ["team@example.com"]')
+    (tmp_path / "settings.toml").write_text(
+        'from = "Shop <shop@example.com>"\nnotices = ["team@example.com"]', encoding="utf-8"
+    )
     async with post_office() as office, serving() as service:
         await save_service(actor=ADA, code="lager", name="Lager", url=service.url, egress=LOCAL)
         for kind in KINDS:

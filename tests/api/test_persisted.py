@@ -257,7 +257,7 @@ def test_documents_from_the_command_line(command: Callable[..., tuple[int, str, 
     assert removed == (1, "removed Events\nremoved Shipped\n", "There is no such document.\n")
     assert command(documents.app, "list")[1].count("\n") == 1
     path = tmp_path / "wrong.json"
-    path.write_text("[]")
+    path.write_text("[]", encoding="utf-8")
     assert command(documents.app, "register", path) == (1, "", f"{path}: this is no manifest of Apollo's or Relay's\n")
 
 
@@ -273,7 +273,7 @@ async def test_what_cannot_be_registered(database: str, tmp_path: Path) -> None:
     await register_documents(actor=ACTOR, documents=[Document(EVENTS, "Events", "events")])
     for name, (content, message) in UNUSABLE.items():
         path = tmp_path / name
-        path.write_text(content)
+        path.write_text(content, encoding="utf-8")
         with pytest.raises((documents.Unusable, InvalidInput), match=re.escape(message)):
             await register_documents(actor=ACTOR, documents=documents.read(path))
     assert await RegisteredDocument.all().values_list("text", "identifier") == [(EVENTS, "events")]

@@ -195,7 +195,7 @@ async def test_what_is_asked_of_many_notes(server: Server) -> None:
 class TestWithABrokenTemplate:
     @pytest.fixture
     def folder(self, tmp_path: Path) -> Path:
-        (tmp_path / "template.html").write_text("<title>x</title>{{ document.nothing }}")
+        (tmp_path / "template.html").write_text("<title>x</title>{{ document.nothing }}", encoding="utf-8")
         return tmp_path
 
     async def test_the_number_is_not_lost(self, server: Server, folder: Path) -> None:
@@ -229,7 +229,7 @@ class TestWithATemplateThatNeverEnds:
     @pytest.fixture
     def settings(self, database_url: str, folder: Path) -> Settings:
         loops = '{% set s = "x" * 9999 %}{% for a in s %}{% for b in s %}{% for c in s %}'
-        (folder / "template.html").write_text(loops + "{% endfor %}" * 3)
+        (folder / "template.html").write_text(loops + "{% endfor %}" * 3, encoding="utf-8")
         return Settings(database_url=database_url, render_processes=1, render_seconds=0.3, delivery_notes_folder=folder)
 
     async def test_it_is_stopped_and_the_server_goes_on(self, server: Server) -> None:
@@ -252,7 +252,8 @@ class TestWithSettingsOfTheMerchant:
         (tmp_path / "settings.toml").write_text(
             'prices = true\ndefault_locale = "it-CH"\n'
             '[numbers]\nprefix = "BL"\nwidth = 3\nyearly = false\n'
-            '[sender]\nline = "Alpenfaden AG, 8004 Zürich"\n'
+            '[sender]\nline = "Alpenfaden AG, 8004 Zürich"\n',
+            encoding="utf-8",
         )
         return tmp_path
 
@@ -279,6 +280,6 @@ async def test_what_a_customer_is_called_is_text(server: Server) -> None:
 
 
 def test_a_folder_that_is_wrong_is_told_at_the_start(tmp_path: Path) -> None:
-    (tmp_path / "settings.toml").write_text("colour = 'red'")
+    (tmp_path / "settings.toml").write_text("colour = 'red'", encoding="utf-8")
     with pytest.raises(ValueError, match=r"settings\.toml: colour"):
         create_app(Settings(database_url="sqlite://x", delivery_notes_folder=tmp_path))

@@ -35,7 +35,7 @@ def test_nothing_is_lost_in_a_short_soak() -> None:
     faults = [argument for fault in FAULTS for argument in ("--fault", fault)]
     size = ("--seconds", "5", "--workers", "2", "--subscribers", "20", "--rate", "10", "--seed", "1")
     command = [sys.executable, "-m", "api.commands.soak", *size, *faults]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", timeout=240, check=False)
     assert (done.returncode, done.stdout.splitlines()[-1]) == (
         0,
         "All is well: nothing lost, nothing twice, nothing out of order.",

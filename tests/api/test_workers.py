@@ -34,7 +34,7 @@ FOLLOW = "subscription ($after: String!) { orderEvents(after: $after) { cursor }
 
 def workers_of(process: Process) -> set[int]:
     """The process ids of the workers."""
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(encoding="utf-8").split()
     return {int(child) for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()}
 
 
@@ -161,7 +161,7 @@ async def test_workers_end_with_their_parent(database_url: str) -> None:
 
 def _runs(process: int) -> bool:
     try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        return Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
 

@@ -16,7 +16,7 @@ def run(*arguments: str) -> tuple[int, str, str]:
 
 @pytest.mark.usefixtures("needs_pango")
 def test_a_sample(tmp_path: Path, folder: Path) -> None:
-    (folder / "settings.toml").write_text('default_locale = "fr-CH"\n[numbers]\nprefix = "BL"\n')
+    (folder / "settings.toml").write_text('default_locale = "fr-CH"\n[numbers]\nprefix = "BL"\n', encoding="utf-8")
     file = tmp_path / "sample.pdf"
     assert run(str(file), "--folder", str(folder), "--positions", "2") == (0, f"{file}\n", "")
     paper = Paper(file.read_bytes())
@@ -26,7 +26,7 @@ def test_a_sample(tmp_path: Path, folder: Path) -> None:
 
 
 def test_wrong_settings(tmp_path: Path, folder: Path) -> None:
-    (folder / "settings.toml").write_text("window = 1")
+    (folder / "settings.toml").write_text("window = 1", encoding="utf-8")
     code, out, err = run(str(tmp_path / "sample.pdf"), "--folder", str(folder))
     assert (code, out) == (1, "")
     assert err == f"{folder}/settings.toml: window: Input should be 'left' or 'right'.\n"

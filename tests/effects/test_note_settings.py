@@ -66,12 +66,13 @@ def test_all_of_a_folder(folder: Path) -> None:
         logo = "market.png"
         [channels.market.sender]
         line = "Markt · Bonn"
-        """
+        """,
+        encoding="utf-8",
     )
-    (folder / "logo.svg").write_text(SVG)
+    (folder / "logo.svg").write_text(SVG, encoding="utf-8")
     (folder / "market.png").write_bytes(png(10, 10))
-    (folder / "template.html").write_text("<p>ß</p>")
-    (folder / "style.css").write_text("p { color: red }")
+    (folder / "template.html").write_text("<p>ß</p>", encoding="utf-8")
+    (folder / "style.css").write_text("p { color: red }", encoding="utf-8")
     merchant = load(folder)
     assert merchant.series == NumberSeries("DN", 4, False)
     assert (merchant.time_zone, merchant.default_locale) == (ZoneInfo("Europe/Berlin"), "de-DE")
@@ -89,7 +90,8 @@ def test_all_of_a_folder(folder: Path) -> None:
 
 def test_a_text_can_be_replaced_in_one_locale(folder: Path) -> None:
     (folder / "texts").mkdir()
-    (folder / "texts" / "de-DE.toml").write_text('title = "Begleitschein {number}, groß"\nclosing = ""\n')
+    texts = 'title = "Begleitschein {number}, groß"\nclosing = ""\n'
+    (folder / "texts" / "de-DE.toml").write_text(texts, encoding="utf-8")
     own, built_in = load(folder).presentation("web").texts, load(None).presentation("web").texts
     assert own["de-DE"] == {**built_in["de-DE"], "title": "Begleitschein {number}, groß", "closing": ""}
     assert own["de-CH"] == built_in["de-CH"]

@@ -46,7 +46,7 @@ def workers(parent: int | None = None) -> list[int]:
 
 def _is_worker(path: Path, parent: int | None) -> bool:
     try:
-        state, of = (path / "stat").read_text().rpartition(")")[2].split()[:2]
+        state, of = (path / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()[:2]
         command = (path / "cmdline").read_bytes()
     except OSError:  # it has ended meanwhile
         return False
@@ -65,11 +65,11 @@ async def at_work(pid: int) -> None:
 
 def busy(pid: int) -> int:
     """For how many hundredths of a second, as a rule, a process has computed."""
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11])
+    return int(Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[11])
 
 
 def environment_of(pid: int) -> dict[str, str]:
-    text = Path(f"/proc/{pid}/environ").read_text()
+    text = Path(f"/proc/{pid}/environ").read_text(encoding="utf-8")
     return dict(entry.split("=", 1) for entry in text.split("\0") if "=" in entry)
 
 
@@ -253,9 +253,11 @@ MISSING = (
 async def test_pango_is_missing_and_then_installed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, renderer: Renderer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    (tmp_path / "weasyprint.py").write_text("raise OSError('cannot load library libpango-1.0.so.0')")
+    (tmp_path / "weasyprint.py").write_text("raise OSError('cannot load library libpango-1.0.so.0')", encoding="utf-8")
     python = tmp_path / "python"
-    python.write_text(f'#!/bin/sh\nPYTHONPATH="{tmp_path}:$PYTHONPATH" exec "{sys.executable}" "$@"\n')
+    python.write_text(
+        f'#!/bin/sh\nPYTHONPATH="{tmp_path}:$PYTHONPATH" exec "{sys.executable}" "$@"\n', encoding="utf-8"
+    )
     python.chmod(0o755)
     with monkeypatch.context() as patch:
         patch.setattr(sys, "executable", str(python))

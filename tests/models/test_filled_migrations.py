@@ -80,7 +80,7 @@ async def contents(url: str, tables: Tables) -> dict[str, list[str]]:
 
 async def keeps_all(url: str, before: str, name: str, package: str = "models.migrations") -> None:
     """Fills the database, which is at the migration `before`, and holds what the migration `name` leaves against it."""
-    tables: Tables = json.loads((ROWS / f"{before}.json").read_text())
+    tables: Tables = json.loads((ROWS / f"{before}.json").read_text(encoding="utf-8"))
     await fill(url, tables)
     filled = await contents(url, tables)
     assert {name: len(rows) for name, rows in filled.items()} == {name: len(rows) for name, rows in tables.items()}
@@ -93,8 +93,8 @@ def sample(folder: Path, operation: str) -> str:
     package = folder / f"sample_{uuid.uuid4().hex}"
     package.mkdir()
     for path in MIGRATIONS.glob("*.py"):
-        (package / path.name).write_text(path.read_text())
-    (package / "9999_sample.py").write_text(SAMPLE.format(last=NAMES[-1], operation=operation))
+        (package / path.name).write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
+    (package / "9999_sample.py").write_text(SAMPLE.format(last=NAMES[-1], operation=operation), encoding="utf-8")
     return package.name
 
 
@@ -125,6 +125,6 @@ async def test_a_migration_that_loses_something_is_noticed(database_url: str, tm
 
 
 def test_there_are_rows_for_the_next_migration() -> None:
-    tables: Tables = json.loads((ROWS / f"{NAMES[-1]}.json").read_text())
+    tables: Tables = json.loads((ROWS / f"{NAMES[-1]}.json").read_text(encoding="utf-8"))
     assert len(tables) == 25
     assert all(tables.values())

@@ -52,10 +52,12 @@ def test_channels_have_what_they_do_not_say_from_the_rest(tmp_path: Path) -> Non
 
 def test_own_texts_and_templates(tmp_path: Path) -> None:
     (tmp_path / "texts").mkdir()
-    (tmp_path / "texts" / "de-CH.toml").write_text('closing = "Bhüeti"')
-    (tmp_path / "base.txt").write_text('{% extends "default/base.txt" %}{% block foot %}& Co.{% endblock %}')
+    (tmp_path / "texts" / "de-CH.toml").write_text('closing = "Bhüeti"', encoding="utf-8")
+    base = '{% extends "default/base.txt" %}{% block foot %}& Co.{% endblock %}'
+    (tmp_path / "base.txt").write_text(base, encoding="utf-8")
     (tmp_path / "order_confirmation.html").write_text(
-        '{% extends "default/order_confirmation.html" %}{% block head %}<b>{{ sender }} &amp;</b>{% endblock %}'
+        '{% extends "default/order_confirmation.html" %}{% block head %}<b>{{ sender }} &amp;</b>{% endblock %}',
+        encoding="utf-8",
     )
     settings = shop(tmp_path, 'from = "A & B <a@b.ch>"')
     contents = write_contents(ORDER, settings)
@@ -65,7 +67,7 @@ def test_own_texts_and_templates(tmp_path: Path) -> None:
 
 
 def test_a_template_that_fails_while_it_is_filled(tmp_path: Path) -> None:
-    (tmp_path / "refund.html").write_text("\n{{ letter.__class__ }}")
+    (tmp_path / "refund.html").write_text("\n{{ letter.__class__ }}", encoding="utf-8")
     with pytest.raises(TemplateFault, match=r"^refund\.html, line 2: access to attribute '__class__'"):
         write_contents(samples()["refund"], load(tmp_path))
 
@@ -99,7 +101,7 @@ def test_what_is_wrong_is_said_with_the_file(tmp_path: Path, file: str, content:
 
 
 def test_a_template_that_is_none_is_said_with_its_line(tmp_path: Path) -> None:
-    (tmp_path / "refund.txt").write_text("\n{% if %}")
+    (tmp_path / "refund.txt").write_text("\n{% if %}", encoding="utf-8")
     with pytest.raises(ValueError, match=r"refund\.txt, line 2: Expected an expression") as raised:
         load(tmp_path)
     assert str(raised.value).startswith(f"{tmp_path}/refund.txt, line 2: ")
@@ -109,6 +111,6 @@ def test_samples(tmp_path: Path) -> None:
     target = tmp_path / "samples"
     assert CliRunner().invoke(app, [str(target), "--locale", "it-CH"]).exit_code == 0
     assert len(list(target.iterdir())) == 2 * len(samples())
-    assert (target / "refund.txt").read_text().startswith("Rimborso per il suo ordine W-2026-7781\n")
+    assert (target / "refund.txt").read_text(encoding="utf-8").startswith("Rimborso per il suo ordine W-2026-7781\n")
     refused = CliRunner().invoke(app, [str(target), "--locale", "rm"])
     assert (refused.exit_code, refused.stderr) == (1, "E-mails are written in de-CH, de-DE, fr-CH, it-CH, en.\n")

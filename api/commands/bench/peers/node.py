@@ -25,7 +25,7 @@ def install(folder: Path) -> str:
     command = [npm, "install", "--no-audit", "--no-fund", "--loglevel=error"]
     try:
         done = subprocess.run(  # noqa: S603
-            command, cwd=folder, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False
+            command, cwd=folder, capture_output=True, encoding="utf-8", timeout=INSTALL_SECONDS, check=False
         )
     except subprocess.TimeoutExpired:
         raise NoNode(f"npm took longer than {INSTALL_SECONDS} s") from None
