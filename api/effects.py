@@ -115,7 +115,11 @@ class SaveFulfillmentServiceInput:
         "Where it is asked: an http or https address that is public, or one that the server's operator has allowed"
         " (EGRESS_ALLOW). User and password in it are refused."
     )
-    new_secret: bool = field(default=False, description="Whether calls are signed with a new secret from now on.")
+    new_secret: bool = field(
+        default=False,
+        description="Whether calls are signed with a new secret from now on. For a day, they are also signed with the"
+        " one before, so that the service can change over.",
+    )
 
 
 @strawberry.input(description="Have something that was given up tried again.")

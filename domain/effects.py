@@ -16,6 +16,10 @@ from domain.orders.queries import PageRequest
 from models import Effect
 from models.enums import EffectKind, EffectState
 
+# What attempts have left is gone when an effect is tried anew, except for the body of a call: the service may have got
+# it already, and knows it again by its id.
+KEPT: Final = ("body",)
+
 _CURSOR: Final = "effect"
 
 
@@ -72,6 +76,7 @@ async def _anew(actor: Actor, effect_id: UUID, *ended: EffectState, **conditions
         if effect.state in ended:
             effect.state, effect.attempts, effect.error = EffectState.WAITING, 0, None
             effect.due_at, effect.finished_at = datetime.now(UTC), None
-            effect.data = {"round": effect.data.get("round", 0) + 1}  # what was sent before was another message
+            kept = {name: effect.data[name] for name in KEPT if name in effect.data}
+            effect.data = {**kept, "round": effect.data.get("round", 0) + 1}
             await effect.save()
     return effect

@@ -73,15 +73,19 @@ async def finish(
     *happenings: Happening,
     state: EffectState = EffectState.DONE,
     error: str | None = None,
+    data: dict[str, Any] | None = None,
 ) -> None:
     """The effect has come to its end, once: the events are recorded in the same transaction, unless it had before.
+
+    `data` replaces what attempts have left, by default it stays.
 
     Raises `NotFound` where the actor does not see the order.
     """
     async with change(actor) as unit:
         order = await unit.lock_order(Target(effect.order_id))
+        left = {} if data is None else {"data": data}
         ended = await Effect.filter(id=effect.id, state=EffectState.WAITING).update(
-            state=state, error=error, finished_at=datetime.now(UTC), leased_until=None
+            state=state, error=error, finished_at=datetime.now(UTC), leased_until=None, **left
         )
         for happening in happenings if ended else ():
             unit.record(order, happening)

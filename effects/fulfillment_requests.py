@@ -10,9 +10,10 @@ from standardwebhooks import Webhook
 
 from domain.actors import Actor
 from domain.egress import BadDestination
+from domain.fulfillments.services import signing_secrets
 from domain.global_ids import global_id
 from domain.naming import camel
-from effects.effect import GivenUp, Planned, TryAgain, finish
+from effects.effect import GivenUp, Planned, TryAgain, finish, remember
 from effects.outgoing import Answer, CallFailed, Outgoing
 from models import Address, Channel, Effect, Fulfillment, FulfillmentLine, FulfillmentService, Order, OrderEvent
 from models.enums import ActorKind, AddressKind, EffectKind, EffectState, FulfillmentState, OrderEventType
@@ -39,7 +40,8 @@ _ADDRESS: Final = (
 class FulfillmentRequests:
     """Posts each request to the service's URL, signed as Standard Webhooks (https://www.standardwebhooks.com) has it.
 
-    The call's `webhook-id` is the same in each attempt: a service that has seen it need not look again. Services
+    The call's `webhook-id` and its body are the same in each attempt: a service that has seen them need not look again.
+    Only `webhook-timestamp`, and with it the signature, is the attempt's own. Services
     without a URL are asked by e-mail, which is not of this kind. `close` ends the connections.
     """
 
@@ -67,19 +69,20 @@ class FulfillmentRequests:
         """
         fulfillment = await Fulfillment.get(id=UUID(effect.target)).select_related("service", "order")
         if fulfillment.state is FulfillmentState.OPEN and fulfillment.service.url:
-            await self._post(effect, fulfillment.service, await _request(fulfillment, fulfillment.order))
-        await finish(effect, _NOTIFIER)
+            if "body" not in effect.data:
+                await remember(effect, body=await _body(effect, fulfillment))
+            await self._post(effect, fulfillment.service, effect.data["body"])
+        await finish(effect, _NOTIFIER, data={})  # the body has an address in it, and is needed no longer
 
-    async def _post(self, effect: Effect, service: FulfillmentService, data: dict[str, Any]) -> None:
+    async def _post(self, effect: Effect, service: FulfillmentService, body: str) -> None:
         assert service.url
-        assert service.secret
         now = datetime.now(UTC)
-        body = json.dumps({"type": "fulfillment.requested", "timestamp": now.isoformat(), "data": data})
+        signatures = [Webhook(each).sign(str(effect.id), now, body) for each in signing_secrets(service)]
         headers = {
             "Content-Type": "application/json",
             "webhook-id": str(effect.id),
             "webhook-timestamp": str(int(now.timestamp())),
-            "webhook-signature": Webhook(service.secret).sign(str(effect.id), now, body),
+            "webhook-signature": " ".join(signatures),
         }
         try:
             answer = await self._outgoing.call(
@@ -105,6 +108,12 @@ def _require_success(name: str, answer: Answer) -> None:
     message = f"{name} answered with HTTP {answer.status}"
     after = answer.retry_after if answer.status in _TRY_LATER else None
     raise CallFailed(message) if after is None else TryAgain(message, after)
+
+
+async def _body(effect: Effect, fulfillment: Fulfillment) -> str:
+    event = await OrderEvent.get(id=effect.event_id)
+    data = await _request(fulfillment, fulfillment.order)
+    return json.dumps({"type": "fulfillment.requested", "timestamp": event.occurred_at.isoformat(), "data": data})
 
 
 async def _request(fulfillment: Fulfillment, order: Order) -> dict[str, Any]:

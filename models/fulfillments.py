@@ -12,7 +12,11 @@ from models.fields import UtcField, choice, key
 
 
 class FulfillmentService(Model):
-    """Somebody who packs and ships for the merchant. Requests go to `url`, signed with `secret`, or to `email`."""
+    """Somebody who packs and ships for the merchant. Requests go to `url`, signed with `secret`, or to `email`.
+
+    `retired_secrets` are those before it, newest first: objects of `secret` and `goodUntil`. They sign besides until
+    then.
+    """
 
     id: UUID = key()
     code = fields.CharField(max_length=64, unique=True)
@@ -20,6 +24,7 @@ class FulfillmentService(Model):
     email = fields.CharField(max_length=255, null=True)
     url = fields.CharField(max_length=2048, null=True)
     secret = fields.CharField(max_length=255, null=True)
+    retired_secrets: Any = fields.JSONField(null=True)
     created_at: datetime = UtcField()
 
     class Meta:

@@ -2,8 +2,9 @@
 
 import base64
 import secrets
-from datetime import UTC, datetime
-from typing import Final
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
 
 from domain.actors import Actor, Scope
 from domain.change import command
@@ -13,6 +14,8 @@ from domain.validation import matching, optional_text, required_text, storable
 from models import FulfillmentService
 
 LONGEST_CODE: Final = 64
+BOTH_SIGN: Final = timedelta(days=1)  # for which a secret that was replaced signs beside the new one
+MOST_RETIRED: Final = 5
 _SECRET_PREFIX: Final = "whsec_"  # noqa: S105 - what Standard Webhooks has secrets begin with
 
 
@@ -45,7 +48,8 @@ async def save_service(
     """Enter a service, or change the one of that code. It is asked at its URL or, where it has none, by e-mail.
 
     Calls to its URL are signed with a secret (Standard Webhooks): made when it first has a URL, and anew where that is
-    asked for. It is answered then, and cannot be read again.
+    asked for. It is answered then, and cannot be read again. The secret before it signs beside it for `BOTH_SIGN`, so
+    that the service can change over without missing a call.
 
     `egress` says which URLs may be called. A name is looked up anew for each call, not here.
 
@@ -75,6 +79,23 @@ async def save_service(
     service.name, service.email, service.url = name, email, url
     made = None
     if url is not None and (new_secret or service.secret is None):
+        _retire_secret(service, datetime.now(UTC))
         made = service.secret = _SECRET_PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
     await service.save()
     return service, made
+
+
+def signing_secrets(service: FulfillmentService) -> list[str]:
+    """Return the secrets with which a call is signed now, newest first; none if it never had a URL."""
+    current = [service.secret] if service.secret else []
+    return current + [each["secret"] for each in _still_good(service.retired_secrets or (), datetime.now(UTC))]
+
+
+def _retire_secret(service: FulfillmentService, now: datetime) -> None:
+    if service.secret is not None:
+        retired = {"secret": service.secret, "goodUntil": (now + BOTH_SIGN).isoformat()}
+        service.retired_secrets = [retired, *_still_good(service.retired_secrets or (), now)][:MOST_RETIRED]
+
+
+def _still_good(retired: Iterable[dict[str, Any]], now: datetime) -> list[dict[str, Any]]:
+    return [each for each in retired if datetime.fromisoformat(each["goodUntil"]) > now]

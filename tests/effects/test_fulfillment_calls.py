@@ -4,12 +4,13 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
+from domain.effects import retry_effect
 from domain.fulfillments.requests import reject_fulfillment, request_fulfillments
 from domain.fulfillments.services import save_service
 from domain.global_ids import global_id
@@ -18,7 +19,7 @@ from domain.orders.placing import NewAddress
 from effects.engine import attempt, begin, claim, plan_page
 from effects.fulfillment_requests import FulfillmentRequests
 from effects.outgoing import Outgoing
-from models import Effect, FulfillmentService, Order
+from models import Address, Effect, FulfillmentService, Order, OrderEvent, OrderLine
 from models.enums import EffectState
 from tests.domain.shop import ADA, HAT, SOCKS, fulfillments_of, lines_of, on, place, types_of
 from tests.effects.service import LOCAL, Service, serving
@@ -112,6 +113,96 @@ async def test_a_service_that_fails_is_called_again_with_the_same_id(
     assert (await try_now(calls)).state is EffectState.DONE
     assert len(service.heard) == 6
     assert {headers["webhook-id"] for headers, _ in service.heard} == {str(effect.id)}
+
+
+async def test_the_body_is_that_of_the_first_attempt(calls: FulfillmentRequests, service: Service) -> None:
+    """Its time is the event's, and later changes of the order change nothing in it, nor does retryEffect."""
+    service.answers = [500, 500, 410]
+    address = NewAddress(name="Anna Müller", address1="Weg 1", postal_code="8001", city="Zürich", country_code="CH")
+    order = await asked(service.url, shipping_address=address)
+    event = await OrderEvent.get(type="FULFILLMENT_REQUESTED")
+    await try_now(calls)
+    await Address.all().update(address1="Weg 2")
+    await OrderLine.all().update(title="Stockings")
+    await try_now(calls)
+    effect = await try_now(calls)
+    assert effect.state is EffectState.FAILED
+    await retry_effect(actor=ADA, effect_id=effect.id)
+    effect = await try_now(calls)
+    assert effect.state is EffectState.DONE
+    assert effect.data == {}  # the address is kept no longer than it is needed
+    assert len(service.heard) == 4
+    [body] = {body for _, body in service.heard}
+    assert {headers["webhook-id"] for headers, _ in service.heard} == {str(effect.id)}
+    message = json.loads(body)
+    assert datetime.fromisoformat(message["timestamp"]) == event.occurred_at
+    assert (message["data"]["shippingAddress"]["address1"], message["data"]["lines"][0]["title"]) == ("Weg 1", "Socks")
+    assert message["data"]["orderId"] == global_id("Order", order.id)
+
+
+async def test_the_header_has_the_time_of_the_attempt(calls: FulfillmentRequests, service: Service) -> None:
+    """A request of last week is signed with the time of now: services refuse what is older than five minutes."""
+    await asked(service.url)
+    await OrderEvent.all().update(occurred_at=datetime.now(UTC) - timedelta(days=7))
+    await try_now(calls)
+    [(headers, body)] = service.heard
+    Webhook((await FulfillmentService.get()).secret or "").verify(body, headers)
+    assert datetime.fromisoformat(json.loads(body)["timestamp"]) < datetime.now(UTC) - timedelta(days=6)
+
+
+async def test_for_a_day_a_secret_that_was_replaced_signs_too(calls: FulfillmentRequests, service: Service) -> None:
+    await asked(service.url)
+    secrets = [(await FulfillmentService.get()).secret or ""]
+    for _ in range(2):  # a second new secret within the day takes nothing away from the first
+        _, new = await save_service(
+            actor=ADA, code="lager", name="Lager", url=service.url, new_secret=True, egress=LOCAL
+        )
+        secrets.append(new or "")
+    service.answers = [500]
+    await try_now(calls)
+    [(headers, body)] = service.heard
+    assert len(headers["webhook-signature"].split(" ")) == 3
+    for secret in secrets:
+        Webhook(secret).verify(body, headers)
+    row = await FulfillmentService.get()
+    assert [each["secret"] for each in row.retired_secrets] == secrets[1::-1]
+    passed = (datetime.now(UTC) - timedelta(seconds=1)).isoformat()
+    await FulfillmentService.all().update(
+        retired_secrets=[{**each, "goodUntil": passed} for each in row.retired_secrets]
+    )
+    await try_now(calls)
+    _, (headers, body) = service.heard
+    Webhook(secrets[2]).verify(body, headers)
+    for secret in secrets[:2]:
+        with pytest.raises(WebhookVerificationError):
+            Webhook(secret).verify(body, headers)
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "seconds"),
+    [
+        (503, "120", 120),
+        (429, "1", 1),
+        (503, "0", 1),
+        (429, "999999999999", 3_600),
+        (503, "Wed, 21 Oct 2099 07:28:00 GMT", 3_600),
+        (503, "-1", 5),
+        (503, "soon", 5),
+        (503, "Wed, 21 Oct 2015 07:28:00 GMT", 5),
+        (500, "120", 5),
+        (302, "120", 5),
+    ],
+)
+async def test_a_service_says_when_to_call_again(
+    calls: FulfillmentRequests, service: Service, status: int, text: str, seconds: int
+) -> None:
+    service.answers = [f"HTTP/1.1 {status} X\r\nRetry-After: {text}\r\nContent-Length: 0\r\n\r\n".encode()]
+    await asked(service.url)
+    before = datetime.now(UTC)
+    effect = await try_now(calls)
+    assert (effect.state, effect.error) == (EffectState.WAITING, f"Lager answered with HTTP {status}")
+    pause = timedelta(seconds=seconds)
+    assert before + pause <= effect.due_at <= datetime.now(UTC) + pause
 
 
 async def test_a_service_that_nobody_reaches(calls: FulfillmentRequests, service: Service) -> None:
