@@ -75,11 +75,16 @@ def create_app(settings: Settings | None = None) -> Starlette:
     engine = Engine(feed, [mailing, requests, service.payments, Automations(service.payments)])
     readiness = health.Readiness(service)
 
+    async def stop_rendering() -> None:
+        """A document that nobody has begun would not be ready before the server ends."""
+        await service.stopping.wait()
+        service.printing.stop()
+
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Any]]:
         effects = engine.running() if settings.effects else nullcontext()
         async with connected(settings.database_url), feed.running(), effects:
-            tasks = [asyncio.create_task(service.tokens.run())]
+            tasks = [asyncio.create_task(service.tokens.run()), asyncio.create_task(stop_rendering())]
             if issuer is not None:
                 tasks.append(asyncio.create_task(issuer.keys.run()))
             if settings.metrics:

@@ -1,5 +1,6 @@
 """What the server says of itself: lines of JSON, or of text for a terminal, each with the request that it is about."""
 
+import asyncio
 import json
 import logging
 import re
@@ -16,7 +17,7 @@ from structlog.stdlib import ExtraAdder, ProcessorFormatter, add_log_level, add_
 from uuid_utils import uuid7
 
 from api.context import OPERATION, Context
-from api.execution import Answer, fault
+from api.execution import RETRY_SECONDS, UNAVAILABLE, Answer, fault, refusal
 from api.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -46,7 +47,7 @@ def log_config(level: str, as_json: bool) -> dict[str, Any]:
     return {
         "version": 1,
         "disable_existing_loggers": False,
-        "filters": {"without_sockets": {"()": "api.logs.WithoutSockets"}},
+        "filters": {"without_noise": {"()": "api.logs.WithoutNoise"}},
         "formatters": {"lines": {"()": "api.logs.formatter", "as_json": as_json}},
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "lines", "stream": "ext://sys.stderr"}},
         "root": {"level": libraries, "handlers": ["stderr"]},
@@ -54,7 +55,7 @@ def log_config(level: str, as_json: bool) -> dict[str, Any]:
             **{name: {"level": threshold} for name in _OURS},
             "tortoise": {"level": max(threshold, logging.WARNING)},  # it tells of each opening and closing
             "uvicorn": {"level": libraries, "handlers": [], "propagate": True},
-            "uvicorn.error": {"level": libraries, "filters": ["without_sockets"]},
+            "uvicorn.error": {"level": libraries, "filters": ["without_noise"]},
             "uvicorn.access": {"level": "CRITICAL", "handlers": [], "propagate": False},
         },
     }
@@ -103,10 +104,16 @@ def _add_process(_logger: Any, _name: str, event: structlog.typing.EventDict) ->
     return event
 
 
-class WithoutSockets(logging.Filter):
-    """Drops what uvicorn and websockets say of each WebSocket: without the request's id, and with the query string."""
+class WithoutNoise(logging.Filter):
+    """Drops lines of uvicorn and websockets that say nothing new.
+
+    Those on each WebSocket come without the request's id, and with the query string. A traceback of each task that
+    uvicorn has cancelled, as the server could wait no longer, follows the line that says how many they are.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
+        if record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError):
+            return False
         message = str(record.msg)
         return not (record.levelno <= logging.INFO and message.startswith(("connection ", '%s - "WebSocket ')))
 
@@ -150,6 +157,13 @@ class RequestLog:
 
         try:
             await self._app(scope, receive, sending)
+        except asyncio.CancelledError:
+            if answered is not None or not _is_stopping(scope):
+                raise
+            # It took longer than a server that is to end can wait for it. uvicorn would answer 500.
+            body = refusal("The server is restarting. Send this again.", UNAVAILABLE).as_json()
+            headers = {"Retry-After": str(RETRY_SECONDS)}
+            await Response(body, 503, headers, media_type="application/json")(scope, receive, sending)
         except Exception as error:
             if answered is not None:
                 raise
@@ -188,6 +202,11 @@ class RequestLog:
             await self._app(scope, receiving, sending)
         finally:
             _say(logging.INFO, "websocket", begun, path=_path(scope), status=status)
+
+
+def _is_stopping(scope: Scope) -> bool:
+    """Whether the server is to end, which then cancels what takes too long."""
+    return bool(scope.get("state") and scope["state"]["stopping"].is_set())
 
 
 def _request_id(scope: Scope) -> str:

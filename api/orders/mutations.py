@@ -153,9 +153,17 @@ async def carried_out(
 
     Raises its refusals, and before the input is looked at `Unauthenticated` and `Forbidden`.
     """
-    result = await asyncio.shield(_counted(info, needed, command, services_too))
+    counted = asyncio.create_task(_counted(info, needed, command, services_too))
+    counted.add_done_callback(_look_at)
+    result = await asyncio.shield(counted)
     info.context.loaders = Loaders()  # what was loaded for an earlier mutation of the operation may have changed
     return result
+
+
+def _look_at(counted: asyncio.Task[Any]) -> None:
+    """Take the outcome from a task whose caller may be gone. asyncio would log an error that nobody takes."""
+    if not counted.cancelled():
+        counted.exception()
 
 
 async def _counted(info: Info, needed: Scope, command: Callable[[], Awaitable[T]], services_too: bool) -> T:

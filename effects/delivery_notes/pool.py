@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from effects.delivery_notes.errors import RenderingBusy, RenderingFailed, RenderingUnavailable
 from effects.delivery_notes.fonts import FOLDER_PREFIX, write_configuration
+from effects.delivery_notes.memory import LEAST, limit
 from effects.delivery_notes.messages import Message
 from effects.delivery_notes.process import Process, ProcessEnded
 
@@ -20,6 +21,10 @@ MOST_JOBS: Final = 500  # of one process: WeasyPrint and Pango keep some 50 kB o
 _UNAVAILABLE: Final = (
     "Delivery notes need Pango, which is missing here: install it with apt-get install libpango-1.0-0"
     " libpangoft2-1.0-0 libharfbuzz-subset0 (Debian, Ubuntu) or brew install pango (macOS)."
+)
+_LITTLE_MEMORY: Final = (
+    "Delivery notes need {} MiB of address space for each process, and {} MiB are allowed: raise the limit (ulimit -v,"
+    " or LimitAS= in systemd)."
 )
 _ENDED: Final = "The process that rendered this has ended: it may have needed more memory than it is allowed."
 _STOPPING: Final = "The server is stopping: ask again in a moment."
@@ -39,6 +44,7 @@ class Pool:
         self._turns = asyncio.Semaphore(processes)
         self._folder: Path | None = None
         self._processes: set[Process] = set()
+        self._starting: set[Process] = set()
         self._idle: list[Process] = []
         self._jobs: set[asyncio.Task[Message]] = set()
         self._closed = False
@@ -92,7 +98,7 @@ class Pool:
 
     async def _take(self) -> tuple[Process, bool]:
         """A process that is ready, and whether it is a new one."""
-        while self._idle:
+        while self._idle and not self._closed:
             process = self._idle.pop()
             if process.runs:
                 return process, False
@@ -100,16 +106,21 @@ class Pool:
         if self._closed:
             raise RenderingBusy(_STOPPING)
         process = await self._start()
+        self._starting.add(process)
         try:
             greeting = await process.greeting()
         except (ProcessEnded, TimeoutError) as error:
             await self._let_go(process)
+            if process.was_stopped:
+                raise RenderingBusy(_STOPPING) from error
             raise self._refusal(
                 "The process that renders documents does not start; the server's log says why."
             ) from error
         except BaseException:
             await self._let_go(process)
             raise
+        finally:
+            self._starting.discard(process)
         if greeting.data["kind"] != "ready":
             await self._let_go(process)
             log.warning("nothing can be rendered: %s", greeting.data["reason"])
@@ -124,6 +135,9 @@ class Pool:
             await self._let_go(process)
 
     async def _start(self) -> Process:
+        if (memory := limit()) < LEAST:
+            log.warning("nothing can be rendered: the limit of the address space is %d bytes", memory)
+            raise RenderingUnavailable(_LITTLE_MEMORY.format(LEAST // 2**20, memory // 2**20))
         if self._folder is None:
             self._folder = Path(mkdtemp(prefix=FOLDER_PREFIX))
             write_configuration(self._folder)
@@ -141,6 +155,12 @@ class Pool:
         """Ends all processes at once, without waiting for it: for when the event loop is not there any more."""
         self._kill()
         self._remove_folder()
+
+    def stop(self) -> None:
+        """Begin nothing new: what is not being rendered yet is refused with `RenderingBusy`."""
+        self._closed = True
+        for process in self._starting:
+            process.kill()
 
     async def close(self) -> None:
         """Ends all processes and what they are doing, and waits until nothing is left of them."""

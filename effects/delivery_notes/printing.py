@@ -111,5 +111,9 @@ class Printing:
                 files[note.id] = await store_file(note.id, content)
         return [files[note.id] for note in notes]
 
+    def stop(self) -> None:
+        """The server is to end: no file is begun any more, and what is being rendered goes on until `close`."""
+        self._renderer.stop()
+
     async def close(self) -> None:
         await self._renderer.close()

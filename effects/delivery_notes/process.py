@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ log = logging.getLogger(__name__)
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 START_SECONDS: Final = 60.0  # for a new process to be ready: on a machine that is busy, importing takes its time
+END_SECONDS: Final = 1.0  # for a process that has closed its output to be gone
 
 _BUFFER: Final = 2**20  # bytes of an answer that are read ahead
 _LAST_WORDS: Final = 4_000  # bytes of what a process said that are kept until it ends
@@ -69,6 +71,7 @@ class Process:
                 limit=_BUFFER,
                 cwd=folder,
                 env=environment,
+                start_new_session=True,  # a signal to the server's process group is not for it: it ends with its stdin
             )
         )
 
@@ -79,6 +82,12 @@ class Process:
     @property
     def runs(self) -> bool:
         return self._process.returncode is None
+
+    @property
+    def was_stopped(self) -> bool:
+        """Whether somebody has told the process to end, before it could ignore that."""
+        code = self._process.returncode
+        return code is not None and -code in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
     async def greeting(self) -> Message:
         """The first that it says, once it is ready or knows that it cannot be.
@@ -103,6 +112,9 @@ class Process:
         try:
             return await receive(self._answers)
         except (EOFError, ConnectionError):
+            with contextlib.suppress(TimeoutError):  # asyncio forgets how a process has ended if it is killed just then
+                async with asyncio.timeout(END_SECONDS):
+                    await self._process.wait()
             raise ProcessEnded(had_begun) from None
 
     async def _listen(self, stderr: asyncio.StreamReader) -> None:

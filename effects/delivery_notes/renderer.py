@@ -26,6 +26,7 @@ class Renderer:
         self._waiting = waiting
         self._pool: Pool | None = None
         self._is_available = False
+        self._is_stopping = False
 
     async def require(self) -> None:
         """Raises `RenderingUnavailable` where this machine lacks what rendering needs.
@@ -62,7 +63,15 @@ class Renderer:
             self._pool = None
         if self._pool is None:
             self._pool = Pool(processes=self._processes, seconds=self._seconds, waiting=self._waiting)
+            if self._is_stopping:
+                self._pool.stop()
         return self._pool
+
+    def stop(self) -> None:
+        """Refuse from now on, with `RenderingBusy`, what is not being rendered yet. What is goes on until `close`."""
+        self._is_stopping = True
+        if self._pool is not None:
+            self._pool.stop()
 
     async def close(self) -> None:
         """Ends the processes at once; jobs under way are refused with `RenderingBusy`. May be called several times."""

@@ -7,7 +7,6 @@ import contextlib
 import gc
 import math
 import os
-import resource
 import shutil
 import signal
 import sys
@@ -20,10 +19,10 @@ from typing import Any, BinaryIO, Final
 from domain.delivery_notes.document import Document
 from effects.delivery_notes.errors import RenderingFailed
 from effects.delivery_notes.fonts import FOLDER_PREFIX
+from effects.delivery_notes.memory import apply_limit
 from effects.delivery_notes.messages import Message, packed, read
 from effects.delivery_notes.presentation import Presentation
 
-MEMORY: Final = 2**30  # bytes of address space
 NICENESS: Final = 10  # the server comes first
 LATER_SECONDS: Final = 5.0  # than the server ends a job that takes too long, this process ends itself
 
@@ -62,8 +61,7 @@ def _own_stdout() -> BinaryIO:
 def _be_modest() -> None:
     """Leaves the server the processor, the memory, and the signals that are meant for the whole process group."""
     os.nice(NICENESS)
-    if sys.platform != "darwin":  # which does not know the limit
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    apply_limit()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
 

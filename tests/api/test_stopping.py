@@ -2,6 +2,9 @@
 
 import asyncio
 import contextlib
+import gc
+import logging
+import os
 import signal
 import socket
 import sqlite3
@@ -24,10 +27,12 @@ from models.enums import OrderStatus
 from tests.api.test_sse import COMPLETE, EVENTS, open_stream
 from tests.clients import Server, follow, key_of, live, new_client, open_socket, until
 from tests.database import sqlite_path
+from tests.effects.test_renderer import workers
 
 pytestmark = pytest.mark.wire
 
 CONFIRM = "mutation ($id: ID!) { confirmOrder(input: { orderId: $id }) { order { status } } }"
+CREATE_NOTE = "mutation ($id: ID!) { createDeliveryNote(input: { orderId: $id }) { userErrors { code } } }"
 CONFIRMED = {"confirmOrder": {"order": {"status": "CONFIRMED"}}}
 DONE = (OrderStatus.CONFIRMED, 2, 2)  # status, version and number of events of an order
 NOT_DONE = (OrderStatus.PENDING, 1, 1)
@@ -129,6 +134,41 @@ class TestWhatRuns:
                     assert await stream.event() == COMPLETE
                     await stream.ended()
         assert await steps_of(database_url, order) == [DONE]
+
+    async def test_too_long_is_told_to_come_again(
+        self, server: Server, database_url: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """No traceback is logged: not of the request, and not of what it has left behind."""
+        server.running.config.timeout_graceful_shutdown = 0
+        order = await server.place()
+        async with writes_held(database_url):
+            request = {"query": CONFIRM, "variables": {"id": order["id"]}}
+            headers = {"Authorization": f"Bearer {server.token}"}
+            asking = asyncio.create_task(server.http.post(server.url, json=request, headers=headers))
+            await is_working(server)
+            async with told_to_stop(server):
+                answer = await asking
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+        assert answer.json()["errors"][0]["extensions"] == {"code": "UNAVAILABLE"}
+        gc.collect()
+        assert [record.message for record in caplog.records if record.exc_info] == []
+
+    @pytest.mark.rendering
+    async def test_a_document_that_nobody_has_begun_is_refused_at_once(
+        self, server: Server, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        order = await server.place(shippingAddress={"name": "Anna", "countryCode": "CH"})
+        note = {"query": CREATE_NOTE, "variables": {"id": order["id"]}}
+        headers = {"Authorization": f"Bearer {server.token}"}
+        asking = asyncio.create_task(server.http.post(server.url, json=note, headers=headers))
+        await until(workers)
+        [starting] = workers()
+        os.kill(starting, signal.SIGSTOP)
+        async with told_to_stop(server):
+            answer = await asking
+            assert answer.json()["data"]["createDeliveryNote"]["userErrors"] == [{"code": "RENDERING_BUSY"}]
+        assert workers() == []
+        assert [record.message for record in caplog.records if record.levelno > logging.INFO] == []
 
 
 class TestWhatComes:

@@ -270,3 +270,62 @@ async def test_pango_is_missing_and_then_installed(
     assert "cannot load library libpango-1.0.so.0" in caplog.text
     assert workers() == []
     await renderer.require()
+
+
+LIMITED = """
+import asyncio, sys
+from effects.delivery_notes.errors import RenderingUnavailable
+from effects.delivery_notes.renderer import Renderer
+from tests.effects.notes import NOTES, PRESENTATION
+from tests.effects.test_renderer import workers
+from pathlib import Path
+
+async def main():
+    renderer = Renderer(processes=1)
+    try:
+        assert (await renderer.render(NOTES["pick-up"], PRESENTATION)).startswith(b"%PDF-")
+        [line] = [each for each in Path(f"/proc/{workers()[0]}/limits").open() if "address space" in each]
+        print(*line.split()[3:5])
+    except RenderingUnavailable as refusal:
+        print(refusal.message)
+    await renderer.close()
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [
+        ("ulimit -v 600000", "614400000 614400000"),
+        ("ulimit -S -v 600000", "614400000 614400000"),
+        ("ulimit -v 2000000", f"{2**30} {2**30}"),
+        (
+            "ulimit -v 390000",
+            "Delivery notes need 384 MiB of address space for each process, and 380 MiB are allowed: raise the limit"
+            " (ulimit -v, or LimitAS= in systemd).",
+        ),
+    ],
+)
+async def test_a_limit_of_memory_that_is_there_already(limits: str, said: str) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *("sh", "-c", f'{limits}; exec "$0" -c "$1"', sys.executable, LIMITED),
+        stdout=asyncio.subprocess.PIPE,
+        cwd=ROOT,
+        env={"PYTHONPATH": str(ROOT)},
+    )
+    out, _ = await process.communicate()
+    assert out.decode() == f"{said}\n"
+
+
+async def test_a_process_that_is_told_to_end_before_it_is_ready() -> None:
+    """As systemd does when a service ends, with all of its processes at once."""
+    renderer = Renderer(processes=1)
+    job = asyncio.create_task(renderer.render(NOTE, SMALL))
+    await until(workers)
+    [starting] = workers()
+    assert os.getsid(starting) != os.getsid(0), "Ctrl-C in a terminal would reach it, too"
+    os.kill(starting, signal.SIGHUP)
+    with pytest.raises(RenderingBusy, match="The server is stopping"):
+        await job
+    await renderer.close()
