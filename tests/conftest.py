@@ -15,6 +15,7 @@ import os
 import shutil
 import signal
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ from tests.clients import Server, new_client, until
 from tests.database import sqlite_path
 from tests.local_issuer import LocalIssuer, local_issuer
 from tests.local_stripe import Account, Wire, account_at, wire_to
+from tests.missing import PANGO, VARIABLE
 from tests.servers import Databases, SharedServers, url_of
 
 ENGINES = ("sqlite", "postgres")
@@ -91,7 +93,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     wanted = config.getoption("databases")
     if not can_render():
-        reason = pytest.mark.skip(reason="nothing can be rendered here: Pango is missing")
+        reason = pytest.mark.skip(reason=PANGO)
         for item in items:
             if _renders(item):
                 item.add_marker(reason)
@@ -105,6 +107,27 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 50, 50)
+
+
+def _skipped(config: pytest.Config) -> Counter[str]:
+    """How many tests this run has skipped for each reason."""
+    reporter: Any = config.pluginmanager.get_plugin("terminalreporter")
+    reports = reporter.stats.get("skipped", ()) if reporter else ()
+    return Counter(str(report.longrepr[2]).removeprefix("Skipped: ") for report in reports)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    is_worker = hasattr(session.config, "workerinput")
+    if os.environ.get(VARIABLE) and not is_worker and _skipped(session.config) and not session.exitstatus:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    skipped = _skipped(config)
+    for reason, count in skipped.items():
+        terminalreporter.write_line(f"Skipped {count} {'test' if count == 1 else 'tests'}: {reason}", yellow=True)
+    if skipped and os.environ.get(VARIABLE):
+        terminalreporter.write_line(f"FAILED: with {VARIABLE} set, nothing may be skipped.", red=True)
 
 
 def can_render() -> bool:

@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.missing import NODE
+
 FOLDER = Path(__file__).parent / "node"
 FILES = ("package.json", "package-lock.json")
 NPM_SECONDS = 120
@@ -30,7 +32,7 @@ async def running(script: str, *arguments: str) -> AsyncIterator[asyncio.subproc
     """
     node = shutil.which("node")
     if node is None or shutil.which("npm") is None:
-        pytest.skip("there is no Node on this machine")
+        pytest.skip(NODE)
     # A module finds its packages beside itself, or, if it is given as text, in the current folder.
     process = await asyncio.create_subprocess_exec(
         *(node, "--input-type=module", "--eval", (FOLDER / script).read_text(encoding="utf-8"), *arguments),

@@ -21,6 +21,7 @@ from domain.tokens import create_token
 from models import OrderEvent
 from tests import browser
 from tests.clients import Live, Server, live
+from tests.missing import BROWSER
 
 pytestmark = pytest.mark.wire
 
@@ -148,7 +149,7 @@ TRY = """(() => {
 })()"""
 
 
-@pytest.mark.skipif(browser.PROGRAM is None, reason="there is no Chromium or Chrome on this machine")
+@pytest.mark.skipif(browser.PROGRAM is None, reason=BROWSER)
 @with_settings(cors_origins=f"http://localhost:{PAGE_PORT}")
 async def test_pages_of_two_origins_in_a_browser(server: Server, tmp_path: Path) -> None:
     script = TRY.replace("URL", server.url).replace("TOKEN", server.token)

@@ -14,6 +14,7 @@ from api.schema import schema
 from api.settings import Settings
 from tests import browser
 from tests.clients import Server, live
+from tests.missing import BROWSER
 
 pytestmark = pytest.mark.wire
 
@@ -230,7 +231,7 @@ async def _placed(server: Server) -> tuple[dict[str, Any], str]:
 
 # In a browser
 
-in_a_browser = pytest.mark.skipif(browser.PROGRAM is None, reason="there is no Chromium or Chrome on this machine")
+in_a_browser = pytest.mark.skipif(browser.PROGRAM is None, reason=BROWSER)
 ANSWER = "JSON.parse(document.querySelector('.result-window .CodeMirror').CodeMirror.getValue())"
 CLICK_RUN = "document.querySelector('.graphiql-execute-button').click()"
 STATUS = "document.getElementById('who').textContent"

@@ -13,6 +13,7 @@ from effects.delivery_notes.fonts import FILE_NAME, write_configuration
 from effects.delivery_notes.presentation import Presentation
 from tests.effects.notes import NOTES, PRESENTATION
 from tests.effects.paper import Paper
+from tests.missing import PANGO
 
 Render = Callable[[Document, Presentation], bytes]
 
@@ -29,8 +30,8 @@ def needs_pango(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # WeasyPrint's, about a HarfBuzz without its subset library
                 import weasyprint  # noqa: F401
-        except OSError as error:
-            pytest.skip(f"nothing can be rendered on this machine: {error}")
+        except OSError:
+            pytest.skip(PANGO)
         yield
 
 

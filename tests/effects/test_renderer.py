@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shlex
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -17,10 +18,11 @@ from effects.delivery_notes.renderer import Renderer
 from effects.delivery_notes.worker import NICENESS
 from tests.clients import until
 from tests.effects.notes import NOTES, PRESENTATION
+from tests.missing import PROC
 
 pytestmark = [
     pytest.mark.usefixtures("needs_pango"),
-    pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="reads /proc, which Linux has"),
+    pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason=PROC),
 ]
 
 SMALL = replace(PRESENTATION, template='<html lang="de"><title>x</title>{{ document.number }}</html>')
@@ -216,6 +218,7 @@ PARENT = f"""
 import asyncio
 from effects.delivery_notes.presentation import Presentation
 from effects.delivery_notes.renderer import Renderer
+from tests.missing import PROC
 from tests.effects.notes import NOTES, PRESENTATION
 
 async def main():
@@ -255,9 +258,8 @@ async def test_pango_is_missing_and_then_installed(
 ) -> None:
     (tmp_path / "weasyprint.py").write_text("raise OSError('cannot load library libpango-1.0.so.0')", encoding="utf-8")
     python = tmp_path / "python"
-    python.write_text(
-        f'#!/bin/sh\nPYTHONPATH="{tmp_path}:$PYTHONPATH" exec "{sys.executable}" "$@"\n', encoding="utf-8"
-    )
+    folder, real = shlex.quote(str(tmp_path)), shlex.quote(sys.executable)
+    python.write_text(f'#!/bin/sh\nPYTHONPATH={folder}:"$PYTHONPATH" exec {real} "$@"\n', encoding="utf-8")
     python.chmod(0o755)
     with monkeypatch.context() as patch:
         patch.setattr(sys, "executable", str(python))
@@ -276,6 +278,7 @@ LIMITED = """
 import asyncio, sys
 from effects.delivery_notes.errors import RenderingUnavailable
 from effects.delivery_notes.renderer import Renderer
+from tests.missing import PROC
 from tests.effects.notes import NOTES, PRESENTATION
 from tests.effects.test_renderer import workers
 from pathlib import Path

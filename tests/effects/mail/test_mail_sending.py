@@ -14,6 +14,7 @@ from models import Effect, Order
 from models.enums import EffectState, OrderEventType
 from tests.domain.shop import new_order, place
 from tests.effects.mail.post import ADDRESS, LADINA, PostOffice, attempted, effects_of, mailing, part, post_office, told
+from tests.missing import OPENSSL
 
 pytestmark = [pytest.mark.usefixtures("database"), pytest.mark.wire]
 
@@ -30,15 +31,14 @@ async def office() -> AsyncIterator[PostOffice]:
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A self-signed certificate of 127.0.0.1, with its key."""
     if shutil.which("openssl") is None:
-        pytest.skip("there is no openssl here to make a certificate with")
+        pytest.skip(OPENSSL)
     path = tmp_path_factory.mktemp("tls") / "certificate.pem"
     key = path.with_name("key.pem")
-    subprocess.run(
+    command = (
         "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=mail.test"
-        f" -addext subjectAltName=IP:127.0.0.1 -keyout {key} -out {path}".split(),
-        check=True,
-        capture_output=True,
+        " -addext subjectAltName=IP:127.0.0.1"
     )
+    subprocess.run([*command.split(), "-keyout", key, "-out", path], check=True, capture_output=True)
     path.write_bytes(path.read_bytes() + key.read_bytes())
     return path
 
