@@ -40,7 +40,7 @@ def _callable(url: str | None) -> str | None:
 class Settings(BaseSettings):
     """Each field is the environment variable of the same name in capitals."""
 
-    model_config = SettingsConfigDict(frozen=True)
+    model_config = SettingsConfigDict(frozen=True, hide_input_in_errors=True)  # passwords are among them
 
     database_url: str = Field(
         default=file_url("sqlite", ROOT / ".data" / "orderstream.sqlite3"),

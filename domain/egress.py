@@ -21,6 +21,8 @@ WITH_PASSWORD: Final = "An address must not contain a user or a password."  # no
 NO_NAME: Final = "This address has neither a host name such as shop.example.com nor an IP address in its usual form."
 NOT_PUBLIC: Final = "This address is not public. The server's operator can allow it with EGRESS_ALLOW."
 
+_NO_EXCEPTION: Final = "an exception is a host, HOST:PORT, an address, or a network such as 10.0.0.0/8"
+
 DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _AUTHORITY: Final = re.compile(r"[a-z]+://([^/?#]*)", re.ASCII | re.IGNORECASE)
 _HOST_AND_PORT: Final = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]+)(?::([0-9]{1,5})?)?", re.ASCII)
@@ -207,7 +209,7 @@ def _network(text: str) -> tuple[Network, None] | None:
         return ip_network(text.removeprefix("[").removesuffix("]")), None
     except ValueError:
         if "/" in text:
-            raise ValueError(f"{text} is no network, such as 10.0.0.0/8") from None
+            raise ValueError(_NO_EXCEPTION) from None
         return None
 
 
@@ -215,8 +217,8 @@ def _host_and_port(text: str) -> tuple[str | Network, int | None]:
     try:
         destination = Destination.of(f"http://{text}")
     except BadDestination:
-        raise ValueError(f"{text} is none of host, host:port, address and network/length") from None
+        raise ValueError(_NO_EXCEPTION) from None
     if destination.target != "/":
-        raise ValueError(f"{text} is none of host, host:port, address and network/length")
+        raise ValueError(_NO_EXCEPTION)
     port = destination.port if re.search(r":\d+$", text) else None
     return destination.host if destination.address is None else ip_network(destination.host), port

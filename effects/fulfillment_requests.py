@@ -41,8 +41,8 @@ class FulfillmentRequests:
     """Posts each request to the service's URL, signed as Standard Webhooks (https://www.standardwebhooks.com) has it.
 
     The call's `webhook-id` and its body are the same in each attempt: a service that has seen them need not look again.
-    Only `webhook-timestamp`, and with it the signature, is the attempt's own. Services
-    without a URL are asked by e-mail, which is not of this kind. `close` ends the connections.
+    Only `webhook-timestamp`, and with it the signature, is the attempt's own. Services without a URL are asked by
+    e-mail, which is not of this kind. `close` ends the connections.
     """
 
     kind: ClassVar[EffectKind] = EffectKind.FULFILLMENT_REQUEST

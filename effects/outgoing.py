@@ -12,6 +12,7 @@ import re
 import socket
 import ssl
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -96,7 +97,7 @@ class Outgoing:
                 return await self._read(response)
         except TimeoutError as error:
             raise CallFailed(f"no answer within {seconds:g} seconds") from error
-        except (httpcore.NetworkError, httpcore.TimeoutException) as error:
+        except (httpcore.NetworkError, httpcore.TimeoutException, OSError) as error:
             raise CallFailed(f"the connection failed: {_words(error)}") from error
         except httpcore.ProtocolError as error:
             raise CallFailed(f"the answer is not valid HTTP: {_words(error)}") from error
@@ -143,15 +144,14 @@ class _CheckedNetwork(httpcore.AnyIOBackend):
         permitted = [address for address in found if self._egress.permits(host, port, address)]
         if not permitted:
             raise BadDestination(NOT_PUBLIC)
-        for address in permitted:
-            try:
-                stream = await super().connect_tcp(str(address), port, ADDRESS_SECONDS)
-            except (httpcore.ConnectError, httpcore.ConnectTimeout):
-                if address is permitted[-1]:
-                    raise
-            else:
-                return _Metered(stream, self._most_bytes)
-        raise AssertionError
+        *others, last = permitted
+        for address in others:
+            with suppress(httpcore.ConnectError, httpcore.ConnectTimeout):
+                return await self._connect(address, port, ADDRESS_SECONDS)
+        return await self._connect(last, port)
+
+    async def _connect(self, address: Address, port: int, timeout: float | None = None) -> httpcore.AsyncNetworkStream:
+        return _Metered(await super().connect_tcp(str(address), port, timeout), self._most_bytes)
 
 
 class _Metered(httpcore.AsyncNetworkStream):

@@ -358,6 +358,7 @@ def _nonsense(issuer: LocalIssuer, request: pytest.FixtureRequest) -> None:
         {"jwks_uri": "http://keys.example/jwks"},
         {"jwks_uri": "file:///etc/passwd"},
         {"jwks_uri": None},
+        {"padding": "x" * 2_000_000},
     ],
     indirect=True,
 )

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
+from standardwebhooks import Webhook
 
 from api.settings import Settings
 from domain.egress import MALFORMED, NOT_PUBLIC, WITH_PASSWORD
@@ -109,6 +111,16 @@ async def test_a_status_of_success_is_all_that_is_read(
     assert len(service.heard) == 2
 
 
+async def test_a_new_secret_does_not_cut_over_at_once(server: Server, service: Service) -> None:
+    old = (await save(server, service.url))["secret"]
+    new = (await save(server, service.url, newSecret=True))["secret"]
+    await ask_to_ship(server)
+    await asyncio.wait_for(service.ended.wait(), 10)
+    [(headers, body)] = service.heard
+    for secret in (old, new):
+        Webhook(secret).verify(body, headers)
+
+
 async def test_a_redirect_leads_nowhere(server: Server, service: Service) -> None:
     async with serving() as other:
         service.answers = [
@@ -141,3 +153,21 @@ async def test_a_service_that_may_not_be_called_any_more(
     assert shown["fulfillmentServices"] == [{"url": f"http://127.0.0.1:{service.port}/"}]
     assert "hunter2" not in f"{shown}{caplog.text}"
     assert service.heard == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("egress_allow", "10.0.0.1/8"),
+        ("egress_allow", "https://lager:hunter2@lager.internal"),
+        ("oidc_issuer", "https://lager:hunter2@login.example"),
+        ("stripe_api_base", "https://lager:hunter2@stripe.example"),
+    ],
+)
+def test_settings_of_which_no_call_could_be_made(name: str, value: str) -> None:
+    """What is wrong is said, and no password with it."""
+    given: dict[str, Any] = {name: value}
+    with pytest.raises(ValidationError) as caught:
+        Settings(**given)
+    assert name in str(caught.value)
+    assert "hunter2" not in str(caught.value)

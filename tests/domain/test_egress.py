@@ -152,7 +152,7 @@ def test_exceptions(exceptions: str, url: str, allowed: bool) -> None:
 
 @pytest.mark.parametrize("text", ["10.0.0.1/8", "10.0.0.0/99", "a b", "a/b", "*", "http://a", "a:99999", "u@a", ""])
 def test_what_is_no_exception(text: str) -> None:
-    with pytest.raises(ValueError, match=r"no network|none of host"):
+    with pytest.raises(ValueError, match="an exception is a host"):
         Egress.allowing([text])
 
 
