@@ -177,7 +177,10 @@ def main(lock_name: str) -> None:
     except SetupError as error:
         sys.exit(str(error))
     except OSError as error:
-        sys.exit(f"Could not set up .venv: {error}.")
+        sys.exit(
+            f"Could not set up .venv: {error}. It is made once in the project's folder, which must be writable until"
+            " then; what the server writes can be elsewhere (DATABASE_URL, MAIL_URL)."
+        )
     except KeyboardInterrupt:
         sys.exit(130)
 
