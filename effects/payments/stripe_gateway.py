@@ -23,6 +23,9 @@ TRANSACTION: Final = "orderstream_transaction"  # the metadata by which a transa
 _TIMES_HUNDRED: Final = frozenset({"ISK", "UGX"})
 _BY_HUNDRED: Final = frozenset({"MGA"})
 
+# The library would keep an id of this machine in the user's home folder, and send it along with how long calls take.
+stripe.enable_telemetry = False
+
 
 class StripeGateway:
     """References are PaymentIntents' ids, and those of refunds (`re_…`) for refunds.

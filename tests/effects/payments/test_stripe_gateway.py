@@ -1,7 +1,9 @@
 """Stripe is asked to move money, and asked again what became of it: against a real local one."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -47,6 +49,14 @@ async def test_capturing(gateway: StripeGateway, account: Account, wire: Wire) -
     assert await gateway.find(request) == Settled(intent, nothing_left=True)
     assert (await account.call("GET", f"payment_intents/{intent}"))["metadata"] == {TRANSACTION: str(request.key)}
     assert await gateway.find(request_for(CAPTURE, intent)) is None  # that was another one
+
+
+async def test_nothing_is_kept_in_the_home_folder(
+    gateway: StripeGateway, account: Account, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    await gateway.capture(request_for(CAPTURE, await account.pay(3980)))
+    assert os.listdir(tmp_path) == []
 
 
 async def test_capturing_a_part_leaves_nothing_to_give_up(gateway: StripeGateway, account: Account) -> None:
