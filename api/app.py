@@ -28,6 +28,7 @@ from api.schema import schema
 from api.service import Service
 from api.settings import Settings
 from api.transport import http
+from api.transport.admission import ADMISSION, Admission
 from api.transport.headers import SecurityHeaders
 from api.transport.websocket import GraphQLWebSocket
 from domain.bell import Bell
@@ -54,6 +55,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
     metrics = Metrics(settings.metrics)
     operations = Operations(schema, settings, metrics)
     open_counts = OpenCounts(settings)
+    admission = Admission(settings, open_counts, metrics)
     issuer = issuer_of(settings)
     service = Service(
         operations=operations,
@@ -90,7 +92,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
             if settings.metrics:
                 tasks.append(asyncio.create_task(service.metrics.run(feed)))
             try:
-                yield {"stopping": service.stopping}
+                yield {"stopping": service.stopping, ADMISSION: admission}
             finally:
                 for task in tasks:
                     task.cancel()

@@ -151,6 +151,12 @@ class Settings(BaseSettings):
     init_timeout_seconds: float = Field(
         default=10.0, gt=0, description="How long a WebSocket may wait before its connection_init, in seconds."
     )
+    headers_seconds: float = Field(
+        default=10.0, gt=0, description="How long a request's headers may take to arrive, in seconds."
+    )
+    body_seconds: float = Field(
+        default=60.0, gt=0, description="How long a request's body may take to arrive, in seconds."
+    )
     ping_seconds: float = Field(
         default=25.0,
         gt=0,
@@ -159,7 +165,7 @@ class Settings(BaseSettings):
     stall_seconds: float = Field(
         default=20.0,
         gt=0,
-        description="How long a subscriber may leave a message unread before it is cut off, in seconds.",
+        description="How long a client may leave an answer or a message unread before it is cut off, in seconds.",
     )
     max_body_bytes: int = Field(default=1_000_000, gt=0, description="The largest HTTP request body, in bytes.")
     max_message_bytes: int = Field(default=1_000_000, gt=0, description="The largest WebSocket message, in bytes.")
@@ -220,8 +226,18 @@ class Settings(BaseSettings):
     max_connections_per_token: int | None = Field(
         default=None, gt=0, description="How many WebSockets and event streams a token may have open on one process."
     )
+    max_connections: int | None = Field(
+        default=None,
+        gt=0,
+        description="How many connections a process may have open; by default three quarters of its limit of open"
+        " files (ulimit -n), or all but 4,096. One more closes the one that has waited longest for a request.",
+    )
     max_connections_per_address: int | None = Field(
-        default=None, gt=0, description="How many WebSockets and event streams an address may have open on one process."
+        default=None,
+        gt=0,
+        description="How many connections an address may have open on one process; by default half of MAX_CONNECTIONS."
+        " Of a trusted proxy's connections, those that serve a request, WebSocket or event stream are counted, for the"
+        " address that it names.",
     )
     max_subscriptions_per_token: int | None = Field(
         default=None, gt=0, description="How many subscriptions a token may have open on one process."

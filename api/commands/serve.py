@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from api.commands.workers import SHUTDOWN_SECONDS, Server, Supervisor
 from api.logs import is_for_people, log_config
 from api.metrics import shared_between_processes
+from api.open_counts import listen_backlog
 from api.settings import Settings
 from api.transport.connections import HTTPConnection, WebSocketConnection
 from models.database import migrate
@@ -33,6 +34,7 @@ def server_options(settings: Settings) -> dict[str, Any]:
         "ws_max_size": settings.max_message_bytes,
         "ws_per_message_deflate": False,  # a compressor costs a socket more memory than everything else together
         "ws_ping_interval": None,  # api.transport.websocket pings in the protocol's own way
+        "backlog": listen_backlog(),
         "timeout_graceful_shutdown": SHUTDOWN_SECONDS,
     }
 

@@ -17,6 +17,7 @@ from api.execution import (
     ANY,
     FOLLOWING,
     ONE_ANSWER,
+    RATE_LIMITED,
     READING,
     UNAVAILABLE,
     Answer,
@@ -28,11 +29,12 @@ from api.execution import (
 )
 from api.graphiql import page as graphiql_page
 from api.issuer_keys import IssuerUnavailable
+from api.open_counts import TooManyOpen
 from api.rates import address_of
 from api.requests import MalformedRequest, Request, parse_request
 from api.service import Service
 from api.transport.negotiation import best_match
-from api.transport.plain import RETRY, TooLarge, read_body
+from api.transport.plain import RETRY, TooLarge, read_body, refused
 from api.transport.sse import EVENT_STREAM, EventStream
 from domain.actors import Actor
 from models.errors import DatabaseUnavailable
@@ -61,8 +63,12 @@ class GraphQLHTTP:
         self._service = service
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        response = await _handle(HTTPRequest(scope, receive, send), self._service)
-        await response(scope, receive, send)
+        try:
+            with self._service.open_counts.connection_from(scope):
+                response = await _handle(HTTPRequest(scope, receive, send), self._service)
+                await response(scope, receive, send)
+        except TooManyOpen as error:
+            await refused(429, str(error), RATE_LIMITED, RETRY)(scope, receive, send)
 
 
 async def _handle(request: HTTPRequest, service: Service) -> Response:
@@ -85,8 +91,8 @@ async def _handle(request: HTTPRequest, service: Service) -> Response:
             if error.kind is OperationType.SUBSCRIPTION and EVENT_STREAM in (accept or ""):
                 return _stream(request, operation, actor, service)
             raise _not_allowed(error) from error
-    except _Refused as refused:
-        return _response(refused.answer, refused.status, media_type, refused.headers)
+    except _Refused as declined:
+        return _response(declined.answer, declined.status, media_type, declined.headers)
     except DatabaseUnavailable as error:
         unavailable = Answer({"errors": [outage(error)]}, executed=False, unavailable=True)
         return _response(unavailable, 503, media_type, RETRY)

@@ -48,7 +48,7 @@ class EventStream(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         counts = self._service.open_counts
         try:
-            with counts.connection_from(scope), counts.connection_of(self._context.caller):
+            with counts.connection_of(self._context.caller):
                 await self._stream(scope, receive, send)
         except TooManyOpen as error:
             await refused(429, str(error), RATE_LIMITED, RETRY)(scope, receive, send)

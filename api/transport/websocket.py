@@ -155,7 +155,7 @@ class _Connection:
 
     async def run(self) -> None:
         """Until either side closes: then every operation is over, too."""
-        self._wire.attach(self._wire_changed)
+        self._wire.attach(self._wire_changed, self._wire_lost)
         try:
             with contextlib.suppress(TimeoutError):  # which is how `_close` ends it
                 async with asyncio.timeout(None) as self._listening:
@@ -231,6 +231,7 @@ class _Connection:
         if message is not None:
             self._actor = await self._authenticate(message)
             self._initialized = True
+            self._wire.keep()
         return self._actor
 
     async def _first_message(self) -> dict[str, Any] | None:
@@ -375,7 +376,7 @@ class _Connection:
         """As `write`, but once there is room: what many operations have to say would fill up the memory otherwise."""
         self._senders += 1
         try:
-            while self._wire.full:
+            while self._wire.full and not self._mute:
                 self._room = self._room or asyncio.Event()
                 await self._room.wait()
         finally:
@@ -393,10 +394,18 @@ class _Connection:
         if self._stalling is not None:
             self._stalling.cancel()
             self._stalling = None
+        self._let_senders_on()
+        self._flush()
+
+    def _wire_lost(self) -> None:
+        """The client has gone: nothing waits for room any more."""
+        self._mute = True
+        self._let_senders_on()
+
+    def _let_senders_on(self) -> None:
         if self._room is not None:
             self._room.set()
             self._room = None
-        self._flush()
 
     def _flush(self) -> None:
         """Subscriptions go on where nobody waits who has just one thing to say."""

@@ -5,7 +5,6 @@ Our own server's connection is a wire itself (`api.transport.connections`). Unde
 """
 
 import asyncio
-import contextlib
 from collections import deque
 from collections.abc import Callable
 from typing import Final, Protocol
@@ -19,8 +18,11 @@ UNREAD_BYTES: Final = 64 * 1024  # that wait for one client in the process, and 
 class Wire(Protocol):
     full: bool  # so much waits that no more should be written; what is written all the same is kept, too
 
-    def attach(self, on_change: Callable[[], None]) -> None:
-        """`on_change` is called whenever `full` has changed."""
+    def attach(self, on_change: Callable[[], None], on_lost: Callable[[], None]) -> None:
+        """`on_change` is called whenever `full` has changed, `on_lost` once the client has gone."""
+
+    def keep(self) -> None:
+        """Note that the client is known: the connection gives way to no other any more."""
 
     def write(self, message: bytes) -> None:
         """A text message. Passed over once the client has gone."""
@@ -41,12 +43,17 @@ class _ASGIWire:
         self.full = False
         self._websocket = websocket
         self._on_change: Callable[[], None] = lambda: None
+        self._on_lost: Callable[[], None] = lambda: None
         self._waiting: deque[str] = deque()
         self._waiting_bytes = 0
         self._sending: asyncio.Task[None] | None = None
 
-    def attach(self, on_change: Callable[[], None]) -> None:
+    def attach(self, on_change: Callable[[], None], on_lost: Callable[[], None]) -> None:
         self._on_change = on_change
+        self._on_lost = on_lost
+
+    def keep(self) -> None:
+        """Another server decides for itself which connections it holds."""
 
     def write(self, message: bytes) -> None:
         self._waiting.append(message.decode())
@@ -62,7 +69,7 @@ class _ASGIWire:
             await asyncio.wait((self._sending,))
 
     async def _send(self) -> None:
-        with contextlib.suppress(WebSocketDisconnect, WebSocketDisconnected):
+        try:
             while self._waiting:
                 message = self._waiting.popleft()
                 await self._websocket.send_text(message)
@@ -71,3 +78,5 @@ class _ASGIWire:
                     self.full = False
                     self._on_change()
             self._sending = None
+        except (WebSocketDisconnect, WebSocketDisconnected):
+            self._on_lost()
