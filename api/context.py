@@ -1,7 +1,8 @@
 """What an operation knows of its caller."""
 
+from asyncio import Task
 from copy import copy
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from strawberry.types import Info as StrawberryInfo
 
@@ -34,6 +35,8 @@ class Context:
 
     Once the document was understood, `operation_kind` is query, mutation or subscription, and `operation_name` the
     operation's name if it has one. `charge` is what it cost, where that is counted.
+
+    `work` is what goes on even if the operation is cancelled, until it is done.
     """
 
     def __init__(
@@ -70,6 +73,17 @@ class Context:
         self.operation_kind = "unknown"
         self.operation_name: str | None = None
         self.loaders = Loaders()
+        self.work: set[Task[Any]] = set()
+
+    def hold(self, work: Task[Any]) -> None:
+        """Add to the work of the operation."""
+        self.work.add(work)
+        work.add_done_callback(self.work.discard)
+
+    def stop(self) -> None:
+        """Cancel what the operation loads. Until that has ended, it belongs to its work."""
+        for batch in self.loaders.cancel():
+            self.hold(batch)
 
     @property
     def actor(self) -> Actor:

@@ -7,15 +7,16 @@ from typing import Final
 from urllib.parse import quote
 from uuid import UUID
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
 
 from api.auth import InvalidToken
 from api.context import Unauthenticated
 from api.execution import UNAVAILABLE
 from api.issuer_keys import IssuerUnavailable
+from api.rates import address_of, caller_of
 from api.service import Service
-from api.transport.plain import RETRY, refused, unavailable
+from api.transport.plain import RETRY, refused, run_unless_gone, unavailable
 from domain.actors import Actor, Forbidden, Scope
 from domain.delivery_notes.queries import find_delivery_notes
 from domain.errors import DomainError
@@ -64,11 +65,12 @@ async def download(request: Request, service: Service) -> Response:
 
 async def _answer(request: Request, service: Service, keys: Sequence[str]) -> Response:
     try:
-        notes = await _find(await _caller(request, service), keys)
-        if len(notes) == 1:
-            [note] = notes
-            return as_file(request, await service.printing.file(note), service.printing.file_name(note))
-        return as_file(request, await service.printing.joined(notes), "delivery-notes.pdf")
+        actor = await _caller(request, service)
+        notes = await _find(actor, keys)
+        caller = caller_of(actor, address_of(request.scope))
+        return await _print(request, service, notes, caller)
+    except ClientDisconnect:
+        return Response(status_code=400)  # which nobody reads
     except _Refused as refusal:
         return refusal.response
     except DatabaseUnavailable as error:
@@ -77,6 +79,22 @@ async def _answer(request: Request, service: Service, keys: Sequence[str]) -> Re
         return refused(500, error.message, error.code.name)
     except DomainError as error:
         return refused(503, error.message, error.code.name, {"Retry-After": str(_BUSY_SECONDS)})
+
+
+async def _print(request: Request, service: Service, notes: Sequence[DeliveryNote], caller: str) -> Response:
+    """Return the notes as one file, once the caller has a slot as for an operation. Raise ClientDisconnect."""
+    slots = service.open_counts.operations
+    if slots.are_taken(caller):
+        await run_unless_gone(request, slots.take(caller))
+    else:
+        await slots.take(caller)
+    try:
+        if len(notes) == 1:
+            [note] = notes
+            return as_file(request, await service.printing.file(note), service.printing.file_name(note))
+        return as_file(request, await service.printing.joined(notes), "delivery-notes.pdf")
+    finally:
+        slots.free(caller)
 
 
 async def _caller(request: Request, service: Service) -> Actor | None:

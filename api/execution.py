@@ -157,7 +157,19 @@ def _too_much(charge: Charge, context: Context) -> Answer:
 
 
 async def run(operation: Operation, request: Request, context: Context) -> Answer:
-    """The answer of a query or a mutation."""
+    """Return the answer of a query or a mutation, which waits until its caller has a slot for it."""
+    slots = context.open_counts.operations
+    await slots.take(context.caller)
+    try:
+        return await _run(operation, request, context)
+    except asyncio.CancelledError:
+        context.stop()
+        raise
+    finally:
+        slots.free(context.caller, context.work)
+
+
+async def _run(operation: Operation, request: Request, context: Context) -> Answer:
     variables = operation.variables(request.variables)
     outcome = None
     if variables is not None:

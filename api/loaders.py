@@ -70,6 +70,13 @@ class Loader(Generic[Key, Value]):
         for batch in {under_way[key] for key in keys}:
             await shield(batch)  # others wait for it, too
 
+    def cancel(self) -> set[Task[None]]:
+        """Cancel the batches that are being loaded, and return them."""
+        batches = {batch for batch in self._under_way.values() if not batch.done()}
+        for batch in batches:
+            batch.cancel()
+        return batches
+
     async def _run(self, keys: list[Key]) -> None:
         await sleep(0)  # who has been woken together with the first of them asks for its keys, too
         self._next = None
@@ -113,6 +120,12 @@ class Loaders:
 
     def __init__(self) -> None:
         self._parts: dict[str, _PartLoader] = {}
+
+    def cancel(self) -> set[Task[None]]:
+        """Cancel what is being loaded, and return it."""
+        loaders: list[Loader[Any, Any]] = [*self._parts.values()]
+        loaders += [vars(self)[name] for name in ("fulfillment_lines", "timelines") if name in vars(self)]
+        return {batch for loader in loaders for batch in loader.cancel()}
 
     def of(self, name: str, columns: Columns = None) -> Loader[UUID, Any]:
         """The one that loads what is called so in `domain.orders.parts`, with these columns at least.

@@ -9,6 +9,7 @@ from starlette.types import Scope
 
 from api.rates import address_of, network_of
 from api.settings import Settings
+from api.slots import Slots
 
 COUNTED: Final = "orderstream.counted"  # among a scope's extensions if its connection is counted for its address
 
@@ -45,7 +46,7 @@ def _spare_files(files: int) -> int:
 
 
 class OpenCounts:
-    """Connections and subscriptions that are open.
+    """Connections and subscriptions that are open, and `operations` (queries and mutations) that run.
 
     A connection of a WebSocket, an event stream or a request is counted while the block runs; entering it raises
     `TooManyOpen`. What is not limited is not counted.
@@ -54,6 +55,7 @@ class OpenCounts:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._open: Counter[tuple[str, str]] = Counter()
+        self.operations = Slots(settings.max_operations_per_token)
         most = most_connections(settings)
         self._most_per_address = settings.max_connections_per_address or (most and max(1, most // 2))
 

@@ -211,6 +211,12 @@ class Settings(BaseSettings):
     max_operations_per_socket: int = Field(
         default=100, gt=0, description="How many operations may run on one WebSocket at the same time."
     )
+    max_operations_per_token: int = Field(
+        default=20,
+        gt=0,
+        description="How many queries and mutations of a token, or of an address that sends none, run on one process at"
+        " the same time; further ones wait.",
+    )
 
     rate_limit: int | None = Field(
         default=None,

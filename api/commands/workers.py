@@ -33,6 +33,7 @@ START_SECONDS = 60.0  # for a new worker to serve
 AGAIN_SECONDS = 1.0  # at least between one start of a worker and the next
 HUNG_SECONDS = 10.0  # without a sign of life of a worker that serves
 _TICK_SECONDS = 0.1
+_TICKS_A_SECOND = 10  # of uvicorn's server
 
 _NEW_OBJECTS = 20_000  # after which garbage is looked for among them; a list of orders makes a thousand
 
@@ -46,6 +47,7 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._beat = beat
         self._parent = multiprocessing.parent_process()
+        self._files_are_missing = False
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """What is there by now stays, and most of what an answer is made of goes without the garbage collector.
@@ -59,8 +61,26 @@ class Server(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         self._beat()
+        if counter % _TICKS_A_SECOND == 0:
+            self._look_for_files()
         orphaned = self._parent is not None and not self._parent.is_alive()
         return await super().on_tick(counter) or orphaned
+
+    def _look_for_files(self) -> None:
+        """Say when no file can be opened any more, and when one can again.
+
+        The event loop does not: it accepts and closes the connections that come meanwhile.
+        """
+        try:
+            os.close(os.dup(2))
+            missing = False
+        except OSError as error:
+            missing = True
+            if not self._files_are_missing:
+                log.error("No file can be opened, and so no connection accepted (%s): see `ulimit -n`.", error.strerror)
+        if self._files_are_missing and not missing:
+            log.warning("Files can be opened again.")
+        self._files_are_missing = missing
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """The signal has come. The event loop may hear of it late, or never."""

@@ -155,6 +155,7 @@ async def carried_out(
     """
     counted = asyncio.create_task(_counted(info, needed, command, services_too))
     counted.add_done_callback(_look_at)
+    info.context.hold(counted)
     result = await asyncio.shield(counted)
     info.context.loaders = Loaders()  # what was loaded for an earlier mutation of the operation may have changed
     return result

@@ -34,7 +34,7 @@ from api.rates import address_of
 from api.requests import MalformedRequest, Request, parse_request
 from api.service import Service
 from api.transport.negotiation import best_match
-from api.transport.plain import RETRY, TooLarge, read_body, refused
+from api.transport.plain import RETRY, TooLarge, read_body, refused, run_unless_gone
 from api.transport.sse import EVENT_STREAM, EventStream
 from domain.actors import Actor
 from models.errors import DatabaseUnavailable
@@ -86,11 +86,13 @@ async def _handle(request: HTTPRequest, service: Service) -> Response:
             return _stream(request, operation, actor, service)
         try:
             allowed = READING if request.method == "GET" else ONE_ANSWER
-            answer = await execute(service.operations, operation, _context(request, actor, service), allowed)
+            answer = await _execute(request, operation, _context(request, actor, service), allowed, service)
         except OperationNotAllowed as error:
             if error.kind is OperationType.SUBSCRIPTION and EVENT_STREAM in (accept or ""):
                 return _stream(request, operation, actor, service)
             raise _not_allowed(error) from error
+    except ClientDisconnect:
+        return Response(status_code=400)  # which nobody reads
     except _Refused as declined:
         return _response(declined.answer, declined.status, media_type, declined.headers)
     except DatabaseUnavailable as error:
@@ -100,6 +102,16 @@ async def _handle(request: HTTPRequest, service: Service) -> Response:
         return _response(Answer({"errors": [fault(error, request.url.path)]}, executed=False), 500, media_type)
     status = _status(answer, media_type)
     return _response(answer, status, media_type, _headers(answer, status))
+
+
+async def _execute(
+    request: HTTPRequest, operation: Request, context: Context, allowed: frozenset[OperationType], service: Service
+) -> Answer:
+    """Run the operation. One that must wait for others of its caller is given up if the client goes."""
+    running = execute(service.operations, operation, context, allowed)
+    if not service.open_counts.operations.are_taken(context.caller):
+        return await running
+    return await run_unless_gone(request, running)
 
 
 async def refuse(request: HTTPRequest, error: Exception) -> Response:

@@ -1,13 +1,16 @@
 """What all that is answered over HTTP has in common, whether it is GraphQL or not."""
 
-from collections.abc import Mapping
-from typing import Final
+import asyncio
+from collections.abc import Coroutine, Mapping
+from typing import Any, Final, TypeVar
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from api.execution import RETRY_SECONDS, UNAVAILABLE, outage, refusal
 from models.errors import DatabaseUnavailable
+
+T = TypeVar("T")
 
 RETRY: Final[Mapping[str, str]] = {"Retry-After": str(RETRY_SECONDS)}
 
@@ -24,6 +27,26 @@ async def read_body(request: Request, most_bytes: int) -> bytes:
         if len(body) > most_bytes:
             raise TooLarge
     return bytes(body)
+
+
+async def run_unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """Run the work to its end, but cancel it if the client goes. Raises Starlette's `ClientDisconnect` then."""
+    running = asyncio.ensure_future(work)
+    gone = asyncio.create_task(_disconnect(request))
+    try:
+        await asyncio.wait((running, gone), return_when=asyncio.FIRST_COMPLETED)
+        if running.done():
+            return running.result()
+        raise ClientDisconnect
+    finally:
+        for task in (running, gone):
+            task.cancel()
+        await asyncio.gather(running, gone, return_exceptions=True)
+
+
+async def _disconnect(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 def refused(status: int, message: str, code: str, headers: Mapping[str, str] | None = None) -> Response:

@@ -105,9 +105,9 @@ class GraphQLWebSocket:
 class _Connection:
     """The protocol's state for one socket.
 
-    `_tasks` are the operations that have not been answered yet, with their contexts, and the subscriptions that are
-    being begun; `_subscriptions` are those that are followed. `_ids` are the client's ids of both: an id is free for
-    another operation before the last one's task is over.
+    `_tasks` are the operations whose work is not over yet, with their contexts, and the subscriptions that are being
+    begun. `_ids` are the client's ids of these and of the subscriptions that are followed. An id is free for another
+    operation once it is complete, also if its work goes on.
 
     There is no task for a socket but the one that the server runs it in, and none for a subscription: with three
     tasks more, a subscribed socket took 58 KiB (`scripts/bench memory`).
@@ -315,7 +315,7 @@ class _Connection:
                 await self._send(_errors(operation_id, refusal(str(error))))
             raise _Senseless(str(error)) from error
         limit = self._settings.max_operations_per_socket
-        if len(self._ids) >= limit:
+        if self._busy() >= limit:
             answer = refusal(f"A socket runs at most {limit} operations at a time.", RATE_LIMITED)
             await self._send(_errors(operation_id, answer))
             return
@@ -323,7 +323,21 @@ class _Connection:
         task = asyncio.create_task(self._run(operation_id, request, context))
         self._ids[operation_id] = task
         self._tasks[task] = context
-        task.add_done_callback(self._tasks.pop)
+        task.add_done_callback(self._task_done)
+
+    def _busy(self) -> int:
+        """Return how many operations run. One that the client has completed is counted until its work is over."""
+        tasks = self._tasks.items()
+        running = sum(bool(context.work) or not (task.cancelling() or task.done()) for task, context in tasks)
+        return running + len(self._following())
+
+    def _task_done(self, task: asyncio.Task[None]) -> None:
+        """Forget an operation once all of its work is over."""
+        left = self._tasks[task].work
+        if left:
+            next(iter(left)).add_done_callback(lambda _: self._task_done(task))
+        else:
+            del self._tasks[task]
 
     async def _run(self, operation_id: str, request: Request, context: Context) -> None:
         """Answers an operation, or begins a subscription. One that is cancelled is complete and says nothing more."""

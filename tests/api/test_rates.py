@@ -274,6 +274,6 @@ class TestOpen:
                 ],
             }
             await one.send({"id": "1", "type": "complete"})
-            await until(lambda: sum(server.service.open_counts._open.values()) == 0)
+            await until(lambda: not any("subscriptions" in what for what, _ in server.service.open_counts._open))
             await other.subscribe(counts)
             assert await other.next() == {"orderCountsChanged": {"total": 0}}
