@@ -19,7 +19,7 @@ from api.settings import Settings
 from api.transport.connections import MOST_FRAGMENTS, MOST_HEAD_BYTES, MOST_PIPELINED, HTTPConnection
 from api.transport.wire import UNREAD_BYTES
 from tests.api.test_stopping import writes_held
-from tests.clients import Server, live, new_client, until
+from tests.clients import Server, an_order, live, new_client, until
 
 pytestmark = pytest.mark.wire
 
@@ -407,7 +407,7 @@ async def test_an_answer_that_is_not_read_is_not_kept(
     server: Server, closing: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("api.transport.connections.LINGER_SECONDS", 0.3)
-    much = " ".join(f"a{number}: __schema {{ types {{ name description }} }}" for number in range(140))
+    much = " ".join(f"a{number}: __schema {{ types {{ name description }} }}" for number in range(100))
     body = orjson.dumps({"query": f"{{ {much} }}"})
     head = POST + f"Authorization: Bearer {server.token}\r\n".encode() + closing
     with socket.socket() as client:
@@ -416,3 +416,91 @@ async def test_an_answer_that_is_not_read_is_not_kept(
         client.sendall(head + f"Content-Length: {len(body)}\r\n\r\n".encode() + body)
         await until(lambda: waiting_bytes(server) > UNREAD_BYTES)
         await until(lambda: not server.running.server_state.connections)
+
+
+LINES = [{"title": "Socks", "sku": f"S-{number}", "quantity": 1, "unitPrice": "1"} for number in range(3)]
+PLACE = "mutation ($input: PlaceOrderInput!) { placeOrder(input: $input) { order { id } } }"
+
+
+class TestOperationsThatAreGivenUp:
+    """Their work is counted until it is over. Meanwhile the database is held: no order can be written."""
+
+    def body(self) -> dict[str, Any]:
+        return {"query": PLACE, "variables": {"input": an_order(lines=LINES)}}
+
+    async def placed(self, server: Server) -> int:
+        return int((await server.ask("{ orderCounts { total } }"))["orderCounts"]["total"])
+
+    @with_settings(max_operations_per_socket=3, max_operations_per_token=100)
+    async def test_keep_their_slots_of_the_socket(self, server: Server, database_url: str) -> None:
+        async with live(server) as client, AsyncExitStack() as held:
+            await held.enter_async_context(writes_held(database_url))
+            for number in range(3):
+                await client.send({"type": "subscribe", "id": str(number), "payload": self.body()})
+            await until(lambda: begun(server) == 3)
+            for number in range(3):
+                await client.send({"type": "complete", "id": str(number)})
+            await client.subscribe("{ __typename }", operation_id="4")
+            refused = await client.receive()
+            assert refused["payload"][0]["message"] == "A socket runs at most 3 operations at a time."
+            await held.aclose()
+            await until(lambda: begun(server) == 0)
+            await client.subscribe("{ __typename }", operation_id="5")
+            assert await client.next("5") == {"__typename": "Query"}
+        assert await self.placed(server) == 3
+
+    @with_settings(max_operations_per_token=3)
+    @pytest.mark.parametrize("way", ["sockets", "requests", "streams"])
+    async def test_keep_their_slots_of_the_token(self, server: Server, database_url: str, way: str) -> None:
+        other = await server.new_token()
+        async with AsyncExitStack() as held:
+            await held.enter_async_context(writes_held(database_url))
+            for _ in range(3):  # of which only the first finds slots
+                await self.give_up(server, way, 3)
+            assert begun(server) == 3
+            waits = asyncio.create_task(server.ask("{ __typename orderCounts { total } }"))
+            assert (await server.send("{ orderCounts { total } }", token=other))["data"]  # others go on
+            assert not waits.done()
+            await held.aclose()
+            await waits
+        await until(lambda: not server.service.open_counts.operations._taken)
+        assert await self.placed(server) == 3  # those that waited were dropped
+
+    async def give_up(self, server: Server, way: str, count: int) -> None:
+        """Have orders placed, and go away once as many are worked on as there can be."""
+        if way == "sockets":
+            async with live(server) as client:
+                for number in range(count):
+                    await client.send({"type": "subscribe", "id": str(number), "payload": self.body()})
+                await client.send({"type": "ping"})
+                await client.receive()
+                await until(lambda: begun(server) == 3)
+            await until(lambda: not server.running.server_state.tasks)
+            return
+        body = orjson.dumps(self.body())
+        accept = "text/event-stream" if way == "streams" else "application/json"
+        head = f"Authorization: Bearer {server.token}\r\nAccept: {accept}\r\nContent-Length: {len(body)}\r\n\r\n"
+        async with AsyncExitStack() as opened:
+            for _ in range(count):
+                await opened.enter_async_context(connection(server.port, POST + head.encode() + body))
+            await until(lambda: begun(server) == 3)
+        await until(lambda: not server.running.server_state.connections)
+
+    @with_settings(max_operations_per_token=2)
+    async def test_take_turns(self, server: Server, database_url: str) -> None:
+        """Those that wait run in their order, once there is a slot."""
+        async with live(server) as client, AsyncExitStack() as held:
+            await held.enter_async_context(writes_held(database_url))
+            for number in range(6):
+                await client.send({"type": "subscribe", "id": str(number), "payload": self.body()})
+            await until(lambda: begun(server) == 2)
+            await client.send({"type": "complete", "id": "3"})
+            await held.aclose()
+            ids = [message["id"] for message in [await client.receive() for _ in range(10)]]
+        assert list(dict.fromkeys(ids)) == ["0", "1", "2", "4", "5"]
+        assert await self.placed(server) == 5
+
+
+def begun(server: Server) -> int:
+    """How many operations have a slot."""
+    return sum(server.service.open_counts.operations._taken.values())
