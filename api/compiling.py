@@ -505,8 +505,8 @@ def _leaf(type_: GraphQLLeafType, nullable: bool) -> _Step:
     if kind := _ALWAYS.get(type_.name):
         return _Step(lambda values, _: [write(each) if type(each) is kind else carefully(each) for each in values])
     if isinstance(type_, GraphQLEnumType):
-        names = {each: write(each) for each in type_.wrapped_cls}  # type: ignore[attr-defined]
         kind = type_.wrapped_cls  # type: ignore[attr-defined]
+        names = _Names({each: write(each) for each in kind}, carefully)
         return _Step(lambda values, _: [names[each] if type(each) is kind else carefully(each) for each in values])
     if type_.name == "Int":
         return _Step(
@@ -516,6 +516,17 @@ def _leaf(type_: GraphQLLeafType, nullable: bool) -> _Step:
             ]
         )
     return _Step(lambda values, _: list(map(carefully, values)))
+
+
+class _Names(dict[Any, Any]):
+    """The names of an enum's members. Others, which another version has stored, are written with care."""
+
+    def __init__(self, names: dict[Any, Any], write: Callable[[Any], Any]) -> None:
+        super().__init__(names)
+        self._write = write
+
+    def __missing__(self, word: Any) -> Any:
+        return self._write(word)
 
 
 def _list(items: _Step, nullable: bool) -> _Step:

@@ -22,6 +22,7 @@ from domain.automations import list_automations, update_automation
 from domain.errors import DomainError
 from domain.fulfillments.services import list_services, save_service
 from domain.orders.queries import PageRequest
+from models.enums import stored_word
 
 field = strawberry.field
 
@@ -59,9 +60,11 @@ class Effect:
             row=row,
             id=ids.encode("Effect", row.id),
             kind=row.kind,
-            email=enums.EmailKind(row.subject) if row.kind is enums.EffectKind.EMAIL else None,
+            email=stored_word(enums.EmailKind, row.subject) if row.kind is enums.EffectKind.EMAIL else None,
             address=row.target if row.kind is enums.EffectKind.EMAIL else None,
-            automation=enums.AutomationKind(row.subject) if row.kind is enums.EffectKind.AUTOMATION else None,
+            automation=stored_word(enums.AutomationKind, row.subject)
+            if row.kind is enums.EffectKind.AUTOMATION
+            else None,
             state=row.state,
             attempts=row.attempts,
             due_at=row.due_at,

@@ -3,6 +3,7 @@
 from enum import Enum
 
 import strawberry
+from strawberry.types.enum import EnumValue
 
 from domain.actors import Scope
 from domain.errors import ErrorCode
@@ -25,6 +26,7 @@ from models.enums import (
     RequestStatus,
     TransactionKind,
     TransactionStatus,
+    stored_word,
 )
 
 __all__ = [
@@ -51,13 +53,37 @@ __all__ = [
     "TransactionStatus",
 ]
 
+UNKNOWN = "UNKNOWN"
+_UNKNOWN_DESCRIPTION = (
+    "One that this version of the server does not know: another version has written it. It is only ever answered; as"
+    " input it is refused."
+)
 _MAY_GROW = " More values may be added: treat one that you do not know as unknown."
+
+
+class _AnyOther:
+    """What UNKNOWN stands for. Strawberry compares a word with each value in turn: this one is equal to what is left.
+
+    As input it is no member of any vocabulary, and so refused.
+    """
+
+    def __eq__(self, other: object) -> bool:
+        return True
+
+    def __hash__(self) -> int:
+        return hash(UNKNOWN)
+
+    def __repr__(self) -> str:
+        return UNKNOWN
 
 
 def _describe(vocabulary: type[Enum], description: str, values: dict[str, str], name: str | None = None) -> None:
     strawberry.enum(vocabulary, description=description + _MAY_GROW, name=name)
-    for value in vocabulary.__strawberry_definition__.values:  # type: ignore[attr-defined]
+    definition = vocabulary.__strawberry_definition__  # type: ignore[attr-defined]
+    for value in definition.values:
         value.description = values[value.name]
+    if vocabulary.__module__ == stored_word.__module__ or vocabulary is Scope:  # another version may have written it
+        definition.values.append(EnumValue(UNKNOWN, _AnyOther(), description=_UNKNOWN_DESCRIPTION))
 
 
 _describe(
@@ -131,6 +157,7 @@ _describe(
         "AUTOMATION": "A rule acts by itself.",
         "PAYMENT": "A gateway is asked to move money.",
         "FULFILLMENT_REQUEST": "A fulfillment service is told what it is asked to ship.",
+        "PLANNING": "What is to happen because of the event could not be worked out: retryEffect does so again.",
     },
 )
 _describe(

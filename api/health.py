@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.service import Service
+from effects.engine import Engine
 from models.database import ping
 
 log = logging.getLogger(__name__)
@@ -34,11 +35,13 @@ async def alive(_request: Request) -> Response:
 class Readiness:
     """Whether database and feed work, within `DATABASE_SECONDS` whatever is dead.
 
-    A bell that is down is told, but no reason to be out of service: the feed polls.
+    A bell that is down is told, but no reason to be out of service: the feed polls. Nor are effects that cannot be
+    planned: another server would not plan them either, and all else works.
     """
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, engine: Engine | None) -> None:
         self._service = service
+        self._engine = engine
         self._asking: asyncio.Task[None] | None = None
 
     async def answer(self, _request: Request) -> Response:
@@ -50,7 +53,13 @@ class Readiness:
         ready = database["status"] == feed["status"] == "ok"
         return _response(
             200 if ready else 503,
-            {"status": "ready" if ready else "not ready", "database": database, "feed": feed, "bell": self._bell()},
+            {
+                "status": "ready" if ready else "not ready",
+                "database": database,
+                "feed": feed,
+                "bell": self._bell(),
+                "effects": self._effects(),
+            },
         )
 
     async def _database(self) -> dict[str, Any]:
@@ -73,12 +82,23 @@ class Readiness:
         if feed.last_read is None:
             return {"status": "not started", "lagSeconds": round(feed.lag_seconds, 3)}
         silence = time.monotonic() - feed.last_read
-        stands = silence > _POLLS * self._service.settings.poll_seconds + _GRACE_SECONDS
         return {
-            "status": "stalled" if stands else "ok",
+            "status": "stalled" if self._is_too_long(silence) else "ok",
             "secondsSinceRead": round(silence, 3),
             "lagSeconds": round(feed.lag_seconds, 3),
         }
+
+    def _effects(self) -> dict[str, Any]:
+        """Whether the effects of events are being planned."""
+        if self._engine is None:
+            return {"status": "off"}
+        if self._engine.last_planned is None:
+            return {"status": "not started"}
+        silence = time.monotonic() - self._engine.last_planned
+        return {"status": "stalled" if self._is_too_long(silence) else "ok", "secondsSincePlanned": round(silence, 3)}
+
+    def _is_too_long(self, silence: float) -> bool:
+        return silence > _POLLS * self._service.settings.poll_seconds + _GRACE_SECONDS
 
     def _bell(self) -> dict[str, Any]:
         state = self._service.feed.bell.state

@@ -91,6 +91,11 @@ class Metrics:
         if self._instruments:
             self._instruments.cut_offs.labels(reason).inc()
 
+    def unplanned_event(self, reason: str) -> None:
+        """Count an event whose effects could not be planned."""
+        if self._instruments:
+            self._instruments.unplanned_events.labels(reason).inc()
+
     def socket(self) -> AbstractContextManager[object]:
         """A WebSocket is open while the block runs."""
         return self._instruments.sockets.track_inprogress() if self._instruments else nullcontext()
@@ -156,6 +161,12 @@ class _Instruments:
         self.cut_offs = Counter(
             "orderstream_cut_offs_total",
             "Connections and streams that the server ended, by reason.",
+            ("reason",),
+            registry=registry,
+        )
+        self.unplanned_events = Counter(
+            "orderstream_unplanned_events_total",
+            "Events whose effects could not be planned: unknown_type to this version, or an error.",
             ("reason",),
             registry=registry,
         )

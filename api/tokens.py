@@ -19,6 +19,7 @@ from domain import tokens
 from domain.actors import Scope
 from domain.errors import DomainError, InvalidInput
 from domain.orders.queries import PageRequest
+from models.enums import stored_word
 
 field = strawberry.field
 
@@ -48,7 +49,7 @@ class Token:
             name=row.name,
             prefix=row.prefix,
             state=tokens.state_of(row),
-            scopes=[Scope(scope) for scope in row.scopes],
+            scopes=[stored_word(Scope, scope) for scope in row.scopes],
             all_channels=row.channel_ids is None,
             registered_only=row.registered_only,
             created_at=row.created_at,

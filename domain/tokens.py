@@ -23,7 +23,7 @@ from domain.fulfillments.services import require_service
 from domain.orders.queries import PageRequest
 from domain.validation import moment, required_text
 from models import ApiToken, FulfillmentService, RetiredSecret, rows
-from models.enums import ActorKind
+from models.enums import ActorKind, stored_word
 
 PREFIX: Final = "ost_"
 DEFAULT_GRACE: Final = timedelta(hours=1)
@@ -179,7 +179,7 @@ async def rotate_token(*, actor: Actor, token_id: UUID, grace: timedelta = DEFAU
         raise InvalidInput(f"A grace period is 0 to {LONGEST_GRACE.days} days long.", "grace_seconds")
     async with change(actor):
         token = await _lock(actor, token_id)
-        _require_grantable(actor, [Scope(scope) for scope in token.scopes])
+        _require_grantable(actor, [stored_word(Scope, scope) for scope in token.scopes])
         if actor.registered_only and not token.registered_only:
             raise InvalidInput("This token may send any document, yours registered ones alone.", "token_id")
         if state_of(token) is not TokenState.ACTIVE:
@@ -230,7 +230,7 @@ async def authenticate(secret: str) -> Actor | None:
         kind=ActorKind.TOKEN,
         id=str(token.id),
         name=token.name,
-        scopes=frozenset(Scope(scope) for scope in token.scopes),
+        scopes=frozenset(scope for scope in Scope if scope in token.scopes),
         channel_ids=None if token.channel_ids is None else frozenset(map(UUID, token.channel_ids)),
         service_id=token.service_id,
         registered_only=token.registered_only,

@@ -25,6 +25,7 @@ from models.enums import (
     OrderEventType,
     OrderStatus,
     PaymentStatus,
+    stored_word,
 )
 
 # What an automation acts on. Each looks whether there is something to do when its turn comes.
@@ -84,7 +85,8 @@ class Automations:
         await finish(effect, actor, *refused)
 
     async def give_up(self, effect: Effect, reason: str) -> None:
-        refused = AutomationRefused(automation=AutomationKind(effect.subject), code="INTERNAL", reason=reason)
+        kind = stored_word(AutomationKind, effect.subject)
+        refused = AutomationRefused(automation=kind, code="INTERNAL", reason=reason)
         await finish(effect, _actor(effect), refused, state=EffectState.FAILED, error=reason)
 
     async def _capture(self, actor: Actor, order: Order) -> None:

@@ -8,25 +8,24 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from tortoise.expressions import Q
-from tortoise.transactions import in_transaction
 
-from domain import event_log
 from domain.event_log import EventFilter
 from domain.live import Feed
 from domain.pauses import apart, set_within
-from effects.effect import EffectsOfKind, GivenUp, Planned, TryAgain, remember
-from models import Effect, EffectPosition, OrderEvent
+from effects.effect import EffectsOfKind, GivenUp, TryAgain, remember
+from effects.planning import PAGE, Planning, begin, plan_known_again, plan_page
+from models import Effect
 from models.enums import EffectKind, EffectState
 from models.errors import DatabaseUnavailable
 
 log = logging.getLogger(__name__)
 
-PAGE: Final = 100  # events that are planned in one transaction
+LOOK_AGAIN_SECONDS: Final = 60.0  # from one look for events that another version has skipped to the next
 APART_SECONDS: Final = 0.05  # from one planning to the next, where there is always something new to plan for
 ABREAST: Final = 8  # effects of one process that are carried out at the same time
 ATTEMPT_SECONDS: Final = 60.0  # for one attempt
@@ -37,7 +36,6 @@ SHORTEST_PAUSE: Final = timedelta(seconds=1)  # however soon the other side want
 MOST_ATTEMPTS: Final = 33  # which last for a day
 LONGEST_WAIT: Final = timedelta(days=1)  # for a service that asks again and again to be tried later
 
-_POSITION: Final = "effects"
 _LONGEST_ERROR: Final = 1024
 
 
@@ -50,12 +48,18 @@ def pause_after(attempts: int) -> timedelta:
 class Engine:
     """Plans and carries out effects of these kinds while `running` lasts.
 
-    Events of imports and of operators' commands are marked in the log (`has_effects`), and have none.
+    Events of imports and of operators' commands are marked in the log (`has_effects`), and have none. `count` is called
+    for each event that cannot be planned for: see `plan_page`. `last_planned` is when planning last worked
+    (`time.monotonic`), None if it never has.
     """
 
-    def __init__(self, feed: Feed, kinds: Sequence[EffectsOfKind]) -> None:
+    def __init__(
+        self, feed: Feed, kinds: Sequence[EffectsOfKind], count: Callable[[str], None] = lambda reason: None
+    ) -> None:
         self._feed = feed
-        self._kinds: dict[EffectKind, EffectsOfKind] = {each.kind: each for each in kinds}
+        self._count = count
+        self._kinds: dict[EffectKind, EffectsOfKind] = {each.kind: each for each in (*kinds, Planning(kinds))}
+        self.last_planned: float | None = None
         self._attempts: set[asyncio.Task[None]] = set()
         self._to_do = asyncio.Event()
 
@@ -72,14 +76,19 @@ class Engine:
             await asyncio.gather(*tasks, *self._attempts, return_exceptions=True)
 
     async def _plan_on(self) -> None:
+        look_again = 0.0
         with self._feed.watching(EventFilter()) as heard:
             while True:
                 begun = time.monotonic()
                 heard.clear()
                 try:
-                    while await plan_page(self._kinds.values()) == PAGE:
+                    while await plan_page(self._kinds.values(), self._count) == PAGE:
                         self._to_do.set()
                     self._to_do.set()
+                    self.last_planned = time.monotonic()
+                    if begun >= look_again:
+                        await plan_known_again()
+                        look_again = begun + LOOK_AGAIN_SECONDS
                 except Exception as error:
                     _report("effects could not be planned, trying again", error)
                     await asyncio.sleep(self._feed.poll_seconds)
@@ -107,55 +116,6 @@ class Engine:
 
     async def _attempt(self, effect: Effect) -> None:
         await attempt(self._kinds[effect.kind], effect)
-
-
-async def begin() -> int:
-    """The place in the log from which on there is something to plan.
-
-    The first time ever that is the log's end: of what happened before nobody wants to hear now.
-    """
-    row = await EffectPosition.get_or_none(name=_POSITION)
-    if row is None:
-        new = EffectPosition(name=_POSITION, position=await event_log.last_position())
-        await EffectPosition.bulk_create([new], ignore_conflicts=True)
-        row = await EffectPosition.get(name=_POSITION)
-    position: int = row.position
-    return position
-
-
-async def plan_page(kinds: Iterable[EffectsOfKind]) -> int:
-    """Plans the effects of the next events of the log: of how many, at most `PAGE`."""
-    if not await event_log.read_on(after=await begin(), limit=1):
-        return 0
-    async with in_transaction():
-        row = await EffectPosition.filter(name=_POSITION).select_for_update().get()
-        events = await event_log.read_on(after=row.position, limit=PAGE)
-        await Effect.bulk_create(await _effects_of(events, kinds))
-        if events:
-            await EffectPosition.filter(name=_POSITION).update(position=events[-1].id)
-    return len(events)
-
-
-async def _effects_of(events: Iterable[OrderEvent], kinds: Iterable[EffectsOfKind]) -> list[Effect]:
-    """In the order of their events, and so in that in which they are due."""
-    effective = [event for event in events if event.has_effects]
-    planned = [(event, each.kind, plan) for each in kinds for event, plan in await each.plan(effective)]
-    planned.sort(key=lambda each: each[0].id)
-    return [_effect(event, kind, plan) for event, kind, plan in planned]
-
-
-def _effect(event: OrderEvent, kind: EffectKind, planned: Planned) -> Effect:
-    now = datetime.now(UTC)
-    return Effect(
-        event_id=event.id,
-        order_id=event.order_id,
-        channel_id=event.channel_id,
-        kind=kind,
-        subject=planned.subject,
-        target=planned.target,
-        due_at=now + planned.delay,
-        created_at=now,
-    )
 
 
 async def claim(most: int) -> list[Effect]:

@@ -1,6 +1,28 @@
 """The closed vocabularies of the tables; the GraphQL enums of the same names show these values."""
 
 from enum import StrEnum
+from typing import TypeVar
+
+Word = TypeVar("Word", bound=StrEnum)
+
+
+def stored_word(vocabulary: type[Word], text: str) -> Word:
+    """Return the member that is stored as this text, or a stand-in if this version does not know it.
+
+    Another version of the service may have written it. A stand-in is of the vocabulary's class, is equal to none of its
+    members, and is written back as it was read.
+    """
+    try:
+        return vocabulary(text)
+    except ValueError:
+        stand_in = str.__new__(vocabulary, text)
+        stand_in._name_ = stand_in._value_ = text
+        return stand_in
+
+
+def is_known(word: StrEnum) -> bool:
+    """Return whether the word is a member of its vocabulary, not a stand-in."""
+    return word.name in type(word).__members__
 
 
 class OrderStatus(StrEnum):
@@ -73,6 +95,7 @@ class EffectKind(StrEnum):
     AUTOMATION = "AUTOMATION"
     PAYMENT = "PAYMENT"
     FULFILLMENT_REQUEST = "FULFILLMENT_REQUEST"
+    PLANNING = "PLANNING"
 
 
 class EffectState(StrEnum):

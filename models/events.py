@@ -7,7 +7,7 @@ from tortoise.indexes import Index
 from tortoise.models import Model
 
 from models.enums import ActorKind, FulfillmentStatus, OrderEventType, OrderStatus, PaymentStatus
-from models.fields import UtcField, choice
+from models.fields import DetailsField, UtcField, choice
 
 
 class OrderEvent(Model):
@@ -35,7 +35,7 @@ class OrderEvent(Model):
     from_fulfillment_status: FulfillmentStatus | None = choice(FulfillmentStatus, 24, null=True)
     to_fulfillment_status: FulfillmentStatus | None = choice(FulfillmentStatus, 24, null=True)
     message = fields.CharField(max_length=1024)
-    data: Any = fields.JSONField()
+    data: Any = DetailsField()
     has_effects = fields.BooleanField(default=True, db_default=True)
 
     class Meta:

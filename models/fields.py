@@ -2,15 +2,18 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from enum import Enum
+from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID
 
 from tortoise import fields
+from tortoise.exceptions import FieldError
 from tortoise.fields.base import Field
 from tortoise.fields.data import CharEnumFieldInstance
 from tortoise.models import Model
 from uuid_utils.compat import uuid7
+
+from models.enums import stored_word
 
 
 def key() -> Any:
@@ -52,12 +55,39 @@ class UtcField(fields.DatetimeField[datetime]):
         return super().to_db_value(value, instance)
 
 
-def choice(vocabulary: type[Enum], length: int, **options: Any) -> Any:
+class ChoiceField(CharEnumFieldInstance):
+    """A column of words of a vocabulary. Reads a word that this version does not know as a stand-in."""
+
+    enum_type: type[StrEnum]
+
+    def to_python_value(self, value: Any) -> Any:
+        return None if value is None else stored_word(self.enum_type, value)
+
+    def describe(self, serializable: bool) -> dict[str, Any]:
+        """As migrations know it: how a word is read does not concern the table."""
+        return {**super().describe(serializable), "field_type": CharEnumFieldInstance.__name__}
+
+
+class DetailsField(fields.JSONField[Any]):
+    """A column of JSON that is there to be shown. Reads what is not JSON as None."""
+
+    def to_python_value(self, value: Any) -> Any:
+        try:
+            return super().to_python_value(value)
+        except FieldError:
+            return None
+
+    def describe(self, serializable: bool) -> dict[str, Any]:
+        """As migrations know it, like that of `ChoiceField`."""
+        return {**super().describe(serializable), "field_type": fields.JSONField.__name__}
+
+
+def choice(vocabulary: type[StrEnum], length: int, **options: Any) -> Any:
     """A column that holds one word of a vocabulary.
 
     It carries no comment that lists the words, so that a new word needs no migration; `length` leaves room for one.
     """
-    return fields.CharEnumField(vocabulary, description="", max_length=length, **options)
+    return ChoiceField(vocabulary, description="", max_length=length, **options)
 
 
 _TEXTS_AND_NUMBERS: Final = (fields.CharField, fields.TextField, fields.IntField, fields.BigIntField)
@@ -67,11 +97,22 @@ _AS_IT_COMES: Final = {
 }
 
 
+class _Words(dict[str | None, Any]):
+    """The words of a column by what is stored. To look up one that is known costs no more than in any dictionary."""
+
+    def __init__(self, field: CharEnumFieldInstance) -> None:
+        super().__init__({each.value: each for each in field.enum_type})
+        self[None] = None
+        self._field = field
+
+    def __missing__(self, text: Any) -> Any:
+        return self._field.to_python_value(text)
+
+
 def reading(field: Field[Any], dialect: str) -> Callable[[Any], Any] | None:
     """What makes the model's value of what the driver of that database gives; `None` where that is the same."""
     if isinstance(field, CharEnumFieldInstance):
-        words: dict[Any, Enum | None] = {each.value: each for each in field.enum_type} | {None: None}
-        return words.__getitem__
+        return _Words(field).__getitem__
     return None if isinstance(field, _AS_IT_COMES[dialect]) else field.to_python_value
 
 

@@ -1,7 +1,7 @@
 """Real clients for the tests: GraphQL over HTTP and over WebSocket, against a server that is running."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +15,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from api.service import Service
 from domain.actors import Actor, Scope, system
 from domain.tokens import authenticate, create_token
+from models import EffectPosition, OrderEvent
 
 ALL_SCOPES = tuple(Scope)
 LONG_DOCUMENTS: dict[str, Any] = {
@@ -121,6 +122,22 @@ async def until(reached: Callable[[], object]) -> None:
     async with asyncio.timeout(WAIT):
         while not reached():  # noqa: ASYNC110 — what is waited for tells nobody when it happens
             await asyncio.sleep(0.005)
+
+
+async def eventually(check: Callable[[], Awaitable[object]]) -> None:
+    """Waits until what has to be asked for holds."""
+    async with asyncio.timeout(WAIT):
+        while not await check():  # noqa: ASYNC110 - what is waited for tells nobody when it happens
+            await asyncio.sleep(0.01)
+
+
+async def planned_to_the_end() -> None:
+    """Waits until the server has planned the effects of every event."""
+
+    async def is_planned() -> bool:
+        return not await OrderEvent.exists(id__gt=(await EffectPosition.get()).position)
+
+    await eventually(is_planned)
 
 
 class Live:

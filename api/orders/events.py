@@ -1,5 +1,6 @@
 """Events as GraphQL shows them."""
 
+import contextlib
 from datetime import datetime
 from typing import Any, Self, cast
 
@@ -14,6 +15,7 @@ from api.loaders import Loaders, TimelinePage
 from api.nodes import Node, PageInfo, node_id
 from api.orders.types import Order
 from domain import event_log
+from domain.errors import InvalidInput
 from domain.orders.queries import PageRequest
 
 field = strawberry.field
@@ -70,7 +72,8 @@ def _with_global_ids(value: Any, name: str = "") -> Any:
     if isinstance(value, list):
         return [_with_global_ids(each, name) for each in value]
     if isinstance(value, str) and name in _ID_TYPES:
-        return ids.encode(_ID_TYPES[name], ids.parse_key(value))
+        with contextlib.suppress(InvalidInput):  # another version may have other keys under this name
+            return ids.encode(_ID_TYPES[name], ids.parse_key(value))
     return value
 
 

@@ -44,7 +44,7 @@ class NothingToShip(DomainError):
 
 def require_transition(from_status: OrderStatus, to_status: OrderStatus) -> None:
     """Raises `InvalidTransition` where the table has no such step."""
-    if to_status not in TRANSITIONS[from_status]:
+    if to_status not in TRANSITIONS.get(from_status, ()):
         raise InvalidTransition(f"An order that is {from_status} cannot become {to_status}.", from_status, to_status)
 
 

@@ -47,7 +47,7 @@ def open_payments(transactions: Sequence[Transaction]) -> list[Balance]:
     for refund in _not_failed(transactions, TransactionKind.REFUND):
         if refund.parent_id is None:
             by_hand += refund.amount
-        else:
+        elif refund.parent_id in left:
             left[refund.parent_id] -= refund.amount
     for payment in sorted(paid, key=lambda each: each.gateway != MANUAL):
         part = min(by_hand, left[payment.id])

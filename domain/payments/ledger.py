@@ -20,10 +20,12 @@ from domain.orders.events import (
 from domain.payments import balances
 from domain.payments.balances import MANUAL, Balance
 from models import Order, Transaction
-from models.enums import TransactionKind, TransactionStatus
+from models.enums import TransactionKind, TransactionStatus, is_known
 from models.fields import new_key
 
 LONGEST_FAILURE: Final = 900  # characters: an event tells it in a sentence of 1,024
+
+_UNKNOWN_TRANSACTION: Final = "The order has a transaction that this version of the server does not know."
 
 _HAPPENINGS = {
     TransactionKind.AUTHORIZATION: PaymentAuthorized,
@@ -48,7 +50,10 @@ class Ledger:
 
     @classmethod
     async def open(cls, unit: Unit, order: Order) -> "Ledger":
+        """Raise `InvalidTransition` if this version does not know what one of the order's transactions means."""
         transactions = await Transaction.filter(order_id=order.id).order_by("processed_at", "id")
+        if not all(is_known(each.kind) and is_known(each.status) for each in transactions):
+            raise rules.InvalidTransition(_UNKNOWN_TRANSACTION, order.status)
         return cls(unit, order, transactions)
 
     def transaction(self, key: UUID) -> Transaction:

@@ -14,7 +14,7 @@ from effects.mail.message import write_mail
 from effects.mail.planning import plan
 from effects.mail.settings import MailSettings
 from models import Effect, OrderEvent
-from models.enums import EffectKind, EffectState, EmailKind
+from models.enums import EffectKind, EffectState, EmailKind, stored_word
 
 MAILER: Final = system("mail")
 GRACE_SECONDS: Final = 3.0
@@ -64,7 +64,7 @@ class Mailing:
 
     async def give_up(self, effect: Effect, reason: str) -> None:
         reason = reason[:_LONGEST_REASON]
-        happening = EmailFailed(effect.id, EmailKind(effect.subject), effect.target, reason)
+        happening = EmailFailed(effect.id, stored_word(EmailKind, effect.subject), effect.target, reason)
         await finish(effect, MAILER, happening, state=EffectState.FAILED, error=reason)
 
     async def _to_the_end(self, work: Coroutine[None, None, None]) -> None:

@@ -22,6 +22,8 @@ from graphql import (
     is_required_input_field,
 )
 
+from api.enums import UNKNOWN
+
 Composite = GraphQLObjectType | GraphQLInterfaceType
 
 _SCALARS: Mapping[str, Sequence[Any]] = {
@@ -82,7 +84,7 @@ class RandomDocument:
                 if is_required_input_field(field) or self.random.random() < 0.5
             }
         if is_enum_type(type_):
-            return self.random.choice(list(type_.values))
+            return self.random.choice([name for name in type_.values if name != UNKNOWN])  # it is only answered
         return self.random.choice(_SCALARS[type_.name])
 
     def _text(self, kind: str, selections: str) -> str:

@@ -136,12 +136,13 @@ async def test_a_server_with_all_it_needs_is_ready(server: Server) -> None:
     response = await server.http.get(f"http://127.0.0.1:{server.port}/readyz")
     body = response.json()
     assert response.status_code == 200
-    assert set(body) == {"status", "database", "feed", "bell"}
+    assert set(body) == {"status", "database", "feed", "bell", "effects"}
     assert body["status"] == "ready"
     assert body["database"] == {"status": "ok"}
     assert body["feed"]["status"] == "ok"
     assert set(body["feed"]) == {"status", "secondsSinceRead", "lagSeconds"}
     assert body["bell"] == {"status": "connected", "since": server.service.feed.bell.state.since.isoformat()}
+    assert body["effects"] == {"status": "off"}
 
 
 @pytest.mark.wire

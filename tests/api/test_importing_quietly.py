@@ -1,6 +1,5 @@
 """Importing orders while a server runs: it has no effects unless asked, and what staff do later has."""
 
-import asyncio
 import json
 import typing
 from collections.abc import Awaitable, Callable, Iterable
@@ -15,10 +14,10 @@ from domain.event_log import cursor_at
 from domain.global_ids import global_id
 from domain.imports import history, shopify
 from domain.imports.running import Result, import_orders
-from models import Effect, EffectPosition, Order, OrderEvent
+from models import Effect, Order, OrderEvent
 from models.enums import AutomationKind, EffectKind
 from tests.api.test_commands import run
-from tests.clients import WAIT, Server, live
+from tests.clients import Server, live, planned_to_the_end
 from tests.domain.shop import ADA
 from tests.domain.shopify_orders import parcel, refund, shopify_order, transaction
 
@@ -91,12 +90,6 @@ def importing(shop: None, settings: Settings, tmp_path: Path) -> Callable[..., A
         return out
 
     return run_import
-
-
-async def planned_to_the_end() -> None:
-    async with asyncio.timeout(WAIT):
-        while await OrderEvent.exists(id__gt=(await EffectPosition.get()).position):  # noqa: ASYNC110 - nobody is told
-            await asyncio.sleep(0.01)
 
 
 async def imported() -> list[Order]:

@@ -15,8 +15,9 @@ from domain.orders.commands import cancel_order, confirm_order, hold_order, rele
 from domain.orders.placing import NewLine
 from domain.payments.commands import record_payment
 from effects.automations import Automations, triggered
-from effects.engine import attempt, begin, claim, plan_page
+from effects.engine import attempt, claim
 from effects.payments.payments import Payments
+from effects.planning import begin, plan_page
 from models import Effect, Order, OrderEvent
 from models.enums import ActorKind, AutomationKind, CancelReason, EffectState, OrderEventType, OrderStatus
 from tests.domain.shop import (

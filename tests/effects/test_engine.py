@@ -25,11 +25,10 @@ from effects.engine import (
     SHORTEST_PAUSE,
     Engine,
     attempt,
-    begin,
     claim,
     pause_after,
-    plan_page,
 )
+from effects.planning import begin, plan_page
 from models import Effect, EffectPosition, OrderEvent
 from models.enums import EffectKind, EffectState, OrderEventType
 from tests.domain.shop import ADA, on, place, refused, staff, types_of

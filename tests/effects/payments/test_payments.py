@@ -13,9 +13,10 @@ from domain.change import Target
 from domain.orders.placing import NewPayment
 from domain.payments.commands import Amount, capture_payment, refund_payment, void_payment
 from effects.effect import GivenUp, Planned
-from effects.engine import attempt, begin, claim, plan_page
+from effects.engine import attempt, claim
 from effects.payments.payments import Payments
 from effects.payments.stripe_gateway import StripeGateway
+from effects.planning import begin, plan_page
 from models import Effect, Order, OrderEvent, Transaction
 from models.enums import EffectState, PaymentStatus, TransactionKind, TransactionStatus
 from tests.database import nobody_writes
