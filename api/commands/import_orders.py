@@ -54,8 +54,8 @@ def command(
 ) -> None:
     """Import orders with all that has happened to them: payments, refunds, shipments with tracking, cancellations.
 
-    Nobody is told: no e-mail is sent, no automation acts, and no fulfillment service is asked, unless --with-effects
-    is given. What staff do with an imported order later has effects as usual.
+    An import has no effects unless --with-effects is given: no e-mail is sent, no automation acts, and no fulfillment
+    service is asked. Subscribers see its events. What staff do with an imported order later has effects as usual.
 
     A second run imports nothing twice. Each order is imported whole or not at all; one that cannot be is reported
     with its place in the file, and the others are imported all the same. Bad orders and warnings go to stderr, the
