@@ -28,6 +28,7 @@ from api.operations import NotUnderstood, Operation, Operations
 from api.persisted import DocumentRefused
 from api.rates import Charge
 from api.requests import Request
+from api.schema_answers import schema_answers
 from domain.actors import Forbidden
 from domain.errors import DomainError
 from domain.naming import camel
@@ -75,10 +76,20 @@ class Answer:
         errors = payload.get("errors")
         self.outcome = str(errors[0]["extensions"]["code"]) if errors else SUCCESS
 
+    @classmethod
+    def encoded(cls, data: bytes) -> "Answer":
+        """Return an answer without errors from its JSON."""
+        answer = cls({}, executed=True)
+        answer._json = data
+        return answer
+
     def with_charge(self, charge: Charge) -> "Answer":
         """The same, which also says what it cost, or would have."""
-        payload = {**self.payload, "extensions": {"cost": charge.as_extension()}}
+        extensions = {"cost": charge.as_extension()}
+        payload = {**self.payload, "extensions": extensions}
         answer = Answer(payload, executed=self.executed, unavailable=self.unavailable)
+        if self._json is not None:
+            answer._json = self._json[:-1] + b',"extensions":' + orjson.dumps(extensions) + b"}"
         answer.retry_seconds = None if charge.taken else charge.retry_seconds
         return answer
 
@@ -158,6 +169,8 @@ def _too_much(charge: Charge, context: Context) -> Answer:
 
 async def run(operation: Operation, request: Request, context: Context) -> Answer:
     """Return the answer of a query or a mutation, which waits until its caller has a slot for it."""
+    if operation.is_about_schema:
+        return _counted(await _answer_about_schema(operation, request, context), context)
     slots = context.open_counts.operations
     await slots.take(context.caller)
     try:
@@ -167,6 +180,18 @@ async def run(operation: Operation, request: Request, context: Context) -> Answe
         raise
     finally:
         slots.free(context.caller, context.work)
+
+
+async def _answer_about_schema(operation: Operation, request: Request, context: Context) -> Answer:
+    """Answer a query for the schema alone, from what is kept if the same was asked before."""
+    known = schema_answers.find(operation, request.variables)
+    if known is not None:
+        return Answer.encoded(known)
+    executor = prepare(operation, request, context)
+    answer = executor if isinstance(executor, Answer) else await _executed(executor)
+    if answer.outcome == SUCCESS:
+        schema_answers.keep(operation, request.variables, answer.as_json())
+    return answer
 
 
 async def _run(operation: Operation, request: Request, context: Context) -> Answer:

@@ -7,8 +7,10 @@ from graphql import (
     DocumentNode,
     FieldNode,
     FragmentDefinitionNode,
+    FragmentSpreadNode,
     GraphQLError,
     GraphQLSchema,
+    InlineFragmentNode,
     OperationDefinitionNode,
     OperationType,
     VariableNode,
@@ -69,6 +71,25 @@ class Operation:
         """What a request has given, as the types that the operation declares; `None` where it does not fit them."""
         values = get_variable_values(self.schema, self.definition.variable_definitions or (), given or {})
         return None if isinstance(values, list) else values
+
+    @cached_property
+    def is_about_schema(self) -> bool:
+        """Whether it is a query of introspection alone, whose answer depends on nothing but its variables."""
+        if self.kind is not OperationType.QUERY:
+            return False
+        fragments = {
+            each.name.value: each for each in self.document.definitions if isinstance(each, FragmentDefinitionNode)
+        }
+        selections = list(self.definition.selection_set.selections)
+        for selection in selections:  # which grows as fragments are found; their cycles were refused
+            if isinstance(selection, FieldNode):
+                if not selection.name.value.startswith("__"):
+                    return False
+            elif isinstance(selection, FragmentSpreadNode):
+                selections += fragments[selection.name.value].selection_set.selections
+            elif isinstance(selection, InlineFragmentNode):
+                selections += selection.selection_set.selections
+        return True
 
     @cached_property
     def cost(self) -> Cost:

@@ -129,7 +129,7 @@ class Settings(BaseSettings):
         " bound to registered ones by itself.",
     )
     introspection: Literal["all", "tokens", "none"] = Field(
-        default="all",
+        default="tokens",
         description="Who may ask for the schema, and is told in an error which name may have been meant: all, tokens"
         " (callers with a token), or none. Callers who may send registered documents alone never may.",
     )

@@ -99,6 +99,8 @@ def main(
         mail_url=file_url("file", folder.resolve() / "mail"),
         egress_allow=("localhost", "127.0.0.0/8", "::1"),  # a fulfillment service that one tries out beside it
     )
+    if "introspection" not in settings.model_fields_set:  # whoever has started it may look around without a token
+        settings = settings.model_copy(update={"introspection": "all"})
     with contextlib.suppress(KeyboardInterrupt):  # by which uvicorn passes Ctrl-C on once it has stopped
         asyncio.run(_run(settings, folder, listening, pause))
 

@@ -375,10 +375,10 @@ async def test_a_token_that_is_none_is_refused(server: Server, given: str) -> No
     assert response.json()["errors"][0]["extensions"] == {"code": "UNAUTHENTICATED"}
 
 
-async def test_introspection_of_names_alone_needs_no_token(server: Server) -> None:
-    """GraphiQL reads the schema before anybody has typed a token; no data is in it."""
-    answer = await server.send("{ __typename __schema { queryType { name } } }", token=None)
-    assert answer == {"data": {"__typename": "Query", "__schema": {"queryType": {"name": "Query"}}}}
+async def test_the_schema_needs_a_token(server: Server) -> None:
+    query = "{ __typename __schema { queryType { name } } }"
+    assert (await server.send(query, token=None))["errors"][0]["extensions"] == {"code": "BAD_USER_INPUT"}
+    assert await server.ask(query) == {"__typename": "Query", "__schema": {"queryType": {"name": "Query"}}}
 
 
 # Who may come without a token, by path: everybody, who has a signed link, or who signs.

@@ -239,8 +239,8 @@ async def shown(server: Server, token: str | None) -> bool:
 @pytest.mark.parametrize(
     ("settings", "anonymous", "with_token"),
     [
-        ({}, True, True),
-        ({"introspection": "tokens"}, False, True),
+        ({}, False, True),
+        ({"introspection": "all"}, True, True),
         ({"introspection": "none"}, False, False),
     ],
     indirect=["settings"],

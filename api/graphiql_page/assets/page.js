@@ -52,7 +52,7 @@
 
   async function showWhoThisIs() {
     if (!currentToken()) {
-      say("who", "No token yet: the documentation works without one, data does not. See scripts/token --help.");
+      say("who", "No token yet: give one here. See scripts/token --help.");
       return;
     }
     const answer = await post({ query: "{ viewer { name scopes allChannels channels { code } } }" }, headersFor());
@@ -98,9 +98,19 @@
     return answer;
   }
 
-  /** How GraphiQL runs everything: introspection without a token, subscriptions over WebSocket, the rest by POST. */
+  /** The schema, for which the server may want a token. One that is not good any more must not hide it from all. */
+  async function introspect(request, headers) {
+    let answer = await post(request, headers);
+    if (!answer.data && headers.Authorization) answer = await post(request, {});
+    schemaIsMissing = !answer.data;
+    if (!schemaIsMissing) return answer;
+    if (!currentToken()) say("who", "No token yet: the documentation needs one, too. See scripts/token --help.");
+    return refusal("The server shows its schema to callers with a good token: give one in the bar above.");
+  }
+
+  /** How GraphiQL runs everything: subscriptions over WebSocket, the rest by POST. */
   function fetcher(request, { headers, documentAST } = {}) {
-    if (request.operationName === "IntrospectionQuery") return post(request, {});
+    if (request.operationName === "IntrospectionQuery") return introspect(request, headersFor(headers));
     const operation = documentAST && GraphiQL.GraphQL.getOperationAST(documentAST, request.operationName);
     return operation?.operation === "subscription"
       ? follow(request, operation, headersFor(headers))
@@ -259,9 +269,13 @@
     localStorage.setItem(TABS, JSON.stringify(exampleTabs()));
   }
 
+  let schemaIsMissing = false;
+  let attempts = 0;
+
   function start() {
     if (!storedTabs()) putExamplesIntoTabs();
     const graphiql = createElement(GraphiQL, {
+      key: attempts, // another one makes GraphiQL begin anew, and read the schema
       fetcher,
       storage,
       defaultHeaders: EMPTY_HEADERS,
@@ -272,9 +286,17 @@
     ReactDOM.render(graphiql, element("graphiql"));
   }
 
+  /** Keep the token, and read the schema with it if that was refused before. */
+  async function useToken(text) {
+    await keepToken(text);
+    if (!schemaIsMissing || !currentToken()) return;
+    attempts += 1;
+    start();
+  }
+
   element("token-form").addEventListener("submit", (event) => {
     event.preventDefault();
-    keepToken(element("token").value);
+    useToken(element("token").value);
   });
   // A window that a script opens starts with a copy of this one's session storage, and so with the token.
   element("second").addEventListener("click", () => window.open(endpoint));
@@ -285,7 +307,7 @@
   });
   window.addEventListener("hashchange", () => {
     const given = takeTokenFromAddress();
-    if (given !== null) keepToken(given);
+    if (given !== null) useToken(given);
   });
   keepToken(takeTokenFromAddress() ?? currentToken());
   start();
