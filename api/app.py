@@ -90,7 +90,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
             if issuer is not None:
                 tasks.append(asyncio.create_task(issuer.keys.run()))
             if settings.metrics:
-                tasks.append(asyncio.create_task(service.metrics.run(feed)))
+                tasks.append(asyncio.create_task(service.metrics.run(feed, lambda: engine.lanes)))
             try:
                 yield {"stopping": service.stopping, ADMISSION: admission}
             finally:
@@ -117,7 +117,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
         return await webhooks.stripe(request, service)
 
     async def figures(request: Request) -> Response:
-        service.metrics.observe(feed)
+        service.metrics.observe(feed, engine.lanes)
         return Response(service.metrics.exposition(), media_type=CONTENT_TYPE)
 
     async def home(request: Request) -> Response:

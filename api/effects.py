@@ -19,6 +19,7 @@ from api.orders.types import Order
 from domain import effects
 from domain.actors import Scope
 from domain.automations import list_automations, update_automation
+from domain.counterparts import Trouble, failing_counterparts
 from domain.errors import DomainError
 from domain.fulfillments.services import list_services, save_service
 from domain.orders.queries import PageRequest
@@ -97,6 +98,34 @@ class EffectConnection:
             edges=edges,
             nodes=[edge.node for edge in edges],
             page_info=PageInfo.following(after, [edge.cursor for edge in edges], page.has_next_page),
+        )
+
+
+@strawberry.type(description="A service outside that effects need and that does not work.")
+class FailingCounterpart:
+    kind: enums.EffectKind = field(description="The kind of effects that need it.")
+    fulfillment_service: FulfillmentService | None = field(description="Which fulfillment service it is, if it is one.")
+    gateway: str | None = field(description="Which payment gateway it is, if it is one.")
+    failures: int = field(description="How often it has failed in a row.")
+    failing_since: datetime = field(description="When it failed first.")
+    paused_until: datetime | None = field(
+        description="Until when nothing is asked of it. Then one effect tries whether it works; retryEffect has that"
+        " done at once. Null for one that has not failed often enough to be paused."
+    )
+    waiting_since: datetime | None = field(description="Since when the first effect that needs it is due.")
+    error: str = field(description="What went wrong last.")
+
+    @classmethod
+    def of(cls, trouble: Trouble) -> Self:
+        return cls(
+            kind=trouble.kind,
+            fulfillment_service=FulfillmentService.of(trouble.service) if trouble.service else None,
+            gateway=trouble.counterpart if trouble.kind is enums.EffectKind.PAYMENT else None,
+            failures=trouble.row.failures,
+            failing_since=trouble.row.failing_since,
+            paused_until=trouble.row.paused_until,
+            waiting_since=trouble.waiting_since,
+            error=trouble.row.error,
         )
 
 
@@ -184,6 +213,14 @@ class EffectQueries:
     async def failed_effects(self, info: Info, first: First = None, after: After = None) -> EffectConnection:
         request = PageRequest(first=first, after=after)
         return EffectConnection.of(await effects.failed_effects(info.context.actor, request=request), after)
+
+    @strawberry.field(
+        description="The services outside that have failed and not worked since: the mail server, fulfillment services"
+        " and payment gateways. After several failures in a row, nothing is asked of one for a while; what needs it"
+        " waits and is not given up meanwhile. Needs settings:write."
+    )
+    async def failing_counterparts(self, info: Info) -> list[FailingCounterpart]:
+        return [FailingCounterpart.of(each) for each in await failing_counterparts(info.context.actor)]
 
 
 @strawberry.type(description="Everything that can be done about what happens by itself.")

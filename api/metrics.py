@@ -8,8 +8,9 @@ import asyncio
 import contextlib
 import glob
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -20,8 +21,10 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
 
+from domain.counterparts import is_paused
 from domain.live import Feed
 from models.database import PoolUse, pool_use
+from models.lanes import Lane
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 
@@ -29,6 +32,10 @@ CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 _FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
 
 OBSERVE_SECONDS: Final = 1.0
+MOST_LANES: Final = 100  # of effects that are told by name
+
+_LANE: Final = ("kind", "counterpart")
+_QUIET: Final = (0, 0, 0.0)
 
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
@@ -105,15 +112,16 @@ class Metrics:
         if self._instruments:
             self._instruments.subscriptions.inc(change)
 
-    def observe(self, feed: Feed) -> None:
-        """Note how the feed and the pool of connections are now."""
+    def observe(self, feed: Feed, lanes: Iterable[Lane]) -> None:
+        """Note how the feed, the pool of connections and the lanes of effects are now."""
         if self._instruments:
             self._instruments.observe(feed, pool_use())
+            self._instruments.observe_lanes(lanes)
 
-    async def run(self, feed: Feed) -> None:
+    async def run(self, feed: Feed, lanes: Callable[[], Iterable[Lane]]) -> None:
         """Observes every second, because whoever is asked for all processes knows only what the others have noted."""
         while True:
-            self.observe(feed)
+            self.observe(feed, lanes())
             await asyncio.sleep(OBSERVE_SECONDS)
 
     def exposition(self) -> bytes:
@@ -186,8 +194,19 @@ class _Instruments:
             "orderstream_database_connections_waiting", "Who waits for a PostgreSQL connection.", "livesum"
         )
 
-    def _gauge(self, name: str, meaning: str, mode: str) -> Gauge:
-        return Gauge(name, meaning, registry=self._registry, multiprocess_mode=mode)  # type: ignore[arg-type]
+        self._lanes: set[tuple[str, str]] = set()
+        self._paused = self._gauge(
+            "orderstream_effects_paused", "1 while nothing is asked of a counterpart that fails.", "livemax", _LANE
+        )
+        self._failures = self._gauge(
+            "orderstream_effects_failures", "Failures in a row of a counterpart of effects.", "livemax", _LANE
+        )
+        self._waiting = self._gauge(
+            "orderstream_effects_waiting_seconds", "For how long the first effect that waits is due.", "livemax", _LANE
+        )
+
+    def _gauge(self, name: str, meaning: str, mode: str, labels: Sequence[str] = ()) -> Gauge:
+        return Gauge(name, meaning, labels, registry=self._registry, multiprocess_mode=mode)  # type: ignore[arg-type]
 
     def observe(self, feed: Feed, pool: PoolUse | None) -> None:
         self._lag.set(feed.lag_seconds)
@@ -199,6 +218,30 @@ class _Instruments:
             self._pool_open.set(pool.open)
             self._pool_size.set(pool.limit)
             self._pool_waiting.set(pool.waiting)
+
+    def observe_lanes(self, lanes: Iterable[Lane]) -> None:
+        """A lane that is empty now is told as such: what was told of it before would stay."""
+        now = datetime.now(UTC)
+        found: dict[tuple[str, str], tuple[int, int, float]] = {}
+        for lane in lanes:
+            labels = self._labels(lane)
+            paused = is_paused(lane.failures, lane.paused_until, now)
+            waiting = 0.0 if lane.due_at is None else max((now - lane.due_at).total_seconds(), 0.0)
+            found[labels] = max(found.get(labels, _QUIET), (int(paused), lane.failures, waiting))
+        for labels in self._lanes:
+            is_down, failures, seconds = found.get(labels, _QUIET)
+            self._paused.labels(*labels).set(is_down)
+            self._failures.labels(*labels).set(failures)
+            self._waiting.labels(*labels).set(seconds)
+
+    def _labels(self, lane: Lane) -> tuple[str, str]:
+        """Those beyond `MOST_LANES` share one name, so that no shop has more series than a Prometheus likes."""
+        kind, _, counterpart = lane.name.partition(":")
+        labels = (kind, counterpart)
+        if labels not in self._lanes and len(self._lanes) >= MOST_LANES:
+            labels = (kind, "other")
+        self._lanes.add(labels)
+        return labels
 
     def exposition(self) -> bytes:
         if not self._shared:

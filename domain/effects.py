@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -11,6 +11,7 @@ from tortoise.expressions import Q
 from domain import cursors
 from domain.actors import Actor, Scope
 from domain.change import Target, change, command
+from domain.counterparts import end_pause
 from domain.errors import NotFound
 from domain.orders.queries import PageRequest
 from models import Effect
@@ -54,7 +55,10 @@ async def get_effect(actor: Actor, effect_id: UUID) -> Effect | None:
 
 @command
 async def retry_effect(*, actor: Actor, effect_id: UUID) -> Effect:
-    """Have an effect that was given up tried again, from the beginning; one that was not given up stays as it is."""
+    """Have an effect that was given up tried again, from the beginning; one that was not given up stays as it is.
+
+    If its counterpart is paused, it is tried all the same, as the probe.
+    """
     actor.require(Scope.ORDERS_WRITE)
     return await _anew(actor, effect_id, EffectState.FAILED)
 
@@ -75,8 +79,16 @@ async def _anew(actor: Actor, effect_id: UUID, *ended: EffectState, **conditions
         await effect.refresh_from_db()
         if effect.state in ended:
             effect.state, effect.attempts, effect.error = EffectState.WAITING, 0, None
-            effect.due_at, effect.finished_at = datetime.now(UTC), None
+            effect.due_at, effect.finished_at = await _before_the_others(effect), None
             kept = {name: effect.data[name] for name in KEPT if name in effect.data}
             effect.data = {**kept, "round": effect.data.get("round", 0) + 1}
             await effect.save()
+            await end_pause(effect.lane)
     return effect
+
+
+async def _before_the_others(effect: Effect) -> datetime:
+    """Return a moment at which it is due before all that wait in its lane: somebody is watching."""
+    now = datetime.now(UTC)
+    first = await Effect.filter(lane=effect.lane, state=EffectState.WAITING).order_by("due_at").first().only("due_at")
+    return now if first is None else min(now, first.due_at - timedelta(milliseconds=1))

@@ -210,6 +210,12 @@ def state_of(token: ApiToken) -> TokenState:
     return TokenState.EXPIRED if ended else TokenState.ACTIVE
 
 
+def _in_grace() -> Q:
+    """Match the retired secrets that are still good. One with a longer grace than any was retired by a wrong clock."""
+    now = datetime.now(UTC)
+    return Q(good_until__gt=now, good_until__lte=now + LONGEST_GRACE)
+
+
 async def authenticate(secret: str) -> Actor | None:
     """Whose token this is; `None` for one that is unknown, expired, retired or revoked."""
     if not secret.startswith(PREFIX):
@@ -217,7 +223,7 @@ async def authenticate(secret: str) -> Actor | None:
     digest = _hash(secret)
     token, good_until = next(iter(await rows.with_keys(ApiToken, "hash", [digest])), None), None
     if token is None:  # only who comes with an old secret, or with none, is looked up twice
-        retired = await RetiredSecret.get_or_none(hash=digest, good_until__gt=datetime.now(UTC)).select_related("token")
+        retired = await RetiredSecret.get_or_none(_in_grace(), hash=digest).select_related("token")
         if retired is None:
             return None
         token, good_until = retired.token, retired.good_until
@@ -280,13 +286,15 @@ async def ended_secrets(hashes: Collection[str]) -> set[str]:
     others = set(hashes) - {str(each) for each in await current}
     if not others:
         return others
-    now = datetime.now(UTC)
-    retired = RetiredSecret.filter(hash__in=list(others), token__revoked_at=None, good_until__gt=now)
+    retired = RetiredSecret.filter(_in_grace(), hash__in=list(others), token__revoked_at=None)
     return others - {str(each) for each in await retired.values_list("hash", flat=True)}
 
 
 async def record_use(token_ids: Collection[str]) -> None:
-    """Write down that these tokens are in use, unless that was written within `USE_PERIOD`."""
+    """Write down that these tokens are in use, unless that was written within `USE_PERIOD`.
+
+    A use that is still to come was written while the clock was ahead.
+    """
     now = datetime.now(UTC)
-    stale = Q(last_used_at=None) | Q(last_used_at__lte=now - USE_PERIOD)
+    stale = Q(last_used_at=None) | Q(last_used_at__lte=now - USE_PERIOD) | Q(last_used_at__gt=now + USE_PERIOD)
     await ApiToken.filter(stale, id__in=list(token_ids)).update(last_used_at=now)

@@ -90,10 +90,12 @@ class Automations:
         await finish(effect, _actor(effect), refused, state=EffectState.FAILED, error=reason)
 
     async def _capture(self, actor: Actor, order: Order) -> None:
-        """Takes what was authorized; what nobody has promised is not for a machine to write down as paid."""
+        """Takes what was authorized; what nobody has promised is not for a machine to write down as paid.
+
+        Gateways are asked by an effect of their own, which waits for nobody's answer but theirs.
+        """
         if order.authorized_total and order.outstanding:
             await capture_payment(actor=actor, target=Target(order.id), gateways=self._payments.gateways)
-            await self._payments.settle_now(order.id)
 
     async def _capture_shipped(self, actor: Actor, order: Order) -> None:
         if order.status is OrderStatus.SHIPPED:

@@ -14,11 +14,16 @@ from models.enums import EffectKind, EffectState
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """An effect that an event is to have. With a delay, somebody else has so long to do it first."""
+    """An effect that an event is to have. With a delay, somebody else has so long to do it first.
+
+    `counterpart` names the service outside that it needs, such as a gateway. Those that need the same one share its
+    turns and, if it fails again and again, its pause.
+    """
 
     subject: str = ""
     target: str = ""
     delay: timedelta = timedelta()
+    counterpart: str = ""
 
 
 class GivenUp(Exception):
@@ -31,6 +36,13 @@ class TryAgain(Exception):
     def __init__(self, message: str, after: timedelta) -> None:
         super().__init__(message)
         self.after = after
+
+
+class CounterpartFailed(Exception):
+    """The service outside is at fault, not this effect: it is down, overloaded or silent, so that others fail, too.
+
+    An error that is a `GivenUp` besides is not tried again, and counts against the service all the same.
+    """
 
 
 class EffectsOfKind(Protocol):
@@ -48,7 +60,8 @@ class EffectsOfKind(Protocol):
     async def carry_out(self, effect: Effect) -> None:
         """Does it, and calls `finish`. Raises `GivenUp`; any other error means that it is tried again later.
 
-        `TryAgain` says when.
+        `TryAgain` says when. `CounterpartFailed` says that the service outside is at fault: after several of these it
+        is paused.
 
         It may be called again at any time, also after it has been killed anywhere in the middle: `effect.data` is what
         it has written down with `remember` by then.

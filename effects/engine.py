@@ -9,40 +9,28 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Final
 
-from tortoise.expressions import Q
-
+from domain import counterparts
+from domain.counterparts import counterpart_in, kind_of
 from domain.event_log import EventFilter
 from domain.live import Feed
 from domain.pauses import apart, set_within
-from effects.effect import EffectsOfKind, GivenUp, TryAgain, remember
+from effects.attempts import attempt
+from effects.claims import Shares, claim, look
+from effects.effect import CounterpartFailed, EffectsOfKind
 from effects.planning import PAGE, Planning, begin, plan_known_again, plan_page
 from models import Effect
-from models.enums import EffectKind, EffectState
+from models.enums import EffectKind
 from models.errors import DatabaseUnavailable
+from models.lanes import Lane
 
 log = logging.getLogger(__name__)
 
 LOOK_AGAIN_SECONDS: Final = 60.0  # from one look for events that another version has skipped to the next
 APART_SECONDS: Final = 0.05  # from one planning to the next, where there is always something new to plan for
-ABREAST: Final = 8  # effects of one process that are carried out at the same time
-ATTEMPT_SECONDS: Final = 60.0  # for one attempt
-LEASE: Final = timedelta(seconds=10)  # after which another process takes an effect for abandoned; it is renewed
-FIRST_PAUSE: Final = timedelta(seconds=5)  # after the first attempt; doubled after each that follows
-LONGEST_PAUSE: Final = timedelta(hours=1)
-SHORTEST_PAUSE: Final = timedelta(seconds=1)  # however soon the other side wants to be tried again
-MOST_ATTEMPTS: Final = 33  # which last for a day
-LONGEST_WAIT: Final = timedelta(days=1)  # for a service that asks again and again to be tried later
-
-_LONGEST_ERROR: Final = 1024
-
-
-def pause_after(attempts: int) -> timedelta:
-    """How long to wait after so many attempts, 1 or more."""
-    pause: timedelta = FIRST_PAUSE * 2 ** min(attempts - 1, 20)
-    return min(pause, LONGEST_PAUSE)
+STOP_SECONDS: Final = 6.0  # for attempts to end when the server stops
 
 
 class Engine:
@@ -60,8 +48,10 @@ class Engine:
         self._count = count
         self._kinds: dict[EffectKind, EffectsOfKind] = {each.kind: each for each in (*kinds, Planning(kinds))}
         self.last_planned: float | None = None
+        self._shares = Shares()
         self._attempts: set[asyncio.Task[None]] = set()
         self._to_do = asyncio.Event()
+        self.lanes: Sequence[Lane] = ()  # as they were when last looked at
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -71,9 +61,11 @@ class Engine:
         try:
             yield
         finally:
-            for task in (*tasks, *self._attempts):
+            ending = {*tasks, *self._attempts}
+            for task in ending:
                 task.cancel()
-            await asyncio.gather(*tasks, *self._attempts, return_exceptions=True)
+            ended, _ = await asyncio.wait(ending, timeout=STOP_SECONDS)
+            await asyncio.gather(*ended, return_exceptions=True)
 
     async def _plan_on(self) -> None:
         look_again = 0.0
@@ -99,111 +91,43 @@ class Engine:
         while True:
             self._to_do.clear()
             try:
-                for effect in await claim(ABREAST - len(self._attempts)):
-                    attempt = asyncio.create_task(self._attempt(effect))
-                    self._attempts.add(attempt)
-                    attempt.add_done_callback(self._end_attempt)
+                self.lanes = await look()
+                # A kind that only a newer version knows is left to it; an older one has written no lane.
+                ours = [lane for lane in self.lanes if not lane.name or kind_of(lane.name) in self._kinds]
+                async for effect in claim(ours, self._shares):
+                    self._begin_attempt(effect)
             except Exception as error:
                 _report("effects could not be taken up, trying again", error)
                 await asyncio.sleep(self._feed.poll_seconds)
             await set_within(self._to_do, self._feed.poll_seconds)
 
-    def _end_attempt(self, attempt: asyncio.Task[None]) -> None:
+    def _begin_attempt(self, effect: Effect) -> None:
+        self._shares.begin(effect.lane)
+        attempt = asyncio.create_task(self._attempt(effect))
+        self._attempts.add(attempt)
+        attempt.add_done_callback(partial(self._end_attempt, effect))
+
+    def _end_attempt(self, effect: Effect, attempt: asyncio.Task[None]) -> None:
+        self._shares.end(effect.lane)
         self._attempts.discard(attempt)
         self._to_do.set()
         if not attempt.cancelled() and (error := attempt.exception()) is not None:
             _report("what became of an effect could not be written down; it is tried again", error)
 
     async def _attempt(self, effect: Effect) -> None:
-        await attempt(self._kinds[effect.kind], effect)
+        error = await attempt(self._kinds[effect.kind], effect)
+        if counterpart_in(effect.lane):
+            await self._judge(effect, error)
 
-
-async def claim(most: int) -> list[Effect]:
-    """Leases so many effects that are due: nobody else has them until the lease ends."""
-    if most <= 0:
-        return []
-    now = datetime.now(UTC)
-    due = Effect.filter(
-        Q(leased_until__isnull=True) | Q(leased_until__lt=now), state=EffectState.WAITING, due_at__lte=now
-    )
-    claimed = []
-    for effect in await due.order_by("due_at").limit(most):
-        effect.attempts += 1
-        effect.leased_until = now + LEASE
-        mine = await Effect.filter(id=effect.id, state=EffectState.WAITING, attempts=effect.attempts - 1).update(
-            attempts=effect.attempts, leased_until=effect.leased_until
-        )
-        if mine:  # otherwise another process was quicker
-            claimed.append(effect)
-    return claimed
-
-
-async def attempt(kind: EffectsOfKind, effect: Effect) -> None:
-    """One attempt at an effect that is leased, and writing down what became of it."""
-    renewing = asyncio.create_task(_renew(effect))
-    try:
-        async with asyncio.timeout(ATTEMPT_SECONDS):
-            await kind.carry_out(effect)
-    except GivenUp as refusal:
-        await kind.give_up(effect, _text(refusal))
-    except asyncio.CancelledError:  # the server ends: another one need not wait for the lease to end
-        await asyncio.shield(_again(effect, datetime.now(UTC), "the server was stopped"))
-        raise
-    except Exception as error:
-        if not isinstance(error, DatabaseUnavailable):
-            log.warning(
-                "attempt %s at effect %s (%s %s) failed: %r",
-                effect.attempts,
-                effect.id,
-                effect.kind,
-                effect.subject,
-                error,
-            )
-        pause = await _pause_after_error(effect, error)
-        if pause is None:
-            await kind.give_up(effect, _text(error, f"after {effect.attempts} attempts: "))
-        else:
-            await _again(effect, datetime.now(UTC) + pause, _text(error))
-    finally:
-        renewing.cancel()
-        await asyncio.gather(renewing, return_exceptions=True)
-
-
-async def _pause_after_error(effect: Effect, error: Exception) -> timedelta | None:
-    """Return how long to wait before the next attempt, or None to give up.
-
-    Attempts after which the other side said when to try again do not count among `MOST_ATTEMPTS`: thirty of them may
-    be over within a minute.
-    """
-    waits: int = effect.data.get("waits", 0)
-    if isinstance(error, TryAgain):
-        if effect.attempts >= MOST_ATTEMPTS and datetime.now(UTC) - effect.created_at >= LONGEST_WAIT:
-            return None
-        await remember(effect, waits=waits + 1)
-        return max(SHORTEST_PAUSE, min(error.after, LONGEST_PAUSE))
-    counted = effect.attempts - waits
-    return None if counted >= MOST_ATTEMPTS else pause_after(counted)
-
-
-async def _renew(effect: Effect) -> None:
-    """Keeps the lease for as long as this process works on the effect, and no longer: it may be killed."""
-    while True:
-        await asyncio.sleep(LEASE.total_seconds() / 3)
-        with contextlib.suppress(DatabaseUnavailable):
-            await Effect.filter(id=effect.id, state=EffectState.WAITING, attempts=effect.attempts).update(
-                leased_until=datetime.now(UTC) + LEASE
-            )
-
-
-async def _again(effect: Effect, due_at: datetime, error: str) -> None:
-    await Effect.filter(id=effect.id, state=EffectState.WAITING, attempts=effect.attempts).update(
-        due_at=due_at, leased_until=None, error=error
-    )
-
-
-def _text(error: BaseException, before: str = "") -> str:
-    """What was wrong, no longer than an effect's row has room for."""
-    return f"{before}{str(error) or type(error).__name__}"[:_LONGEST_ERROR]
+    async def _judge(self, effect: Effect, error: BaseException | None) -> None:
+        """Write down what the attempt says about its counterpart. Nothing is written while all is well."""
+        if isinstance(error, CounterpartFailed):
+            await counterparts.record_failure(effect.lane, effect.id, str(error))
+        elif any(lane.name == effect.lane and lane.failures for lane in self.lanes):
+            if error is None:
+                await counterparts.record_success(effect.lane)
+            else:
+                await counterparts.end_probe(effect.lane, effect.id)
 
 
 def _report(message: str, error: BaseException) -> None:

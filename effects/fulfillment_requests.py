@@ -37,6 +37,10 @@ _ADDRESS: Final = (
 )
 
 
+class NotTaken(Exception):
+    """The service works, and does not take this request. It may another time."""
+
+
 class FulfillmentRequests:
     """Posts each request to the service's URL, signed as Standard Webhooks (https://www.standardwebhooks.com) has it.
 
@@ -58,14 +62,14 @@ class FulfillmentRequests:
                 key: str = event.data["fulfillmentId"]
                 fulfillment = await Fulfillment.get(id=UUID(key)).select_related("service")
                 if fulfillment.service.url:
-                    planned.append((event, Planned(target=key)))
+                    planned.append((event, Planned(target=key, counterpart=fulfillment.service.code)))
         return planned
 
     async def carry_out(self, effect: Effect) -> None:
         """Call the service. Any 2xx status is success, whatever else it answers.
 
         Raise GivenUp if nobody is there any more (HTTP 410), and if the URL leads to where no call may go: neither
-        changes before a person has changed something. Raise TryAgain and CallFailed for what may pass.
+        changes before a person has changed something. Raise TryAgain, NotTaken and CallFailed for what may pass.
         """
         fulfillment = await Fulfillment.get(id=UUID(effect.target)).select_related("service", "order")
         if fulfillment.state is FulfillmentState.OPEN and fulfillment.service.url:
@@ -106,8 +110,9 @@ def _require_success(name: str, answer: Answer) -> None:
     if answer.status == _GONE:
         raise GivenUp(f"{name} does not take requests any more (HTTP 410)")
     message = f"{name} answered with HTTP {answer.status}"
-    after = answer.retry_after if answer.status in _TRY_LATER else None
-    raise CallFailed(message) if after is None else TryAgain(message, after)
+    if answer.status in _TRY_LATER and answer.retry_after is not None:
+        raise TryAgain(message, answer.retry_after)
+    raise CallFailed(message) if answer.status in _TRY_LATER or answer.status >= 500 else NotTaken(message)
 
 
 async def _body(effect: Effect, fulfillment: Fulfillment) -> str:

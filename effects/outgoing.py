@@ -24,6 +24,7 @@ import httpcore
 import httpx
 
 from domain.egress import DEFAULT_PORTS, NOT_PUBLIC, Address, BadDestination, Destination, Egress
+from effects.effect import CounterpartFailed
 
 HEAD_BYTES: Final = 128 * 1024  # of an answer's status and headers; the parser has its own limit below that
 ADDRESS_SECONDS: Final = 4.0  # to connect to one address, before the name's next one is tried
@@ -33,7 +34,7 @@ _MOST_SECONDS: Final = 1_000_000_000  # so that a time can be worked out
 _HEADERS: Final = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "Orderstream"}
 
 
-class CallFailed(Exception):
+class CallFailed(CounterpartFailed):
     """There was no answer, or not a usable one. The message is for people, and never repeats the URL."""
 
 

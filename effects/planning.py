@@ -14,6 +14,7 @@ from tortoise.transactions import in_transaction
 
 from domain import event_log
 from domain.actors import system
+from domain.counterparts import lane_of
 from effects.effect import EffectsOfKind, GivenUp, Planned, finish
 from models import Effect, EffectPosition, OrderEvent
 from models.enums import EffectKind, EffectState, OrderEventType, is_known
@@ -166,6 +167,7 @@ def _effect(event: OrderEvent, kind: EffectKind, planned: Planned) -> Effect:
         kind=kind,
         subject=planned.subject,
         target=planned.target,
+        lane=lane_of(kind, planned.counterpart),
         due_at=now + planned.delay,
         created_at=now,
     )

@@ -3,7 +3,7 @@
 from models.channels import Channel
 from models.customers import Customer
 from models.delivery_notes import DeliveryNote, DeliveryNoteFile, DeliveryNoteSeries
-from models.effects import Automation, Effect, EffectPosition
+from models.effects import Automation, Effect, EffectPosition, FailingCounterpart
 from models.events import OrderEvent
 from models.fulfillments import Fulfillment, FulfillmentLine, FulfillmentService, Tracking
 from models.idempotency import IdempotencyRecord
@@ -24,6 +24,7 @@ __all__ = [
     "DeliveryNoteSeries",
     "Effect",
     "EffectPosition",
+    "FailingCounterpart",
     "Fulfillment",
     "FulfillmentLine",
     "FulfillmentService",

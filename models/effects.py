@@ -16,6 +16,8 @@ class Effect(Model):
     `subject` says which e-mail or automation it is, `target` to whom or to what: an address, or the key of a
     transaction or a fulfillment. A process that works on it has it until `leased_until`: if it dies, another one takes
     it up then. `data` is what an attempt leaves for the next one.
+
+    `lane` is its kind and its counterpart, as in `PAYMENT:stripe`: the effects of one lane wait for the same service.
     """
 
     id: UUID = key()
@@ -28,6 +30,7 @@ class Effect(Model):
     kind: EffectKind = choice(EffectKind, 32)
     subject = fields.CharField(max_length=64, default="")
     target = fields.CharField(max_length=255, default="")
+    lane = fields.CharField(max_length=128, default="", db_default="")
     state: EffectState = choice(EffectState, 16, default=EffectState.WAITING)
     attempts = fields.IntField(default=0)
     due_at: datetime = UtcField()
@@ -40,7 +43,25 @@ class Effect(Model):
     class Meta:
         table = "effects"
         unique_together = (("event", "kind", "subject", "target"),)
-        indexes = (Index(fields=("state", "due_at")), Index(fields=("order_id", "created_at")))
+        indexes = (Index(fields=("state", "lane", "due_at")), Index(fields=("order_id", "created_at")))
+
+
+class FailingCounterpart(Model):
+    """A service outside that effects need and that does not work. One that works has no row.
+
+    After several failures in a row nothing is asked of it until `paused_until`, and then one effect alone (`probe_id`)
+    tries whether it works again.
+    """
+
+    lane = fields.CharField(max_length=128, primary_key=True)
+    failures = fields.IntField()
+    failing_since: datetime = UtcField()
+    paused_until: datetime | None = UtcField(null=True)
+    probe_id: UUID | None = fields.UUIDField(null=True)
+    error = fields.CharField(max_length=1024)
+
+    class Meta:
+        table = "failing_counterparts"
 
 
 class EffectPosition(Model):

@@ -8,10 +8,12 @@ from typing import Any, Final
 
 from domain.actors import Actor, Scope
 from domain.change import command
+from domain.counterparts import end_pause, lane_of
 from domain.egress import PUBLIC_ONLY, BadDestination, Egress
 from domain.errors import InvalidInput
 from domain.validation import matching, optional_text, required_text, storable
 from models import FulfillmentService
+from models.enums import EffectKind
 
 LONGEST_CODE: Final = 64
 BOTH_SIGN: Final = timedelta(days=1)  # for which a secret that was replaced signs beside the new one
@@ -82,6 +84,7 @@ async def save_service(
         _retire_secret(service, datetime.now(UTC))
         made = service.secret = _SECRET_PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
     await service.save()
+    await end_pause(lane_of(EffectKind.FULFILLMENT_REQUEST, code))  # what has been changed may have been what was wrong
     return service, made
 
 
@@ -98,4 +101,5 @@ def _retire_secret(service: FulfillmentService, now: datetime) -> None:
 
 
 def _still_good(retired: Iterable[dict[str, Any]], now: datetime) -> list[dict[str, Any]]:
-    return [each for each in retired if datetime.fromisoformat(each["goodUntil"]) > now]
+    """Return those that still sign. One that would for longer than a day was replaced while the clock was ahead."""
+    return [each for each in retired if now < datetime.fromisoformat(each["goodUntil"]) <= now + BOTH_SIGN]

@@ -5,6 +5,8 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+from effects.effect import CounterpartFailed
+
 
 @dataclass(frozen=True, slots=True)
 class Mail:
@@ -19,6 +21,10 @@ class Mail:
 
 class NotTaken(Exception):
     """The message was certainly not taken, and may be another time. The message of this says why."""
+
+
+class ServerFailed(NotTaken, CounterpartFailed):
+    """The same, and the fault is the mail server's, not the message's: it is down, overloaded or silent."""
 
 
 class Refused(Exception):

@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Coroutine, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import ClassVar, Final
 
 from domain.actors import system
 from domain.orders.events import EmailFailed, EmailSent
-from effects.effect import GivenUp, Planned, finish, remember
+from effects.effect import CounterpartFailed, GivenUp, Planned, finish, remember
 from effects.mail.building import DownloadLink, build
 from effects.mail.delivery import HandOver, InDoubt, NotTaken, Refused, Transport
 from effects.mail.message import write_mail
@@ -18,8 +19,13 @@ from models.enums import EffectKind, EffectState, EmailKind, stored_word
 
 MAILER: Final = system("mail")
 GRACE_SECONDS: Final = 3.0
+SERVER: Final = "smtp"  # the counterpart of all e-mail
 
 _LONGEST_REASON: Final = 600  # characters: the event's sentence has an address, too
+
+
+class _Doubtful(GivenUp, CounterpartFailed):
+    """A server that takes a message and does not answer would do so with the next: each needs a person then."""
 
 
 class Mailing:
@@ -45,7 +51,11 @@ class Mailing:
         self._grace_seconds = grace_seconds
 
     async def plan(self, events: Sequence[OrderEvent]) -> list[tuple[OrderEvent, Planned]]:
-        return [(event, planned) for event in events for planned in await plan(event, self._settings)]
+        return [
+            (event, replace(planned, counterpart=SERVER))
+            for event in events
+            for planned in await plan(event, self._settings)
+        ]
 
     async def carry_out(self, effect: Effect) -> None:
         """Raises `GivenUp` where the message was refused for good, or may have been sent, and `NotTaken`."""
@@ -60,7 +70,7 @@ class Mailing:
         except Refused as refusal:
             raise GivenUp(str(refusal)) from refusal
         except InDoubt as doubt:
-            raise GivenUp(f"it may have been sent already: {doubt}") from doubt
+            raise _Doubtful(f"it may have been sent already: {doubt}") from doubt
 
     async def give_up(self, effect: Effect, reason: str) -> None:
         reason = reason[:_LONGEST_REASON]

@@ -12,7 +12,7 @@ from typing import Final, Literal
 from aiosmtplib import SMTP
 from aiosmtplib.errors import SMTPException, SMTPRecipientRefused, SMTPResponseException, SMTPServerDisconnected
 
-from effects.mail.delivery import HandOver, InDoubt, Mail, NotTaken, Refused
+from effects.mail.delivery import HandOver, InDoubt, Mail, NotTaken, Refused, ServerFailed
 
 CONNECT_SECONDS: Final = 10.0
 SECONDS: Final = 50.0  # for all of it: less than an attempt has, so that the answer that did not come is known as such
@@ -20,6 +20,7 @@ _QUIT_SECONDS: Final = 2.0
 _LONGEST_WORDS: Final = 500
 
 _SEND_THE_TEXT: Final = 354
+_NOT_AVAILABLE: Final = 421  # and the connection is closed
 
 Starttls = Literal["offered", "required", "none"]
 
@@ -64,7 +65,7 @@ class SmtpTransport:
                     await self._introduce(client)
                     await _address(client, mail)
             except (SMTPException, OSError) as error:
-                raise NotTaken(_words(error)) from error
+                raise _failure(error) from error
             yield partial(_hand_over, client, mail.content, deadline)
             with suppress(SMTPException, OSError):
                 await client.quit(timeout=_QUIT_SECONDS)
@@ -83,9 +84,15 @@ class SmtpTransport:
         )
 
     async def _introduce(self, client: SMTP) -> None:
+        try:
+            await client.connect(timeout=self._connect_seconds)
+            await client.ehlo()
+            await self._secure(client)
+        except SMTPResponseException as error:  # nothing has been said of the message yet
+            raise ServerFailed(_words(error)) from error
+
+    async def _secure(self, client: SMTP) -> None:
         server = self._server
-        await client.connect(timeout=self._connect_seconds)
-        await client.ehlo()
         if server.starttls == "required" or (server.starttls == "offered" and client.supports_extension("starttls")):
             await client.starttls()
             await client.ehlo()
@@ -112,7 +119,7 @@ async def _hand_over(client: SMTP, content: bytes, deadline: float) -> None:
             raise SMTPServerDisconnected("Connection lost")
         protocol.write(re.sub(rb"(?m)^\.", b"..", content) + b".\r\n")
     except SMTPServerDisconnected as error:
-        raise NotTaken(_words(error)) from error
+        raise ServerFailed(_words(error)) from error
     try:
         async with asyncio.timeout_at(deadline):
             response = await protocol.read_response()
@@ -124,7 +131,13 @@ async def _hand_over(client: SMTP, content: bytes, deadline: float) -> None:
 
 
 def _refusal(error: SMTPResponseException) -> Exception:
-    return (Refused if 500 <= error.code < 600 else NotTaken)(_words(error))
+    return Refused(_words(error)) if 500 <= error.code < 600 else _failure(error)
+
+
+def _failure(error: Exception) -> NotTaken:
+    """Another answer than "service not available" may be about this message alone, as where a mailbox is full."""
+    is_about_it = isinstance(error, SMTPResponseException) and error.code != _NOT_AVAILABLE
+    return (NotTaken if is_about_it else ServerFailed)(_words(error))
 
 
 def _words(error: Exception) -> str:

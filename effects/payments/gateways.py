@@ -5,6 +5,7 @@ from typing import Protocol
 from uuid import UUID
 
 from domain.payments.settling import Settled
+from effects.effect import CounterpartFailed
 from models.enums import TransactionKind
 
 
@@ -14,6 +15,10 @@ class GatewayRefused(Exception):
 
 class GatewayUnavailable(Exception):
     """Nobody knows what became of it, or will become: the gateway must be asked again later."""
+
+
+class GatewayDown(GatewayUnavailable, CounterpartFailed):
+    """The same, and it is the gateway's fault: it does not answer, or nobody would get another answer."""
 
 
 class BadSignature(Exception):

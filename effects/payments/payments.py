@@ -57,8 +57,16 @@ class Payments:
             await gateway.close()
 
     async def plan(self, events: Sequence[OrderEvent]) -> list[tuple[OrderEvent, Planned]]:
+        """An automation does not try for itself: it must not wait for a gateway."""
         return [
-            (event, Planned(target=event.data["transactionId"], delay=DELAY))
+            (
+                event,
+                Planned(
+                    target=event.data["transactionId"],
+                    delay=timedelta() if event.actor_kind is ActorKind.AUTOMATION else DELAY,
+                    counterpart=event.data["gateway"],
+                ),
+            )
             for event in events
             if event.type is OrderEventType.PAYMENT_PENDING
         ]

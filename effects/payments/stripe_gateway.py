@@ -11,7 +11,7 @@ from stripe.params import PaymentIntentCaptureParams, RefundCreateParams, Refund
 from domain.egress import PUBLIC_ONLY, BadDestination, Egress
 from domain.payments.settling import Settled
 from effects.outgoing import CallFailed, Outgoing, trusted
-from effects.payments.gateways import GatewayRefused, GatewayUnavailable, Request
+from effects.payments.gateways import GatewayDown, GatewayRefused, GatewayUnavailable, Request
 from models.enums import TransactionKind
 
 SECONDS: Final = 20.0  # for one call
@@ -127,13 +127,15 @@ class StripeGateway:
         except (stripe.CardError, stripe.InvalidRequestError) as error:
             raise GatewayRefused(error.user_message or str(error)) from error
         except stripe.APIConnectionError as error:
-            raise GatewayUnavailable(f"Stripe was not reached, or not understood: {error.__cause__}") from error
+            raise GatewayDown(f"Stripe was not reached, or not understood: {error.__cause__}") from error
         except TimeoutError as error:
-            raise GatewayUnavailable(f"Stripe has not answered within {self._seconds:g} seconds") from error
-        except stripe.StripeError as error:
+            raise GatewayDown(f"Stripe has not answered within {self._seconds:g} seconds") from error
+        except stripe.IdempotencyError as error:  # the same key is being used at this moment
             raise GatewayUnavailable(f"Stripe does not work: {error}") from error
+        except stripe.StripeError as error:
+            raise GatewayDown(f"Stripe does not work: {error}") from error
         except (AttributeError, LookupError, TypeError, ValueError) as error:  # what the library makes of such JSON
-            raise GatewayUnavailable(f"Stripe's answer makes no sense: {error!r}") from error
+            raise GatewayDown(f"Stripe's answer makes no sense: {error!r}") from error
 
 
 class _Client(stripe.HTTPClient):

@@ -14,6 +14,7 @@ from api.schema import schema
 from api.settings import Settings
 from domain.actors import Scope
 from domain.automations import update_automation
+from domain.counterparts import record_failure
 from domain.fulfillments.services import save_service
 from domain.tokens import create_token
 from models import Effect, OrderEvent
@@ -42,6 +43,7 @@ QUERIES: dict[str, tuple[Scope | None, str]] = {
     "automations": (SET, "{ automations { kind } }"),
     "fulfillmentServices": (READ, "{ fulfillmentServices { code } }"),
     "failedEffects": (READ, "{ failedEffects { nodes { id } } }"),
+    "failingCounterparts": (SET, "{ failingCounterparts { kind } }"),
     "tokens": (TOKENS, "{ tokens { nodes { id } } }"),
 }
 
@@ -138,6 +140,7 @@ async def test_a_query_needs_its_scope(server: Server, name: str) -> None:
     await enter_service(server)
     await update_automation(actor=ADA, kind=AutomationKind.CONFIRM_ON_ARRIVAL, enabled=True)
     await failed_effect()
+    await record_failure("EMAIL:smtp", new_key(), "The server is down.")
     variables = {"id": order["id"], "number": order["number"]}
 
     refused(await server.send(query, variables, token=None), "UNAUTHENTICATED")

@@ -14,8 +14,8 @@ from domain.fulfillments.services import save_service
 from domain.orders.commands import cancel_order, confirm_order, hold_order, release_order
 from domain.orders.placing import NewLine
 from domain.payments.commands import record_payment
+from effects.attempts import attempt
 from effects.automations import Automations, triggered
-from effects.engine import attempt, claim
 from effects.payments.payments import Payments
 from effects.planning import begin, plan_page
 from models import Effect, Order, OrderEvent
@@ -34,6 +34,7 @@ from tests.domain.shop import (
     stored,
     types_of,
 )
+from tests.effects.due import claim
 
 pytestmark = pytest.mark.usefixtures("database")
 

@@ -15,23 +15,23 @@ from domain.live import Feed
 from domain.orders.commands import add_order_note, confirm_order
 from domain.orders.events import NoteAdded
 from domain.orders.queries import PageRequest
-from effects import engine
-from effects.effect import GivenUp, Planned, TryAgain, finish, remember
-from effects.engine import (
+from effects import attempts
+from effects.attempts import (
     LEASE,
     LONGEST_PAUSE,
     LONGEST_WAIT,
     MOST_ATTEMPTS,
     SHORTEST_PAUSE,
-    Engine,
     attempt,
-    claim,
     pause_after,
 )
+from effects.effect import GivenUp, Planned, TryAgain, finish, remember
+from effects.engine import Engine
 from effects.planning import begin, plan_page
 from models import Effect, EffectPosition, OrderEvent
 from models.enums import EffectKind, EffectState, OrderEventType
 from tests.domain.shop import ADA, on, place, refused, staff, types_of
+from tests.effects.due import claim
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -250,14 +250,14 @@ async def test_an_effect_whose_process_died_is_taken_up_when_its_lease_ends(echo
 
 async def test_an_attempt_that_takes_too_long_is_tried_again(echo: Echo, monkeypatch: pytest.MonkeyPatch) -> None:
     await planned(echo)
-    monkeypatch.setattr(engine, "ATTEMPT_SECONDS", 0.01)
+    monkeypatch.setattr(attempts, "ATTEMPT_SECONDS", 0.01)
 
     async def stall(effect: Effect) -> None:
         await asyncio.Event().wait()
 
     monkeypatch.setattr(echo, "carry_out", stall)
     effect = await try_now(echo)
-    assert (effect.state, effect.error) == (EffectState.WAITING, "TimeoutError")
+    assert (effect.state, effect.error) == (EffectState.WAITING, "it was not done within 0.01 seconds")
 
 
 async def test_a_server_that_stops_gives_its_effects_back(echo: Echo) -> None:

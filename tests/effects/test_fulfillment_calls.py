@@ -16,13 +16,14 @@ from domain.fulfillments.services import save_service
 from domain.global_ids import global_id
 from domain.orders.commands import confirm_order
 from domain.orders.placing import NewAddress
-from effects.engine import attempt, claim
+from effects.attempts import attempt
 from effects.fulfillment_requests import FulfillmentRequests
 from effects.outgoing import Outgoing
 from effects.planning import begin, plan_page
 from models import Address, Effect, FulfillmentService, Order, OrderEvent, OrderLine
 from models.enums import EffectState
 from tests.domain.shop import ADA, HAT, SOCKS, fulfillments_of, lines_of, on, place, types_of
+from tests.effects.due import claim
 from tests.effects.service import LOCAL, Service, serving
 
 pytestmark = pytest.mark.usefixtures("database")

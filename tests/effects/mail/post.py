@@ -15,7 +15,7 @@ from uuid import UUID
 from aiosmtpd.smtp import SMTP, AuthResult
 
 from domain.orders.placing import NewAddress, NewCustomer
-from effects.engine import attempt
+from effects.attempts import attempt
 from effects.mail.delivery import Transport
 from effects.mail.mailing import Mailing
 from effects.mail.settings import MailSettings, load

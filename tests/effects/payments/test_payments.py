@@ -12,8 +12,8 @@ import pytest
 from domain.change import Target
 from domain.orders.placing import NewPayment
 from domain.payments.commands import Amount, capture_payment, refund_payment, void_payment
+from effects.attempts import attempt
 from effects.effect import GivenUp, Planned
-from effects.engine import attempt, claim
 from effects.payments.payments import Payments
 from effects.payments.stripe_gateway import StripeGateway
 from effects.planning import begin, plan_page
@@ -21,6 +21,7 @@ from models import Effect, Order, OrderEvent, Transaction
 from models.enums import EffectState, PaymentStatus, TransactionKind, TransactionStatus
 from tests.database import nobody_writes
 from tests.domain.shop import ADA, last_event, nothing_changes, on, once, place, stored, transactions_of, types_of
+from tests.effects.due import claim
 from tests.local_stripe import API_KEY, Account, Wire
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -267,7 +268,7 @@ async def test_the_engine_leaves_time_to_who_asked(payments: Payments, account: 
     order, _ = await asked(account, CAPTURE)
     planned = [each for _, each in await payments.plan(await OrderEvent.all())]
     [_, transaction] = await transactions_of(order)
-    assert planned == [Planned(target=str(transaction.id), delay=timedelta(seconds=15))]
+    assert planned == [Planned(target=str(transaction.id), delay=timedelta(seconds=15), counterpart="stripe")]
 
 
 async def test_a_gateway_that_is_not_set_up_any_more(payments: Payments, account: Account) -> None:

@@ -1,0 +1,109 @@
+"""Taking up effects that are due, so that none of those who are waited for keeps the others waiting.
+
+The effects of a kind that need the same counterpart are a lane. Each kind has its own share of what a process does at
+the same time, and so has each lane within it; a lane of which nothing is being done always gets a turn. What waits in
+one lane, however much, is not looked at for the others.
+"""
+
+from collections import Counter
+from collections.abc import AsyncIterator, Collection
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from tortoise.expressions import Q
+
+from domain.counterparts import FAILURES, begin_probe, counterpart_in, end_probe, is_paused, kind_of
+from effects.attempts import LEASE, LONGEST_PAUSE
+from models import Effect
+from models.enums import EffectState
+from models.lanes import Lane, find_lanes
+
+ABREAST: Final = 8  # effects of a kind that one process carries out at the same time
+ABREAST_IN_LANE: Final = 6  # of those that need the same counterpart
+
+SKEW: Final = timedelta(minutes=1)  # by which the clocks of two processes may differ
+
+
+class Shares:
+    """What one process does at the same time, by lane."""
+
+    def __init__(self) -> None:
+        self._running: Counter[str] = Counter()
+
+    def begin(self, lane: str) -> None:
+        self._running[lane] += 1
+
+    def end(self, lane: str) -> None:
+        self._running[lane] -= 1
+        if not self._running[lane]:
+            del self._running[lane]
+
+    def free(self, lane: str) -> int:
+        """Return how many more effects of the lane may begin."""
+        running = self._running[lane]
+        of_kind = sum(number for name, number in self._running.items() if kind_of(name) is kind_of(lane))
+        share = ABREAST_IN_LANE if counterpart_in(lane) else ABREAST
+        return max(min(share - running, ABREAST - of_kind), 0 if running else 1)
+
+
+async def look() -> list[Lane]:
+    """Return the lanes in which effects wait, and those that are paused; the longest due first.
+
+    What is due later than the longest pause from now was planned while a clock was ahead: it is made due now.
+    """
+    now = datetime.now(UTC)
+    lanes = await find_lanes(now, now + LEASE + SKEW)
+    horizon = now + LONGEST_PAUSE + SKEW
+    if not any(lane.last_due_at is not None and lane.last_due_at > horizon for lane in lanes):
+        return lanes
+    await Effect.filter(state=EffectState.WAITING, due_at__gt=horizon).update(due_at=now)
+    return await find_lanes(now, now + LEASE + SKEW)
+
+
+async def claim(lanes: Collection[Lane], shares: Shares) -> AsyncIterator[Effect]:
+    """Lease effects that are due, as many as the shares have room for: nobody else has them until the lease ends.
+
+    The caller enters each into the shares before it asks for the next.
+    """
+    now = datetime.now(UTC)
+    for lane in lanes:
+        if lane.due_at is None or lane.due_at > now or is_paused(lane.failures, lane.paused_until, now):
+            continue
+        if (free := shares.free(lane.name)) > 0:
+            taking = _probe(lane, now) if lane.failures >= FAILURES else _take(lane, now, free)
+            async for effect in taking:
+                yield effect
+
+
+async def _take(lane: Lane, now: datetime, most: int) -> AsyncIterator[Effect]:
+    for effect in await _due(lane, now, most):
+        if await _lease(effect, now):
+            yield effect
+
+
+async def _probe(lane: Lane, now: datetime) -> AsyncIterator[Effect]:
+    """Take one effect to try a counterpart whose pause is over, unless another process does so."""
+    for effect in await _due(lane, now, 1):
+        if await begin_probe(lane.name, effect.id):
+            if await _lease(effect, now):
+                yield effect
+            else:
+                await end_probe(lane.name, effect.id)
+
+
+async def _due(lane: Lane, now: datetime, most: int) -> list[Effect]:
+    """Return the effects of the lane that have been due for longest and that nobody has leased.
+
+    A lease of more than its length was taken while a clock was ahead: it does not count.
+    """
+    free = Q(leased_until__isnull=True) | Q(leased_until__lt=now) | Q(leased_until__gt=now + LEASE + SKEW)
+    due = Effect.filter(free, state=EffectState.WAITING, lane=lane.name, due_at__lte=now)
+    return await due.order_by("due_at").limit(most)
+
+
+async def _lease(effect: Effect, now: datetime) -> bool:
+    """Lease an effect for another attempt. Return False if another process was quicker."""
+    effect.attempts += 1
+    effect.leased_until = now + LEASE
+    free = Effect.filter(id=effect.id, state=EffectState.WAITING, attempts=effect.attempts - 1)
+    return bool(await free.update(attempts=effect.attempts, leased_until=effect.leased_until))

@@ -1,0 +1,16 @@
+"""What the engine does in turns, one turn at a time."""
+
+from effects.claims import Shares, look
+from effects.claims import claim as claim_with
+from models import Effect
+
+
+async def claim(most: int = 8) -> list[Effect]:
+    """Lease up to so many effects that are due, as a process does that has nothing else to do."""
+    shares, claimed = Shares(), []
+    async for effect in claim_with(await look(), shares):
+        shares.begin(effect.lane)
+        claimed.append(effect)
+        if len(claimed) == most:
+            break
+    return claimed
