@@ -10,7 +10,8 @@ from redis.exceptions import RedisError
 ANSWER_SECONDS: Final = 0.5  # in which Redis answers
 MOST_CONNECTIONS: Final = 20  # of one process
 
-# By Redis's own clock. A bucket is what was `left` in it `at` a time; one that is full again need not be kept.
+# By Redis's own clock. A bucket is what was `left` in it `at` a time; one that is full again need not be kept. If the
+# clock was set back, that time is still to come: the bucket fills all the same.
 _TAKE: Final = """
 local cost, limit, rate = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local time = redis.call('TIME')
@@ -18,7 +19,7 @@ local now = time[1] + time[2] / 1000000
 local bucket = redis.call('HMGET', KEYS[1], 'left', 'at')
 local left = limit
 if bucket[1] then
-    left = math.min(limit, bucket[1] + math.max(0, now - bucket[2]) * rate)
+    left = math.min(limit, bucket[1] + math.abs(now - bucket[2]) * rate)
 end
 if cost > left then
     return {0, tostring(left)}

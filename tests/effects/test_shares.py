@@ -48,7 +48,7 @@ class Warehouse:
         if self.status is not None:
             writer.write(f"HTTP/1.1 {self.status} X\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
         else:
-            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nx")
+            writer.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
             await self.ending.wait()
         self.open -= 1
         writer.close()
@@ -79,7 +79,14 @@ async def office() -> AsyncIterator[PostOffice]:
 @pytest.fixture
 def settings(database_url: str, office: PostOffice, tmp_path: Path) -> Settings:
     mail_url = f"smtp://127.0.0.1:{office.port}?starttls=none"
-    return Settings(database_url=database_url, effects=True, mail_url=mail_url, metrics=True, poll_seconds=0.1)
+    return Settings(
+        database_url=database_url,
+        effects=True,
+        mail_url=mail_url,
+        metrics=True,
+        poll_seconds=0.1,
+        egress_allow=("127.0.0.1",),
+    )
 
 
 async def until(reached: Callable[[], Awaitable[object]]) -> None:
