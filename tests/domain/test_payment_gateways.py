@@ -1,5 +1,6 @@
 """Money that a gateway holds: asked for, counted as used until it is settled, and settled once."""
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -17,6 +18,7 @@ from models import Order, Transaction
 from models.enums import ActorKind, CancelReason, PaymentStatus, TransactionKind, TransactionStatus
 from tests.domain.shop import (
     ADA,
+    SOCKS,
     authorized,
     last_event,
     nothing_changes,
@@ -226,6 +228,23 @@ async def test_what_no_gateway_can_return_is_handed_back_by_hand() -> None:
     await refund_payment(actor=ADA, target=on(other), amount=Amount(Decimal(5)))  # Stripe is not set up
     assert await money(other) == (PaymentStatus.PARTIALLY_REFUNDED, 0, 2000, 500)
     assert [each.amount for each in await refund(other)] == [1500]  # now it is
+
+
+async def test_what_is_handed_back_by_hand_counts_against_what_came_by_hand_first() -> None:
+    order = await place(lines=[replace(SOCKS, unit_price=Decimal(40))], payments=[sold("50")])
+    await record_payment(actor=ADA, target=on(order), amount=Amount(Decimal(30)))  # cash, after the card
+    assert await refund(order, "20") == []
+    assert await refund(order, "10") == []  # the rest of the cash
+    [back] = await refund(order)
+    assert (back.gateway, back.amount) == ("stripe", 5000)
+
+
+async def test_what_is_handed_back_by_hand_beyond_that_counts_against_the_rest() -> None:
+    order = await place(lines=[replace(SOCKS, unit_price=Decimal(40))], payments=[sold("50")])
+    await record_payment(actor=ADA, target=on(order), amount=Amount(Decimal(30)))
+    await refund_payment(actor=ADA, target=on(order), amount=Amount(Decimal(40)))  # Stripe is not set up
+    [back] = await refund(order)
+    assert (back.gateway, back.amount) == ("stripe", 4000)
 
 
 async def test_giving_up_what_is_authorized() -> None:

@@ -1,7 +1,7 @@
 """Effects: planned once for each event, tried until they work, done once, however many engines there are."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
@@ -9,24 +9,28 @@ import pytest
 
 from domain.actors import system
 from domain.bell import Bell
+from domain.counterparts import PROBE
 from domain.effects import cursor_of, failed_effects, retry_effect
 from domain.errors import ErrorCode
 from domain.live import Feed
 from domain.orders.commands import add_order_note, confirm_order
 from domain.orders.events import NoteAdded
 from domain.orders.queries import PageRequest
-from effects import attempts
+from effects import attempts, engine, fulfillment_requests
 from effects.attempts import (
+    ATTEMPT_SECONDS,
     LEASE,
     LONGEST_PAUSE,
     LONGEST_WAIT,
     MOST_ATTEMPTS,
     SHORTEST_PAUSE,
+    LeaseLost,
     attempt,
     pause_after,
 )
-from effects.effect import GivenUp, Planned, TryAgain, finish, remember
+from effects.effect import CounterpartFailed, GivenUp, Planned, TryAgain, finish, remember
 from effects.engine import Engine
+from effects.mail import mailing, smtp
 from effects.planning import begin, plan_page
 from models import Effect, EffectPosition, OrderEvent
 from models.enums import EffectKind, EffectState, OrderEventType
@@ -289,3 +293,146 @@ async def test_running_engines_do_what_they_hear_of(echo: Echo) -> None:
     assert echo.attempts == 1
     assert sorted((await types_of(order))[2:]) == ["NOTE_ADDED", "NOTE_ADDED"]
     assert (await Effect.get()).state is EffectState.DONE
+
+
+class Stuck(Echo):
+    """Does not end, also when it is `cancelled`, before it is `let_go`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun = asyncio.Event()
+        self.let_go = asyncio.Event()
+        self.cancelled = 0
+        self.swallows = False
+
+    async def carry_out(self, effect: Effect) -> None:
+        self.begun.set()
+        while not self.let_go.is_set():
+            try:
+                await self.let_go.wait()
+            except asyncio.CancelledError:
+                self.cancelled += 1
+                if not self.swallows:
+                    raise
+
+
+@pytest.fixture
+async def stuck() -> AsyncIterator[Stuck]:
+    await begin()
+    stuck = Stuck()
+    yield stuck
+    stuck.let_go.set()
+
+
+async def leases(number: int) -> list[datetime]:
+    """The next so many moments until which the only effect is leased."""
+    seen: list[datetime] = []
+    async with asyncio.timeout(10):
+        while len(seen) < number:
+            until = (await Effect.get()).leased_until
+            assert until is not None
+            if until not in seen:
+                seen.append(until)
+            await asyncio.sleep(0.01)
+    return seen
+
+
+async def test_a_lease_is_renewed_before_it_ends(stuck: Stuck, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise another process would take the effect up, and carry it out in parallel."""
+    lease = timedelta(seconds=1.5)
+    monkeypatch.setattr(attempts, "LEASE", lease)
+    await planned(stuck)
+    [claimed] = await claim()
+    await Effect.all().update(leased_until=datetime.now(UTC) + lease)
+    working = asyncio.create_task(attempt(stuck, claimed))
+    first, second = await leases(2)
+    assert second - lease < first  # when it was renewed
+    assert await claim() == []
+    stuck.let_go.set()
+    assert await working is None
+
+
+async def test_who_has_lost_its_lease_ends_what_it_does(stuck: Stuck, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attempts, "LEASE", timedelta(seconds=0.1))
+    await planned(stuck)
+    [claimed] = await claim()
+    await Effect.all().update(leased_until=None)
+    [taken] = await claim()  # as another process does, when this one was away for longer than its lease
+    assert isinstance(await attempt(stuck, claimed), LeaseLost)
+    assert stuck.cancelled == 1
+    row = await Effect.get()
+    assert (row.attempts, row.leased_until, row.error) == (2, taken.leased_until, None)
+
+
+@pytest.mark.parametrize("swallows", [False, True])
+async def test_an_attempt_that_is_stuck_ends_whatever_it_does(
+    stuck: Stuck, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, swallows: bool
+) -> None:
+    monkeypatch.setattr(attempts, "ATTEMPT_SECONDS", 0.01)
+    monkeypatch.setattr(attempts, "GRACE_SECONDS", 0.01)
+    stuck.swallows = swallows
+    await planned(stuck)
+    effect = await try_now(stuck)
+    assert (effect.state, effect.leased_until, effect.error) == (
+        EffectState.WAITING,
+        None,
+        "it was not done within 0.01 seconds",
+    )
+    assert ("is left behind" in caplog.text) is swallows
+    assert stuck.cancelled == (2 if swallows else 1)
+
+
+async def test_silence_is_the_fault_of_the_counterpart(stuck: Stuck, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attempts, "ATTEMPT_SECONDS", 0.01)
+    effect = await planned(stuck)
+    assert effect.lane == "AUTOMATION:"
+    assert type(await attempt(stuck, effect)) is TimeoutError  # there is none
+    effect.lane = "AUTOMATION:robot"
+    assert type(await attempt(stuck, effect)) is CounterpartFailed
+
+
+@pytest.mark.parametrize(
+    ("due", "leased", "free"),
+    [
+        (timedelta(), None, True),
+        (timedelta(minutes=59), None, False),
+        (timedelta(minutes=62), None, True),
+        (timedelta(), timedelta(seconds=10), False),
+        (timedelta(), timedelta(seconds=65), False),  # by a process whose clock is a little ahead
+        (timedelta(), timedelta(seconds=75), True),
+        (timedelta(days=3650), timedelta(days=3650), True),
+    ],
+)
+async def test_nothing_is_due_or_leased_for_longer_than_it_can_be(
+    echo: Echo, due: timedelta, leased: timedelta | None, free: bool
+) -> None:
+    await planned(echo)
+    now = datetime.now(UTC)
+    await Effect.all().update(due_at=now + due, leased_until=leased and now + leased)
+    assert len(await claim()) == free
+
+
+async def test_what_one_version_does_not_know_is_left_to_the_other(echo: Echo) -> None:
+    """A newer one has kinds of its own, an older one has written no lanes."""
+    for _ in range(3):
+        await confirmed()
+    await plan_page([echo])
+    newer, older, ours = await Effect.all().order_by("id")
+    await Effect.filter(id=newer.id).update(lane="SMOKE_SIGNAL:hill")
+    await Effect.filter(id=older.id).update(lane="")
+    feed = Feed(Bell("memory://"), poll_seconds=0.2)
+    async with feed.running(), Engine(feed, [echo]).running(), asyncio.timeout(10):
+        while await Effect.filter(state=EffectState.DONE).count() < 2:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    states = {each.id: each.state for each in await Effect.all()}
+    assert states == {newer.id: EffectState.WAITING, older.id: EffectState.DONE, ours.id: EffectState.DONE}
+
+
+def test_time_limits_fit_into_one_another() -> None:
+    assert (timedelta(seconds=10), 3, 60.0) == (LEASE, attempts.RENEWALS, ATTEMPT_SECONDS)
+    assert fulfillment_requests.SECONDS == 15.0
+    assert (smtp.CONNECT_SECONDS, smtp.SECONDS) == (10.0, 50.0)  # so that the answer that did not come is known as such
+    assert smtp.SECONDS < ATTEMPT_SECONDS
+    assert mailing.GRACE_SECONDS < attempts.GRACE_SECONDS  # a message that is being handed over gets its answer
+    assert attempts.GRACE_SECONDS < engine.STOP_SECONDS < 10  # in which a server ends
+    assert timedelta(seconds=ATTEMPT_SECONDS + 2 * attempts.GRACE_SECONDS) < PROBE

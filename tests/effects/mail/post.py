@@ -45,6 +45,7 @@ class PostOffice:
     reached: asyncio.Event = field(default_factory=asyncio.Event)
     release: asyncio.Event = field(default_factory=asyncio.Event)
     logins: list[str] = field(default_factory=list)
+    envelopes: list[tuple[str, str, list[str]]] = field(default_factory=list)  # who says hello, from whom, to whom
     encrypted: list[bool] = field(default_factory=list)
     port: int = 0
 
@@ -62,6 +63,7 @@ class PostOffice:
     async def handle_DATA(self, server: SMTP, session: Any, envelope: Any) -> str:
         if "DATA" not in self.answers:
             self.messages.append(parsed(envelope.content))
+            self.envelopes.append((session.host_name, envelope.mail_from, list(envelope.rcpt_tos)))
         return await self._answer("DATA", server)
 
     async def _answer(self, command: str, server: SMTP) -> str:

@@ -70,6 +70,7 @@ async def test_a_message_arrives_once(office: PostOffice) -> None:
     assert await told(order) == SENT
     await attempted(sending, effect)
     [message] = office.messages
+    assert office.envelopes == [("localhost", "orders@localhost", [ADDRESS])]
     assert message["To"] == f"Ladina Großenbacher <{ADDRESS}>"
     assert message["From"] == "orders@localhost"
     assert message["Subject"] == "Ihre Bestellung 1001"

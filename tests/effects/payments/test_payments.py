@@ -6,19 +6,25 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import pytest
 
+from domain.automations import update_automation
 from domain.change import Target
 from domain.orders.placing import NewPayment
 from domain.payments.commands import Amount, capture_payment, refund_payment, void_payment
-from effects.attempts import attempt
+from domain.payments.settling import Settled
+from effects.attempts import ATTEMPT_SECONDS, attempt
+from effects.automations import Automations
 from effects.effect import GivenUp, Planned
-from effects.payments.payments import Payments
+from effects.payments import stripe_gateway
+from effects.payments.gateways import Request
+from effects.payments.payments import DELAY, SECONDS, Payments
 from effects.payments.stripe_gateway import StripeGateway
 from effects.planning import begin, plan_page
 from models import Effect, Order, OrderEvent, Transaction
-from models.enums import EffectState, PaymentStatus, TransactionKind, TransactionStatus
+from models.enums import AutomationKind, EffectState, PaymentStatus, TransactionKind, TransactionStatus
 from tests.database import nobody_writes
 from tests.domain.shop import ADA, last_event, nothing_changes, on, once, place, stored, transactions_of, types_of
 from tests.effects.due import claim
@@ -248,6 +254,125 @@ async def test_many_at_the_same_time_move_money_once(payments: Payments, account
     )
     await is_done_once(order, intent, REFUND, account)
     await other.close()
+
+
+async def test_who_settles_at_the_same_time_in_one_process_asks_once(
+    payments: Payments, account: Account, wire: Wire
+) -> None:
+    """Not every gateway knows a key again: this one forgets it at once."""
+    order, intent = await asked(account, REFUND)
+    await plan_page([payments])
+    effect = await Effect.get()
+    await asyncio.gather(payments.settle_now(order.id), payments.carry_out(effect), payments.settle_now(order.id))
+    assert len(wire.keys) == 1
+    await is_done_once(order, intent, REFUND, account)
+
+
+async def test_what_is_given_up_while_a_part_is_captured_goes_back_with_it(
+    payments: Payments, account: Account
+) -> None:
+    intent = await account.pay(3980)
+    order = await place(payments=[NewPayment(TransactionKind.AUTHORIZATION, Decimal("39.80"), "stripe", intent)])
+    await capture_payment(actor=ADA, target=on(order), amount=TEN, gateways=STRIPE)
+    await void_payment(actor=ADA, target=on(order), gateways=STRIPE)
+    assert await payments.settle_now(order.id) == []
+    row = await stored(order)
+    assert (row.payment_status, row.authorized_total, row.paid_total) == (PaymentStatus.PARTIALLY_PAID, 0, 1000)
+
+
+class Bank:
+    """A gateway that captures in parts, and keeps what it was handed."""
+
+    name = "stripe"
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, Request]] = []
+        self.closed = False
+
+    def _do(self, what: str, request: Request) -> Settled:
+        self.heard.append((what, request))
+        return Settled(f"{request.reference}-{len(self.heard)}")
+
+    async def find(self, request: Request) -> Settled | None:
+        self.heard.append(("find", request))
+        return None
+
+    async def capture(self, request: Request) -> Settled:
+        return self._do("capture", request)
+
+    async def void(self, request: Request) -> Settled:
+        return self._do("void", request)
+
+    async def refund(self, request: Request) -> Settled:
+        return self._do("refund", request)
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+async def test_what_a_gateway_is_handed() -> None:
+    bank = Bank()
+    payments = Payments([bank])
+
+    async def asks(what: str) -> list[tuple[UUID, int, str, str | None, int]]:
+        """What the bank was handed for one act, after it has looked whether it was done before."""
+        assert await payments.settle_now(order.id) == []
+        heard, bank.heard = bank.heard, []
+        assert [each for each, _ in heard] == ["find", what] * (len(heard) // 2)
+        assert [request for _, request in heard[::2]] == [request for _, request in heard[1::2]]
+        found = [request for _, request in heard[1::2]]
+        assert {each.kind for each in found} == {TransactionKind(what.upper())}
+        return [(each.key, each.amount, each.currency, each.reference, each.captured) for each in found]
+
+    held = [
+        NewPayment(TransactionKind.AUTHORIZATION, Decimal(amount), "stripe", name)
+        for name, amount in (("A", "15"), ("B", "24.80"))
+    ]
+    order = await place(payments=held)
+    sums = (("5", [(500, "A", 0)]), ("10", [(1000, "A", 500)]), ("12", [(1200, "B", 0)]))
+    for amount, expected in sums:
+        await capture_payment(actor=ADA, target=on(order), amount=Amount(Decimal(amount)), gateways=STRIPE)
+        key = (await transactions_of(order))[-1].id
+        assert await asks("capture") == [(key, minor, "CHF", name, before) for minor, name, before in expected]
+    await void_payment(actor=ADA, target=on(order), gateways=STRIPE)
+    [*_, voided] = await transactions_of(order)
+    assert await asks("void") == [(voided.id, 1280, "CHF", "B", 1200)]
+    await refund_payment(actor=ADA, target=on(order), amount=Amount(Decimal(13)), gateways=STRIPE)
+    *_, newer, older = await transactions_of(order)
+    captures = {each.id: each.reference for each in await transactions_of(order) if each.kind is CAPTURE}
+    expected_refunds = [
+        (each.id, each.amount, "CHF", captures[each.parent_id] if each.parent_id else None, 0)
+        for each in (newer, older)
+    ]
+    assert sorted(each.amount for each in (newer, older)) == [100, 1200]
+    assert sorted(await asks("refund")) == sorted(expected_refunds)
+    await payments.close()
+    assert bank.closed
+
+
+def test_who_asks_has_tried_before_the_engine_does() -> None:
+    assert (8.0, timedelta(seconds=15)) == (SECONDS, DELAY)
+    assert Payments()._seconds == SECONDS
+    assert stripe_gateway.SECONDS * 2 < ATTEMPT_SECONDS  # to look, and then to ask
+
+
+async def test_an_automation_does_not_wait_for_a_gateway(payments: Payments, account: Account, wire: Wire) -> None:
+    """It writes down what is to be captured; an effect that is due at once asks the gateway."""
+    intent = await account.pay(3980)
+    await update_automation(actor=ADA, kind=AutomationKind.CAPTURE_ON_ARRIVAL, enabled=True)
+    order = await place(payments=[NewPayment(TransactionKind.AUTHORIZATION, Decimal("39.80"), "stripe", intent)])
+    automations = Automations(payments)
+    await plan_page([automations])
+    [effect] = await claim()
+    await attempt(automations, effect)
+    assert (await Effect.get()).state is EffectState.DONE
+    assert (await last_event(order)).type == "PAYMENT_PENDING"
+    assert wire.arrived == []
+    await plan_page([payments])
+    [effect] = await claim()
+    assert (effect.kind, effect.lane) == ("PAYMENT", "PAYMENT:stripe")
+    await attempt(payments, effect)
+    await is_done_once(order, intent, CAPTURE, account)
 
 
 async def test_a_gateway_is_asked_for_one_thing_at_a_time(payments: Payments, account: Account, wire: Wire) -> None:
