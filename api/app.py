@@ -85,7 +85,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Any]]:
         effects = engine.running() if settings.effects else nullcontext()
-        async with connected(settings.database_url), feed.running(), effects:
+        async with connected(settings.database_url), readiness.running(), feed.running(), effects:
             tasks = [asyncio.create_task(service.tokens.run()), asyncio.create_task(stop_rendering())]
             if issuer is not None:
                 tasks.append(asyncio.create_task(issuer.keys.run()))
@@ -97,7 +97,6 @@ def create_app(settings: Settings | None = None) -> Starlette:
                 for task in tasks:
                     task.cancel()
                 await service.tokens.close()
-                await readiness.close()
                 if service.rates is not None:
                     await service.rates.close()
                 await service.printing.close()

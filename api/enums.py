@@ -261,7 +261,8 @@ _describe(
         "PAYMENT_VOIDED": "An authorization was given up.",
         "PAYMENT_PENDING": "A gateway is asked to move money; another event says what became of it.",
         "PAYMENT_FAILED": "A gateway has not moved the money that it was asked for.",
-        "EMAIL_SENT": "An e-mail was handed to the mail server.",
+        "EMAIL_SENT": "An e-mail was handed to the mail server. If there is none, it was written to a file, and"
+        " writtenToFile is true in the data.",
         "EMAIL_FAILED": "An e-mail was refused, or given up.",
         "ORDER_HELD": "The order was put on hold: no automation touches it.",
         "ORDER_RELEASED": "The order is no longer on hold.",

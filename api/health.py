@@ -6,6 +6,8 @@ Both are open to everybody. What is wrong is said by its kind alone: messages na
 import asyncio
 import logging
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
 import orjson
@@ -15,6 +17,8 @@ from starlette.responses import Response
 from api.service import Service
 from effects.engine import Engine
 from models.database import ping
+from models.errors import DatabaseUnavailable, StorageFailure, WrongVersion
+from models.versions import compare
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +47,23 @@ class Readiness:
         self._service = service
         self._engine = engine
         self._asking: asyncio.Task[None] | None = None
+        self._is_version_known = False
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Ask the open database no more than the block lasts. Raise `WrongVersion` if another version migrated it."""
+        with suppress(DatabaseUnavailable):  # it is asked again
+            await self._require_version()
+        try:
+            yield
+        finally:
+            if self._asking is not None:
+                self._asking.cancel()
+                await asyncio.wait((self._asking,), timeout=DATABASE_SECONDS)
+
+    async def _require_version(self) -> None:
+        (await compare()).require_equal()
+        self._is_version_known = True
 
     async def answer(self, _request: Request) -> Response:
         """200 where work can be taken, else 503."""
@@ -66,16 +87,25 @@ class Readiness:
         # A question that is not answered yet goes on, and who asks next waits for the same: to a database that is
         # silently dead there is one on its way, not one for each look, and none holds up the answer by its end.
         if self._asking is None or self._asking.done():
-            self._asking = asyncio.create_task(ping())
+            self._asking = asyncio.create_task(self._ask())
         asking = self._asking
         await asyncio.wait((asking,), timeout=DATABASE_SECONDS)
         if not asking.done():
             asking.add_done_callback(_look_at)
             return {"status": "unreachable", "problem": f"no answer within {DATABASE_SECONDS:g} seconds"}
         error = asking.exception()
+        if isinstance(error, StorageFailure):
+            return {"status": "failing", "problem": error.problem}
+        if isinstance(error, WrongVersion):
+            return {"status": "of another version", "problem": str(error)}
         if error is not None:
             return {"status": "unreachable", "problem": type(error.__cause__ or error).__name__}
         return {"status": "ok"}
+
+    async def _ask(self) -> None:
+        await ping()
+        if not self._is_version_known:  # it could not be reached when the process started
+            await self._require_version()
 
     def _feed(self) -> dict[str, Any]:
         feed = self._service.feed
@@ -104,12 +134,6 @@ class Readiness:
         state = self._service.feed.bell.state
         told = {"status": "connected" if state.connected else "reconnecting", "since": state.since.isoformat()}
         return told if state.problem is None else {**told, "problem": state.problem}
-
-    async def close(self) -> None:
-        """Ask no more."""
-        if self._asking is not None:
-            self._asking.cancel()
-            await asyncio.wait((self._asking,), timeout=DATABASE_SECONDS)
 
 
 def _look_at(asking: asyncio.Task[None]) -> None:

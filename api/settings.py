@@ -260,8 +260,17 @@ class Settings(BaseSettings):
     @field_validator("broadcast_url")
     @classmethod
     def _is_a_bell(cls, url: str | None) -> str | None:
-        if url and urlsplit(url).scheme not in ("memory", "redis", "rediss", "postgres", "postgresql"):
+        if not url:
+            return None
+        parts = urlsplit(url)
+        if parts.scheme not in ("memory", "redis", "rediss", "postgres", "postgresql"):
             raise ValueError("a bell's URL starts with redis://, rediss://, postgres:// or memory://")
+        if is_postgres(url):
+            config(url)
+        elif parts.scheme != "memory" and not parts.hostname:
+            raise ValueError("a bell's URL names a host: redis://HOST:PORT")
+        if parts.port == 0:  # any other that is none raises ValueError when it is read
+            raise ValueError("a port is a number from 1 to 65535")
         return url
 
     @field_validator("public_url")

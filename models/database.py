@@ -3,9 +3,11 @@
 import asyncio
 import fcntl
 import os
+import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qsl
@@ -14,10 +16,14 @@ import asyncpg
 from tortoise import Tortoise
 from tortoise.backends.base.config_generator import expand_db_url
 from tortoise.connection import get_connection
+from tortoise.exceptions import OperationalError
 from tortoise.migrations.api import migrate as run_migrations
 
+from models import private
+from models.errors import StorageFailure
 from models.file_urls import path_from
 from models.postgres import Translating
+from models.versions import Versions, compare
 
 _MIGRATING: Final = 0x6D69_6772_6174_6500  # the key of an advisory lock
 
@@ -97,25 +103,65 @@ def _sqlite(url: str) -> dict[str, Any]:
     path, _, query = url.removeprefix("sqlite://").partition("?")
     if not path or not url.startswith("sqlite://"):
         raise ValueError("a SQLite URL names a file: sqlite://PATH")
+    options = dict(parse_qsl(query, keep_blank_values=True))
+    if unknown := options.keys() - _sqlite_options():
+        raise ValueError(f"SQLite has no option {', '.join(sorted(unknown))}")
     credentials = {
         "file_path": path_from(path),
         "busy_timeout": 5000,  # milliseconds for which a writer waits for another process
         "synchronous": "NORMAL",  # with a write-ahead log, only the last commits before a power cut are at risk
-        **dict(parse_qsl(query)),
+        **options,
     }
     return {"engine": "models.sqlite", "credentials": credentials}
 
 
-async def migrate(url: str) -> None:
-    """Apply the migrations that the database lacks; a SQLite file is created where there is none.
+@cache
+def _sqlite_options() -> frozenset[str]:
+    with closing(sqlite3.connect(":memory:")) as connection:
+        return frozenset(name for (name,) in connection.execute("PRAGMA pragma_list"))
 
-    Who comes while another process does so waits for it. Raises `DatabaseUnavailable`.
+
+async def migrate(url: str) -> list[str]:
+    """Apply the migrations that the database lacks, and return their names. Create the SQLite file if there is none.
+
+    Wait while another process migrates. Raise `WrongVersion` if a newer version has migrated the database, and
+    `DatabaseUnavailable`, as `StorageFailure` if waiting does not help.
     """
     async with _alone(url):
+        configuration = _without_time_limits(config(url))
         try:
-            await run_migrations(config=_without_time_limits(config(url)))
+            await Tortoise.init(config=configuration, init_connections=False)
+            there = await compare()
+            there.require_nothing_newer()
+            if there.pending:
+                await Tortoise.close_connections()
+                await run_migrations(config=configuration)
+            return there.pending
+        except OperationalError as error:
+            if isinstance(error.__cause__, asyncpg.InsufficientPrivilegeError):
+                message = (
+                    f"The database's user may not change its tables ({error}): their owner has to run scripts/migrate."
+                )
+                raise StorageFailure("no right to change tables", message) from error
+            raise
         finally:
             await Tortoise.close_connections()
+
+
+async def compare_with(url: str) -> Versions | None:
+    """Return how the database's migrations differ from this version's; None if there is no database yet.
+
+    Raise `DatabaseUnavailable`.
+    """
+    if not is_postgres(url) and not sqlite_file(url).exists():
+        return None
+    async with connected(url):
+        return await compare()
+
+
+def sqlite_file(url: str) -> Path:
+    """Return the file that a `sqlite://` URL names."""
+    return Path(config(url)["connections"]["default"]["credentials"]["file_path"])
 
 
 @asynccontextmanager
@@ -129,14 +175,27 @@ async def _alone(url: str) -> AsyncIterator[None]:
         finally:
             await connection.close(timeout=5)
     else:
-        folder = Path(config(url)["connections"]["default"]["credentials"]["file_path"]).parent
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = os.open(folder, os.O_RDONLY)
+        file = sqlite_file(url)
+        try:
+            lock = _lock_folder(file)
+        except OSError as error:
+            problem = error.strerror or type(error).__name__
+            message = f"{file}: {problem}. DATABASE_URL names a file that this user can write, in a folder likewise."
+            raise StorageFailure("the database file cannot be opened", message) from error
         try:
             await asyncio.to_thread(fcntl.flock, lock, fcntl.LOCK_EX)
             yield
         finally:
             os.close(lock)
+
+
+def _lock_folder(file: Path) -> int:
+    """Return the file descriptor of the file's folder, which is to be locked. Make both if they are not there."""
+    private.make_folder(file.parent)
+    private.make_file(file)
+    for name in (file.name, *(f"{file.name}-{end}" for end in ("wal", "shm", "journal"))):
+        private.restrict(file.with_name(name))
+    return os.open(file.parent, os.O_RDONLY)
 
 
 def _without_time_limits(configuration: dict[str, Any]) -> dict[str, Any]:
@@ -158,8 +217,12 @@ async def connected(url: str) -> AsyncIterator[None]:
 
 
 async def ping() -> None:
-    """Ask the database for an answer, whatever it is. Raises what a query raises, `DatabaseUnavailable` as a rule."""
-    await get_connection("default").execute_query("SELECT 1")
+    """Ask the database for an answer. Raise what a query would, or a write: `DatabaseUnavailable` as a rule.
+
+    Nothing is written as long as the changes of this process succeed.
+    """
+    connection: Any = get_connection("default")
+    await connection.check()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,5 +8,22 @@ class DatabaseUnavailable(Exception):
     """
 
 
+class StorageFailure(DatabaseUnavailable):
+    """The database has no working storage: it is full, read-only, damaged or gone. Somebody has to mend that.
+
+    `problem` says in a few words what is wrong, without a name or a path. The message also says what to do. If
+    `is_lasting`, the process cannot recover by itself.
+    """
+
+    def __init__(self, problem: str, message: str, *, is_lasting: bool = False) -> None:
+        super().__init__(message)
+        self.problem = problem
+        self.is_lasting = is_lasting
+
+
+class WrongVersion(Exception):
+    """The database was migrated by another version of this software. The message names the migration."""
+
+
 class TransactionConflict(Exception):
     """The database gave this transaction up for the sake of others (deadlock, serialization). Nothing was written."""

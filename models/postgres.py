@@ -7,6 +7,7 @@ transaction begins, and lets asyncpg's errors through, of which nobody above sho
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 import asyncpg
@@ -18,8 +19,9 @@ from tortoise.backends.base.client import (
     TransactionContextPooled,
 )
 from tortoise.connection import get_connections
+from tortoise.exceptions import OperationalError
 
-from models.errors import DatabaseUnavailable, TransactionConflict
+from models.errors import DatabaseUnavailable, StorageFailure, TransactionConflict
 
 log = logging.getLogger(__name__)
 
@@ -32,9 +34,27 @@ _OUTAGES: Final = (
     asyncpg.InsufficientResourcesError,
     asyncpg.LockNotAvailableError,  # somebody else holds the order for longer than lock_timeout
     asyncpg.IdleInTransactionSessionTimeoutError,
-    asyncpg.ReadOnlySQLTransactionError,  # a standby that has not taken over yet
+    asyncpg.InvalidAuthorizationSpecificationError,  # the password is being changed
+    asyncpg.InvalidCatalogNameError,  # the database is not there yet, or is being restored
     asyncpg.InternalClientError,  # the server's last words reached a connection just as it was to be used
     OSError,  # among these: no answer in time
+)
+
+# What is wrong if PostgreSQL raises one of these, and what to do about it.
+_READ_ONLY: Final = ("the database is read-only", "Make it writable, or name the primary server in DATABASE_URL.")
+_DAMAGED: Final = ("the database is damaged", "Look into PostgreSQL's log, and restore a backup.")
+_FAILURES: Final[dict[type[Exception], tuple[str, str]]] = {
+    asyncpg.DiskFullError: ("the disk is full", "Make room on PostgreSQL's disk."),
+    asyncpg.ReadOnlySQLTransactionError: _READ_ONLY,  # a standby, or a server whose disk is nearly full
+    asyncpg.PostgresSystemError: ("the disk cannot be read or written", "Look at PostgreSQL's disk and log."),
+    asyncpg.DataCorruptedError: _DAMAGED,
+    asyncpg.IndexCorruptedError: _DAMAGED,
+}
+_BROKEN: Final = tuple(_FAILURES)
+
+# Takes 256 KiB of the disk for the length of a transaction.
+_TRY_TO_WRITE: Final = (
+    "CREATE TEMP TABLE orderstream_room ON COMMIT DROP AS SELECT md5(n::text) FROM generate_series(1, 4096) n"
 )
 
 
@@ -52,6 +72,9 @@ class Translating:
     def __exit__(self, _type: Any, error: BaseException | None, _traceback: Any) -> None:
         if isinstance(error, _CONFLICTS):
             raise TransactionConflict(str(error)) from error
+        if isinstance(error, _BROKEN):
+            problem, remedy = next(_FAILURES[kind] for kind in _BROKEN if isinstance(error, kind))
+            raise StorageFailure(problem, f"{problem} ({error}). {remedy}") from error
         if isinstance(error, _OUTAGES):
             raise DatabaseUnavailable(f"{type(error).__name__}: {error}") from error
         if isinstance(error, asyncpg.InterfaceError) and "clos" in str(error):
@@ -60,9 +83,13 @@ class Translating:
 
 
 def _translating(function: Callable[..., Any]) -> Callable[..., Any]:
-    async def run(*args: Any, **kwargs: Any) -> Any:
-        with Translating():
-            return await function(*args, **kwargs)
+    async def run(client: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            with Translating():
+                return await function(client, *args, **kwargs)
+        except StorageFailure as failure:
+            getattr(client, "_parent", client).failure = failure
+            raise
 
     return run
 
@@ -125,6 +152,7 @@ async def _raise(_client: Any, error: Exception) -> None:
 
 class _Transaction(TransactionWrapper):
     fetch = _fetch
+    commit = _translating(TransactionWrapper.commit)
 
     async def begin(self) -> None:
         self.transaction = self._connection.transaction()
@@ -153,8 +181,7 @@ class _TransactionContext(TransactionContextPooled):
     async def __aexit__(self, exc_type: Any, exc_val: Any, exc_tb: Any) -> None:
         try:
             if exc_type is None:
-                with Translating():
-                    await self.client.commit()
+                await self.client.commit()
             else:
                 try:
                     await self.client.rollback()
@@ -167,6 +194,7 @@ class _TransactionContext(TransactionContextPooled):
 
 class PostgresClient(AsyncpgDBClient):
     fetch = _fetch
+    failure: StorageFailure | None = None  # what was last wrong with the storage, if that still is
 
     async def create_connection(self, with_db: bool) -> None:
         with Translating():
@@ -181,6 +209,18 @@ class PostgresClient(AsyncpgDBClient):
 
     async def _translate_exceptions(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         return await super()._translate_exceptions(_translating(func), *args, **kwargs)
+
+    async def check(self) -> None:
+        """Raise what a query would. Write only if a statement has failed for the storage's sake before."""
+        [row] = await self.fetch("SELECT current_setting('transaction_read_only') = 'on'", ())
+        if row[0]:
+            raise StorageFailure(_READ_ONLY[0], ". ".join(_READ_ONLY))
+        if self.failure is None:
+            return
+        with suppress(OperationalError):  # this user may not make temporary tables: the next change will tell
+            async with self._in_transaction() as transaction:
+                await transaction.execute_script(_TRY_TO_WRITE)
+        self.failure = None
 
     def _in_transaction(self) -> TransactionContext:
         return _TransactionContext(_Transaction(self), self._pool_init_lock)

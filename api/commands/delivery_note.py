@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 import typer
 
-from api.settings import Settings
+from api.commands.environment import read_settings
 from domain.delivery_notes.document import Document, Parcel, Position
 from domain.errors import DomainError
 from domain.locales import LOCALES
@@ -89,7 +89,7 @@ def main(
 ) -> None:
     """Write a sample delivery note, as the merchant's settings, texts and template make it."""
     try:
-        merchant = load(folder or Settings().delivery_notes_folder)
+        merchant = load(folder or read_settings().delivery_notes_folder)
         locale = locale or merchant.default_locale
         if locale not in LOCALES:
             raise ValueError(f"A delivery note is written in {', '.join(LOCALES)}.")

@@ -13,12 +13,14 @@ import uvicorn
 
 from api.app import create_app
 from api.commands.client import client_of
+from api.commands.database import one_sentence
 from api.commands.demo_traffic import Traffic
 from api.commands.serve import server_options
 from api.commands.workers import Server
 from api.settings import ROOT, Settings
 from domain.actors import Scope, system
 from domain.tokens import authenticate, create_token
+from models import private
 from models.database import connected, migrate
 from models.file_urls import file_url
 
@@ -65,7 +67,8 @@ async def _run(settings: Settings, folder: Path, listening: socket.socket, pause
     if not server.started:
         sys.exit("The server did not start (the reason is above).")
     url = f"{settings.public_url}/graphql"
-    print(f"GraphiQL  {url}#token={token}\nAPI       {url}\nToken     {token}\nStop with Ctrl-C.", flush=True)
+    print(f"GraphiQL  {url}#token={token}\nAPI       {url}\nToken     {token}")
+    print(f"E-mail    is not sent, but written to {folder / 'mail'}\nStop with Ctrl-C.", flush=True)
     async with client_of(url, token) as client:
         chance = random.Random()  # noqa: S311 - made-up orders
         traffic = asyncio.create_task(Traffic(client, chance).run(pause))
@@ -90,7 +93,8 @@ def main(
 ) -> None:
     """Serve a shop of made-up orders, in which something happens every two seconds."""
     listening = _listen(port)
-    folder.mkdir(parents=True, exist_ok=True)
+    private.make_folder(folder)
+    private.restrict(folder)
     settings = Settings(
         database_url=file_url("sqlite", folder.resolve() / "demo.sqlite3"),
         public_url=f"http://127.0.0.1:{listening.getsockname()[1]}",
@@ -101,7 +105,8 @@ def main(
     )
     if "introspection" not in settings.model_fields_set:  # whoever has started it may look around without a token
         settings = settings.model_copy(update={"introspection": "all"})
-    with contextlib.suppress(KeyboardInterrupt):  # by which uvicorn passes Ctrl-C on once it has stopped
+    # Once it has stopped, uvicorn passes Ctrl-C on by KeyboardInterrupt.
+    with one_sentence(), contextlib.suppress(KeyboardInterrupt):
         asyncio.run(_run(settings, folder, listening, pause))
 
 

@@ -9,11 +9,13 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from api.settings import Settings
+from api.commands.database import describe
+from api.commands.environment import read_settings
 from domain.errors import InvalidInput
 from domain.imports import shopify
 from domain.imports.running import Result, import_orders
 from models.database import config, connected, migrate
+from models.errors import DatabaseUnavailable, WrongVersion
 
 
 class Format(StrEnum):
@@ -68,7 +70,7 @@ def command(
     except (OSError, ValueError) as error:
         _stop(f"{file}: {error}")
     try:
-        url = database_url or Settings().database_url
+        url = database_url or read_settings().database_url
         config(url)
     except ValueError as error:
         _stop(str(error))
@@ -76,6 +78,8 @@ def command(
         counts = asyncio.run(_run(url, channel, documents, with_effects))
     except InvalidInput as refusal:
         _stop(f"--channel {channel}: {refusal.message}")
+    except (DatabaseUnavailable, WrongVersion) as error:
+        _stop(describe(error))
     typer.echo(", ".join(f"{counts[result]} {result}" for result in Result))
     raise typer.Exit(1 if counts[Result.FAILED] else 0)
 

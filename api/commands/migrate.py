@@ -7,8 +7,10 @@ import typer
 from tortoise.context import TortoiseContext
 from tortoise.migrations.autodetector import MigrationAutodetector
 
-from api.settings import Settings
-from models.database import TORTOISE_ORM, migrate
+from api.commands.database import one_sentence
+from api.commands.environment import read_settings
+from models.database import TORTOISE_ORM, compare_with, migrate
+from models.errors import DatabaseUnavailable, StorageFailure, WrongVersion
 
 
 async def missing_migrations() -> list[str]:
@@ -26,14 +28,35 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 @app.command()
 def main(
     check: bool = typer.Option(
-        False, "--check", help="Touch no database; exit with 1 where the models lack a migration."
+        False,
+        "--check",
+        help="Change nothing; exit with 1 if the models lack a migration, or if the database lacks one or has one that"
+        " this version does not know. Without a database, look at the models alone.",
     ),
 ) -> None:
     """Apply the migrations that the database of DATABASE_URL lacks."""
-    if not check:
-        asyncio.run(migrate(Settings().database_url))
-    elif missing := asyncio.run(missing_migrations()):
-        sys.exit(f"The models have changed: write a migration ({', '.join(missing)}), see the README.")
+    url = read_settings().database_url
+    if check:
+        if missing := asyncio.run(missing_migrations()):
+            sys.exit(f"The models have changed: write a migration ({', '.join(missing)}), see the README.")
+        _check_database(url)
+        return
+    with one_sentence():
+        applied = asyncio.run(migrate(url))
+    print(f"Applied {', '.join(applied)}." if applied else "Nothing to do: the database is up to date.")
+
+
+def _check_database(url: str) -> None:
+    try:
+        versions = asyncio.run(compare_with(url))
+        if versions is None:
+            print("There is no database yet: only the models were checked.")
+        else:
+            versions.require_equal()
+    except (WrongVersion, StorageFailure) as error:
+        sys.exit(str(error))
+    except DatabaseUnavailable as error:
+        print(f"The database cannot be reached, only the models were checked: {error}")
 
 
 if __name__ == "__main__":

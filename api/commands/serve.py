@@ -3,25 +3,32 @@
 import asyncio
 import contextlib
 import itertools
+import logging
 import os
 import resource
 import time
 from contextlib import nullcontext
+from functools import partial
 from logging.config import dictConfig
 from typing import Any
 
 import typer
-import uvicorn
-from pydantic import ValidationError
 
-from api.commands.workers import SHUTDOWN_SECONDS, Server, Supervisor
+from api.commands.database import one_sentence, problem_with
+from api.commands.environment import read_settings
+from api.commands.workers import SHUTDOWN_SECONDS, Supervisor
 from api.logs import is_for_people, log_config
 from api.metrics import shared_between_processes
 from api.open_counts import listen_backlog
-from api.settings import Settings
+from api.settings import ROOT, Settings
 from api.transport.connections import HTTPConnection, WebSocketConnection
+from effects.mail.eml import FolderTransport
+from effects.mail.transport import transport_of
+from models import private
 from models.database import migrate
-from models.errors import DatabaseUnavailable
+from models.errors import DatabaseUnavailable, StorageFailure
+
+log = logging.getLogger("uvicorn.error")  # where uvicorn tells of its own processes
 
 _EVERYWHERE = ("0.0.0.0", "::", "")  # noqa: S104 - which address clients use is not known then
 
@@ -37,15 +44,6 @@ def server_options(settings: Settings) -> dict[str, Any]:
         "backlog": listen_backlog(),
         "timeout_graceful_shutdown": SHUTDOWN_SECONDS,
     }
-
-
-def _settings() -> Settings:
-    try:
-        return Settings()
-    except ValidationError as error:
-        for each in error.errors():
-            typer.echo(f"{'_'.join(map(str, each['loc'])).upper()}: {each['msg']}", err=True)
-        raise typer.Exit(2) from error
 
 
 def _environment() -> str:
@@ -77,44 +75,62 @@ def main(
     ),
 ) -> None:
     """Bring the database up to date, and serve the API at /graphql until told to stop."""
-    settings = _settings()
+    settings = read_settings()
     if settings.public_url is None and host not in _EVERYWHERE:
         os.environ["PUBLIC_URL"] = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-    logging = log_config(settings.log_level, as_json=not is_for_people())
-    dictConfig(logging)
+    logs = log_config(settings.log_level, as_json=not is_for_people())
+    dictConfig(logs)
     _migrate(settings.database_url, wait_for_database)
+    _look_after_mail(settings)
     _allow_many_sockets()
     options = {
         "app": "api.app:create_app",  # each worker makes its own application, from the same environment
         "factory": True,
         "host": host,
         "port": port,
-        "log_config": logging,
+        "log_config": logs,
         "access_log": False,
         "forwarded_allow_ips": forwarded_allow_ips,
         **server_options(settings),
     }
     with shared_between_processes() if settings.metrics and workers > 1 else nullcontext():
-        served = _serve_alone(options) if workers == 1 else Supervisor(options, workers).run()
+        served = Supervisor(options, workers, partial(problem_with, settings.database_url)).run()
     if not served:
         raise typer.Exit(1)
 
 
 def _migrate(database_url: str, wait_seconds: float) -> None:
-    """Wait for the database, and bring it up to date. Ends the command where it cannot be reached."""
+    """Wait for the database, then apply pending migrations. Exit if it cannot be used."""
     deadline = time.monotonic() + wait_seconds
-    for attempt in itertools.count():
-        pause = min(0.5 * 2**attempt, 5.0)
-        try:
-            asyncio.run(migrate(database_url))
-            return
-        except DatabaseUnavailable as error:
-            if time.monotonic() + pause > deadline:
-                typer.echo(f"The database cannot be reached: {error}", err=True)
-                raise typer.Exit(1) from error
-            if attempt == 0:
-                typer.echo(f"The database cannot be reached yet, waiting for it: {error}", err=True)
-        time.sleep(pause)
+    with one_sentence():
+        for attempt in itertools.count():
+            pause = min(0.5 * 2**attempt, 5.0)
+            try:
+                applied = asyncio.run(migrate(database_url))
+            except StorageFailure:
+                raise
+            except DatabaseUnavailable as error:
+                if time.monotonic() + pause > deadline:
+                    raise
+                if attempt == 0:
+                    typer.echo(f"The database cannot be reached yet, waiting for it: {error}", err=True)
+            else:
+                if applied:
+                    log.info("Applied the migrations %s.", ", ".join(applied))
+                return
+            time.sleep(pause)
+
+
+def _look_after_mail(settings: Settings) -> None:
+    """Say if no e-mail is sent, and keep from everybody else what is written in its place."""
+    private.restrict(ROOT / ".data")
+    transport = transport_of(settings.mail_url)
+    if not isinstance(transport, FolderTransport):
+        return
+    transport.restrict()
+    if settings.effects:
+        given = "names a folder" if "mail_url" in settings.model_fields_set else "is not set"
+        log.warning("MAIL_URL %s: no e-mail is sent, it is written to files in %s.", given, transport.folder)
 
 
 def _allow_many_sockets() -> None:
@@ -122,14 +138,6 @@ def _allow_many_sockets() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(ValueError, OSError):  # macOS says "no limit" and means another one
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def _serve_alone(options: dict[str, Any]) -> bool:
-    """False where it could not serve."""
-    server = Server(uvicorn.Config(**options))
-    with contextlib.suppress(KeyboardInterrupt):  # by which uvicorn passes Ctrl-C on once it has stopped
-        server.run()
-    return server.started
 
 
 if __name__ == "__main__":

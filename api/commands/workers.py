@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -39,6 +40,8 @@ _NEW_OBJECTS = 20_000  # after which garbage is looked for among them; a list of
 
 _multiprocessing = multiprocessing.get_context("spawn")
 
+Check = Callable[[], str | None]  # what is wrong, in a sentence
+
 
 class Server(uvicorn.Server):
     """uvicorn's server. `beat` is called some ten times a second while it serves."""
@@ -48,6 +51,7 @@ class Server(uvicorn.Server):
         self._beat = beat
         self._parent = multiprocessing.parent_process()
         self._files_are_missing = False
+        self._is_signalled = False
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """What is there by now stays, and most of what an answer is made of goes without the garbage collector.
@@ -84,7 +88,8 @@ class Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """The signal has come. The event loop may hear of it late, or never."""
-        if not self.should_exit:
+        if not self._is_signalled:
+            self._is_signalled = True
             _exit_in_any_case()
         super().handle_exit(sig, frame)
 
@@ -137,15 +142,19 @@ class _Worker:
         return self.runs and time.monotonic() - self.since > KILL_SECONDS
 
 
-def _serve(options: dict[str, Any], listening: socket.socket, last_beat: Any) -> None:
+def _serve(options: dict[str, Any], check: Check, listening: socket.socket, last_beat: Any) -> None:
     """What a worker does."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # which a terminal that is closed sends to all of its processes
 
     def beat() -> None:
         last_beat.value = time.monotonic()
 
+    config = uvicorn.Config(**options)  # sets up the log
+    if problem := check():
+        log.error("%s", problem)
+        sys.exit(1)
     with contextlib.suppress(KeyboardInterrupt):  # by which uvicorn passes Ctrl-C on once it has stopped
-        Server(uvicorn.Config(**options), beat).run(sockets=[listening])
+        Server(config, beat).run(sockets=[listening])
 
 
 class Supervisor:
@@ -153,12 +162,17 @@ class Supervisor:
 
     A worker that dies, or gives no sign of life, is replaced. On SIGHUP all of them are, one after the other, each
     once its successor serves: as the socket is never closed, no connection is refused. On SIGTERM and SIGINT all end,
-    and so does `run`. `options` are those of `uvicorn.Config`.
+    and so does `run`. `options` are those of `uvicorn.Config`. Each worker calls `check` before it serves, and does
+    not start if that returns a sentence.
+
+    A single worker is this process itself, for a second one costs memory. It has a process of its own only once it
+    has been replaced.
     """
 
-    def __init__(self, options: dict[str, Any], count: int) -> None:
+    def __init__(self, options: dict[str, Any], count: int, check: Check = lambda: None) -> None:
         self._options = options
         self._count = count
+        self._check = check
         self._config = uvicorn.Config(**options)
         self._workers: list[_Worker] = []
         self._leaving: list[_Worker] = []
@@ -170,7 +184,10 @@ class Supervisor:
         self._listening = self._config.bind_socket()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, lambda number, _: self._told.add(number))
-        self._workers = [self._start() for _ in range(self._count)]
+        if self._count > 1:
+            self._workers = [self._start() for _ in range(self._count)]
+        elif not self._serve_here():
+            return False
         while not self._is_to_end() and not self._cannot_start():
             self._look_after()
             if signal.SIGHUP in self._told:
@@ -181,6 +198,29 @@ class Supervisor:
             log.error("A worker has ended before it could serve: the server ends.")
         self._stop()
         return good
+
+    def _serve_here(self) -> bool:
+        """Serve in this process until a signal ends it, or until a worker serves that was started on SIGHUP."""
+        if problem := self._check():
+            log.error("%s", problem)
+            return False
+        server = Server(self._config, lambda: self._hand_over(server))
+        server.run(sockets=[self._listening.dup()])
+        self._have_served = server.started
+        return self._is_to_end() or bool(self._workers)
+
+    def _hand_over(self, server: Server) -> None:
+        """Start a worker if SIGHUP has come, and end the server once that serves. Called again and again."""
+        self._reap()
+        if not self._workers:
+            if signal.SIGHUP in self._told:
+                self._told.discard(signal.SIGHUP)
+                log.info("Received SIGHUP, replacing the worker.")
+                self._workers = [self._start()]
+        elif self._workers[0].serves:
+            server.should_exit = True
+        elif not self._workers[0].runs or self._workers[0].hangs:
+            self._refuse(self._workers.pop())
 
     def _is_to_end(self) -> bool:
         return not self._told.isdisjoint((signal.SIGTERM, signal.SIGINT))
@@ -198,7 +238,8 @@ class Supervisor:
 
     def _start(self) -> _Worker:
         last_beat = _multiprocessing.RawValue("d", 0.0)
-        process = _multiprocessing.Process(target=_serve, args=(self._options, self._listening, last_beat))
+        arguments = (self._options, self._check, self._listening, last_beat)
+        process = _multiprocessing.Process(target=_serve, args=arguments)
         process.start()
         return _Worker(process, last_beat, time.monotonic())
 
@@ -220,14 +261,17 @@ class Supervisor:
             while new.runs and not new.serves and not new.hangs and not self._is_to_end():
                 self._look_after()
             if not new.serves:
-                self._dismiss(new)
-                if not self._is_to_end():
-                    log.error("The new worker [%d] does not serve: the old ones stay.", new.process.pid)
+                self._refuse(new)
                 return
             old, self._workers[index] = self._workers[index], new
             self._dismiss(old)
             while old in self._leaving and not self._is_to_end():
                 self._look_after()
+
+    def _refuse(self, new: _Worker) -> None:
+        self._dismiss(new)
+        if not self._is_to_end():
+            log.error("The new worker [%d] does not serve: what served before goes on.", new.process.pid)
 
     def _dismiss(self, worker: _Worker) -> None:
         worker.stop()

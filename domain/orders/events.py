@@ -271,8 +271,11 @@ class EmailSent(Happening):
     effect_id: UUID
     email: EmailKind
     address: str
+    written_to_file: bool  # there is no mail server: nobody has got it
 
     def message(self) -> str:
+        if self.written_to_file:
+            return f"{self.email} to {self.address} was written to a file, not sent: there is no mail server."
         return f"{self.email} was sent to {self.address}."
 
 

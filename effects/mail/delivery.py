@@ -39,9 +39,13 @@ HandOver = Callable[[], Awaitable[None]]
 
 
 class Transport(Protocol):
-    """A way of sending. One that takes a message `once` has it once, however often it is handed over."""
+    """A way of sending. One that takes a message `once` has it once, however often it is handed over.
+
+    If it does not send (`is_sending`), it keeps the message where somebody may look at it.
+    """
 
     once: bool
+    is_sending: bool
 
     def preparing(self, mail: Mail) -> AbstractAsyncContextManager[HandOver]:
         """Does all that may be done again, up to the point where the message needs to be handed over, and nothing more.

@@ -13,17 +13,31 @@ from pathlib import Path
 from typing import Final
 
 from effects.mail.delivery import HandOver, Mail, NotTaken
+from models import private
 
 _LONGEST_NAME: Final = 180  # characters, of the 255 that file systems have room for
 
 
 class FolderTransport:
-    """The folder is made where there is none. Another message of the same name gets a number behind it."""
+    """The folder is made where there is none. Another message of the same name gets a number behind it.
+
+    Other users of the machine cannot read the files.
+    """
 
     once = True
+    is_sending = False
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+
+    @property
+    def folder(self) -> Path:
+        return self._folder
+
+    def restrict(self) -> None:
+        """Take from everybody else the files that earlier versions have let them read."""
+        for path in self._folder.glob("*.eml"):
+            private.restrict(path)
 
     @asynccontextmanager
     async def preparing(self, mail: Mail) -> AsyncIterator[HandOver]:
@@ -31,12 +45,11 @@ class FolderTransport:
 
     def _write(self, mail: Mail) -> None:
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            private.make_folder(self._folder)
             with tempfile.NamedTemporaryFile(dir=self._folder, prefix=".", suffix=".tmp") as file:
                 file.write(mail.content)
                 file.flush()
                 os.fsync(file.fileno())
-                os.chmod(file.name, 0o644)
                 _put(file.name, mail, self._paths(mail.name))
         except OSError as error:
             raise NotTaken(str(error)) from error

@@ -66,7 +66,7 @@ class Mailing:
         try:
             mail = write_mail(letter, effect, self._settings)
             async with self._transport.preparing(mail) as hand_over:
-                await self._to_the_end(_hand_over(effect, hand_over))
+                await self._to_the_end(self._hand_over(effect, hand_over))
         except Refused as refusal:
             raise GivenUp(str(refusal)) from refusal
         except InDoubt as doubt:
@@ -86,12 +86,12 @@ class Mailing:
             task.cancel()
             raise
 
-
-async def _hand_over(effect: Effect, hand_over: HandOver) -> None:
-    await remember(effect, handed_over_at=datetime.now(UTC).isoformat(timespec="seconds"))
-    try:
-        await hand_over()
-    except (NotTaken, Refused):
-        await remember(effect, handed_over_at=None)
-        raise
-    await finish(effect, MAILER, EmailSent(effect.id, EmailKind(effect.subject), effect.target))
+    async def _hand_over(self, effect: Effect, hand_over: HandOver) -> None:
+        await remember(effect, handed_over_at=datetime.now(UTC).isoformat(timespec="seconds"))
+        try:
+            await hand_over()
+        except (NotTaken, Refused):
+            await remember(effect, handed_over_at=None)
+            raise
+        to_file = not self._transport.is_sending
+        await finish(effect, MAILER, EmailSent(effect.id, EmailKind(effect.subject), effect.target, to_file))

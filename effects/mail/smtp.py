@@ -41,6 +41,7 @@ class SmtpTransport:
     """Certificates are checked against `context`, by default against those that the system trusts."""
 
     once = False
+    is_sending = True
 
     def __init__(
         self,

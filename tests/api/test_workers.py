@@ -38,13 +38,13 @@ def workers_of(process: Process) -> set[int]:
     return {int(child) for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()}
 
 
-async def replaced(process: Process, *gone: int) -> None:
-    """Waits until none of these is a worker any more, and there are two."""
+async def replaced(process: Process, *gone: int, count: int = 2) -> None:
+    """Waits until none of these is a worker any more, and there are so many."""
     async with asyncio.timeout(PATIENCE):
         while True:
             with suppress(FileNotFoundError):  # one has ended as we looked
                 workers = workers_of(process)
-                if len(workers) == 2 and workers.isdisjoint(gone):
+                if len(workers) == count and workers.isdisjoint(gone):
                     return
             await asyncio.sleep(0.05)
 
@@ -191,3 +191,27 @@ async def test_a_rolling_restart_loses_nothing(database_url: str) -> None:
     assert shop.connections > 1
     assert shop.seen == log
     assert sorted(map(key_of, shop.placed)) == sorted(orders)
+
+
+@pytest.mark.wire
+async def test_a_single_worker_is_replaced_as_well(database_url: str) -> None:
+    shop = Shop("", await new_token(database_url))
+    async with server_process(database_url) as (shop.url, process):
+        assert workers_of(process) == set(), "one worker has taken two processes"
+        stopping = asyncio.Event()
+        writing = asyncio.create_task(shop.write("0", stopping))
+        process.send_signal(signal.SIGHUP)
+        await replaced(process, count=1)
+        [first] = workers_of(process)
+        process.send_signal(signal.SIGHUP)
+        await replaced(process, first, count=1)
+        [second] = workers_of(process)
+        os.kill(second, signal.SIGKILL)  # it is watched over as others are
+        await replaced(process, first, second, count=1)
+        stopping.set()
+        await writing
+        process.terminate()
+        assert await process.wait() == 0
+    assert shop.not_connected == 0
+    async with connected(database_url):
+        assert sorted(map(key_of, shop.placed)) == sorted(order.id for order in await Order.all())
