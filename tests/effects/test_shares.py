@@ -247,6 +247,20 @@ async def test_who_retries_an_effect_has_the_counterpart_tried_with_it(
     assert await Effect.filter(state=EffectState.WAITING, attempts=0).count() == 3
 
 
+async def test_a_service_that_has_moved_is_tried_at_once(server: Server, house: Warehouse) -> None:
+    await request(server, "http://127.0.0.1:9/")
+    for _ in range(FAILURES):
+        await counterparts.record_failure("FULFILLMENT_REQUEST:lager", new_key(), "down")
+    house.status = 200
+    await server.ask(SAVE, {"i": {"code": "lager", "name": "Lager", "url": house.url}})
+    await Effect.filter(state=EffectState.WAITING).update(due_at=datetime.now(UTC))
+
+    async def is_heard() -> bool:
+        return house.calls == 1 and await failing(server) == []
+
+    await until(is_heard)
+
+
 async def test_a_mail_server_that_is_down_is_paused_and_no_mail_is_given_up(server: Server, office: PostOffice) -> None:
     office.drops_after = "MAIL"
     for number in range(FAILURES):

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from effects.attempts import attempt
+from effects.effect import CounterpartFailed
 from effects.mail.mailing import Mailing
 from models import Effect, Order
 from models.enums import EffectState, OrderEventType
@@ -270,3 +272,34 @@ async def test_a_stop_waits_for_the_answer(office: PostOffice) -> None:
         await task
     assert (await Effect.get(id=effect.id)).state is EffectState.DONE
     assert (len(office.messages), await told(order)) == (1, SENT)
+
+
+@pytest.mark.parametrize(
+    ("answers", "drops_after", "is_its_fault"),
+    [
+        ({"MAIL": "421 4.3.2 Shutting down"}, None, True),
+        ({"RCPT": "421 4.3.2 Shutting down"}, None, True),
+        ({}, "MAIL", True),
+        ({}, "DATA", True),  # it may have been sent: so it would be with the next
+        ({"MAIL": "451 4.3.0 Try later"}, None, False),
+        ({"RCPT": "450 4.2.0 Greylisted"}, None, False),
+        ({"RCPT": "550 5.1.1 No such user"}, None, False),
+        ({"DATA": "554 5.7.1 Spam"}, None, False),
+    ],
+)
+async def test_whose_fault_it_is(
+    office: PostOffice, answers: dict[str, str], drops_after: str | None, is_its_fault: bool
+) -> None:
+    office.answers, office.drops_after = answers, drops_after
+    sending = mailing(office.transport())
+    _, effect = await confirmation(sending)
+    assert isinstance(await attempt(sending, effect), CounterpartFailed) is is_its_fault
+
+
+@pytest.mark.parametrize("login", [False, True])
+async def test_a_server_that_is_not_reached_or_knows_nobody_is_at_fault(login: bool) -> None:
+    async with post_office() as office:
+        url = "smtp://me:wrong@127.0.0.1:{port}?starttls=none" if login else "smtp://127.0.0.1:9?starttls=none"
+        sending = mailing(office.transport(url))
+        _, effect = await confirmation(sending)
+        assert isinstance(await attempt(sending, effect), CounterpartFailed)

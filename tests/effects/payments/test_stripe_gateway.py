@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from domain.payments.settling import Settled
-from effects.payments.gateways import GatewayRefused, GatewayUnavailable, Request
+from effects.payments.gateways import GatewayDown, GatewayRefused, GatewayUnavailable, Request
 from effects.payments.stripe_gateway import TRANSACTION, StripeGateway
 from models.enums import TransactionKind
 from models.fields import new_key
@@ -116,7 +116,7 @@ async def test_a_call_of_which_no_answer_is_heard_leaves_the_outcome_open(
     intent = await paid_for(account, kind)
     request = request_for(kind, intent)
     wire.faults = [fault]
-    with pytest.raises(GatewayUnavailable):
+    with pytest.raises(GatewayDown):
         await act_of(gateway, kind)(request)
     has_arrived = fault != "before" and not isinstance(fault, int)
     assert (await gateway.find(request) is not None) is has_arrived
@@ -190,3 +190,13 @@ async def test_amounts_are_in_stripe_s_own_minor_units(
 async def test_a_fraction_that_stripe_does_not_have(gateway: StripeGateway) -> None:
     with pytest.raises(GatewayRefused, match="whole MGA"):
         await gateway.refund(request_for(REFUND, "pi_1", 150, currency="MGA"))
+
+
+async def test_a_refund_on_its_way_is_not_the_gateway_s_fault(
+    gateway: StripeGateway, account: Account, wire: Wire
+) -> None:
+    intent = await account.pay(3980, capture="automatic")
+    wire.faults = ['{"object": "refund", "id": "re_1", "status": "pending", "metadata": {}}']
+    with pytest.raises(GatewayUnavailable, match="the refund is pending") as raised:
+        await gateway.refund(request_for(REFUND, intent, 1000))
+    assert not isinstance(raised.value, GatewayDown)
