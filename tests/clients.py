@@ -23,7 +23,7 @@ LONG_DOCUMENTS: dict[str, Any] = {
     "max_selections": 5_000,
     "max_aliases": 5_000,
 }  # settings that allow them
-WAIT = 10  # seconds after which a test gives up waiting for something that should have come
+WAIT = 60  # seconds after which a test gives up waiting for something that should have come, on a machine that is busy
 
 
 @dataclass
@@ -114,7 +114,7 @@ def an_order(**given: Any) -> dict[str, Any]:
 
 def new_client(**options: Any) -> httpx.AsyncClient:
     """A client that is made in a moment: reading the system's certificates, which nobody asks for, takes longer."""
-    return httpx.AsyncClient(**{"timeout": 30, "verify": False, "trust_env": False, **options})
+    return httpx.AsyncClient(**{"timeout": WAIT, "verify": False, "trust_env": False, **options})
 
 
 async def until(reached: Callable[[], object]) -> None:

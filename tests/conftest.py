@@ -383,5 +383,7 @@ async def _stop(running: uvicorn.Server) -> None:
         listening.close()
     for connection in list(running.server_state.connections):
         connection.shutdown()
-    await until(lambda: not (running.server_state.connections or running.server_state.tasks))
-    await running.lifespan.shutdown()
+    try:
+        await until(lambda: not (running.server_state.connections or running.server_state.tasks))
+    finally:  # otherwise its processes and connections would be found open by a later test
+        await running.lifespan.shutdown()

@@ -15,6 +15,7 @@ from api.app import create_app
 from api.commands.client import client_of
 from api.commands.database import one_sentence
 from api.commands.demo_traffic import Traffic
+from api.commands.listening import DEFAULT_PORT, PORTS, listen_at, port_of
 from api.commands.serve import server_options
 from api.commands.workers import Server
 from api.settings import ROOT, Settings
@@ -47,21 +48,20 @@ def _write_privately(file: Path, text: str) -> None:
         private.write(text + "\n")
 
 
-def _listen(port: int) -> socket.socket:
-    listening = socket.socket()
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+def _make(folder: Path) -> Path:
     try:
-        listening.bind(("127.0.0.1", port))
+        private.make_folder(folder)
+        private.restrict(folder)
+        return folder.resolve()
     except OSError as error:
-        sys.exit(f"Port {port} cannot be had ({error.strerror}): try scripts/demo --port {port + 1}.")
-    return listening
+        sys.exit(f"{folder} cannot be made ({error.strerror}): try scripts/demo --folder FOLDER.")
 
 
-async def _run(settings: Settings, folder: Path, listening: socket.socket, pause: float) -> None:
+async def _run(settings: Settings, folder: Path, sockets: list[socket.socket], pause: float) -> None:
     await migrate(settings.database_url)
     token = await _token(settings.database_url, folder / "demo-token")
     server = Server(uvicorn.Config(create_app(settings), log_level="warning", **server_options(settings)))
-    serving = asyncio.create_task(server.serve([listening]))
+    serving = asyncio.create_task(server.serve(sockets))
     while not (server.started or serving.done()):  # noqa: ASYNC110 - uvicorn has no event for it
         await asyncio.sleep(0.01)
     if not server.started:
@@ -87,27 +87,26 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 @app.command()
 def main(
-    port: int = typer.Option(8000, help="The port to listen on."),
+    port: int = typer.Option(DEFAULT_PORT, **PORTS, help="The port to listen on; 0 for any that is free."),
     pause: float = typer.Option(2.0, min=0.01, help="The seconds between one made-up change and the next."),
     folder: Path = typer.Option(ROOT / ".data", help="Where its data is; remove it to begin anew."),  # noqa: B008
 ) -> None:
     """Serve a shop of made-up orders, in which something happens every two seconds."""
-    listening = _listen(port)
-    private.make_folder(folder)
-    private.restrict(folder)
+    sockets = listen_at("127.0.0.1", port, "scripts/demo")
+    folder = _make(folder)
     settings = Settings(
-        database_url=file_url("sqlite", folder.resolve() / "demo.sqlite3"),
-        public_url=f"http://127.0.0.1:{listening.getsockname()[1]}",
+        database_url=file_url("sqlite", folder / "demo.sqlite3"),
+        public_url=f"http://127.0.0.1:{port_of(sockets)}",
         delivery_notes_folder=DEMO_SHOP,
         mail_folder=DEMO_SHOP / "mail",
-        mail_url=file_url("file", folder.resolve() / "mail"),
+        mail_url=file_url("file", folder / "mail"),
         egress_allow=("localhost", "127.0.0.0/8", "::1"),  # a fulfillment service that one tries out beside it
     )
     if "introspection" not in settings.model_fields_set:  # whoever has started it may look around without a token
         settings = settings.model_copy(update={"introspection": "all"})
     # Once it has stopped, uvicorn passes Ctrl-C on by KeyboardInterrupt.
     with one_sentence(), contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_run(settings, folder, listening, pause))
+        asyncio.run(_run(settings, folder, sockets, pause))
 
 
 if __name__ == "__main__":

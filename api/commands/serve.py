@@ -16,12 +16,15 @@ import typer
 
 from api.commands.database import one_sentence, problem_with
 from api.commands.environment import read_settings
+from api.commands.listening import DEFAULT_PORT, PORTS, listen_at, port_of
 from api.commands.workers import SHUTDOWN_SECONDS, Supervisor
 from api.logs import is_for_people, log_config
 from api.metrics import shared_between_processes
 from api.open_counts import listen_backlog
 from api.settings import ROOT, Settings
 from api.transport.connections import HTTPConnection, WebSocketConnection
+from effects.delivery_notes import settings as delivery_notes
+from effects.mail import settings as mail
 from effects.mail.eml import FolderTransport
 from effects.mail.transport import transport_of
 from models import private
@@ -58,7 +61,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 @app.command(epilog=_environment())
 def main(
     host: str = typer.Option("127.0.0.1", help="The address to listen on."),
-    port: int = typer.Option(8000, help="The port to listen on."),
+    port: int = typer.Option(DEFAULT_PORT, **PORTS, help="The port to listen on; 0 for any that is free."),
     workers: int = typer.Option(
         1,
         min=1,
@@ -76,6 +79,9 @@ def main(
 ) -> None:
     """Bring the database up to date, and serve the API at /graphql until told to stop."""
     settings = read_settings()
+    _require_what_is_named(settings)
+    sockets = listen_at(host, port, "scripts/serve")
+    port = port_of(sockets)
     if settings.public_url is None and host not in _EVERYWHERE:
         os.environ["PUBLIC_URL"] = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     logs = log_config(settings.log_level, as_json=not is_for_people())
@@ -94,9 +100,27 @@ def main(
         **server_options(settings),
     }
     with shared_between_processes() if settings.metrics and workers > 1 else nullcontext():
-        served = Supervisor(options, workers, partial(problem_with, settings.database_url)).run()
+        served = Supervisor(options, workers, sockets, partial(problem_with, settings.database_url)).run()
     if not served:
         raise typer.Exit(1)
+
+
+def _require_what_is_named(settings: Settings) -> None:
+    """Exit with a sentence if a folder of the settings is not what it should be."""
+    try:
+        delivery_notes.load(settings.delivery_notes_folder)
+        mail.load(settings.mail_folder)
+    except (ValueError, OSError) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from error
+    transport = transport_of(settings.mail_url)
+    if settings.effects and isinstance(transport, FolderTransport) and not transport.is_writable():
+        typer.echo(
+            f"E-mail cannot be written into {transport.folder}: set MAIL_URL to a mail server (smtp://…) or to a folder"
+            " that this user may write to (file:///FOLDER).",
+            err=True,
+        )
+        raise typer.Exit(2)
 
 
 def _migrate(database_url: str, wait_seconds: float) -> None:

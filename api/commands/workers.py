@@ -58,7 +58,14 @@ class Server(uvicorn.Server):
 
         Looking for garbage in all of it as often as Python does would be a third of the time that a list takes.
         """
-        await super().startup(sockets)
+        try:
+            await super().startup(sockets)
+        except OSError as error:  # another server listens there, which it did not when the port was bound
+            log.error("Port %d cannot be had (%s).", self.config.port, error.strerror)
+            await self.lifespan.shutdown()
+            sys.exit(1)
+        if self._parent is None:
+            _say_where(self.config)
         gc.collect()
         gc.freeze()
         gc.set_threshold(_NEW_OBJECTS, 20, 20)
@@ -96,6 +103,12 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self.lifespan.state["stopping"].set()
         await super().shutdown(sockets)
+
+
+def _say_where(config: uvicorn.Config) -> None:
+    """As uvicorn does it where it has opened the socket."""
+    host = f"[{config.host}]" if ":" in config.host else config.host or "0.0.0.0"  # noqa: S104 - it is said, not done
+    log.info("Uvicorn running on http://%s:%d (Press CTRL+C to quit)", host, config.port)
 
 
 def _exit_in_any_case() -> None:
@@ -142,7 +155,7 @@ class _Worker:
         return self.runs and time.monotonic() - self.since > KILL_SECONDS
 
 
-def _serve(options: dict[str, Any], check: Check, listening: socket.socket, last_beat: Any) -> None:
+def _serve(options: dict[str, Any], check: Check, sockets: list[socket.socket], last_beat: Any) -> None:
     """What a worker does."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # which a terminal that is closed sends to all of its processes
 
@@ -154,14 +167,14 @@ def _serve(options: dict[str, Any], check: Check, listening: socket.socket, last
         log.error("%s", problem)
         sys.exit(1)
     with contextlib.suppress(KeyboardInterrupt):  # by which uvicorn passes Ctrl-C on once it has stopped
-        Server(config, beat).run(sockets=[listening])
+        Server(config, beat).run(sockets)
 
 
 class Supervisor:
-    """Keeps `count` workers serving on one listening socket.
+    """Keeps `count` workers serving on the same sockets.
 
     A worker that dies, or gives no sign of life, is replaced. On SIGHUP all of them are, one after the other, each
-    once its successor serves: as the socket is never closed, no connection is refused. On SIGTERM and SIGINT all end,
+    once its successor serves: as the sockets are never closed, no connection is refused. On SIGTERM and SIGINT all end,
     and so does `run`. `options` are those of `uvicorn.Config`. Each worker calls `check` before it serves, and does
     not start if that returns a sentence.
 
@@ -169,9 +182,10 @@ class Supervisor:
     has been replaced.
     """
 
-    def __init__(self, options: dict[str, Any], count: int, check: Check = lambda: None) -> None:
+    def __init__(self, options: dict[str, Any], count: int, sockets: list[socket.socket], check: Check) -> None:
         self._options = options
         self._count = count
+        self._sockets = sockets
         self._check = check
         self._config = uvicorn.Config(**options)
         self._workers: list[_Worker] = []
@@ -181,10 +195,10 @@ class Supervisor:
 
     def run(self) -> bool:
         """Until a signal ends it; false where no worker could ever serve."""
-        self._listening = self._config.bind_socket()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, lambda number, _: self._told.add(number))
         if self._count > 1:
+            _say_where(self._config)
             self._workers = [self._start() for _ in range(self._count)]
         elif not self._serve_here():
             return False
@@ -205,7 +219,7 @@ class Supervisor:
             log.error("%s", problem)
             return False
         server = Server(self._config, lambda: self._hand_over(server))
-        server.run(sockets=[self._listening.dup()])
+        server.run(sockets=[each.dup() for each in self._sockets])
         self._have_served = server.started
         return self._is_to_end() or bool(self._workers)
 
@@ -238,7 +252,7 @@ class Supervisor:
 
     def _start(self) -> _Worker:
         last_beat = _multiprocessing.RawValue("d", 0.0)
-        arguments = (self._options, self._check, self._listening, last_beat)
+        arguments = (self._options, self._check, self._sockets, last_beat)
         process = _multiprocessing.Process(target=_serve, args=arguments)
         process.start()
         return _Worker(process, last_beat, time.monotonic())
@@ -286,7 +300,8 @@ class Supervisor:
         self._leaving = [worker for worker in self._leaving if worker.runs]
 
     def _stop(self) -> None:
-        self._listening.close()
+        for each in self._sockets:
+            each.close()
         for worker in self._workers:
             self._dismiss(worker)
         while self._leaving:

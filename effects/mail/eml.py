@@ -28,15 +28,16 @@ class FolderTransport:
     is_sending = False
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
 
-    @property
-    def folder(self) -> Path:
-        return self._folder
+    def is_writable(self) -> bool:
+        """Return whether messages can be written: into the folder, or into the one that it will be made in."""
+        there = next(folder for folder in (self.folder, *self.folder.parents) if os.path.exists(folder))
+        return there.is_dir() and os.access(there, os.W_OK | os.X_OK)
 
     def restrict(self) -> None:
         """Take from everybody else the files that earlier versions have let them read."""
-        for path in self._folder.glob("*.eml"):
+        for path in self.folder.glob("*.eml"):
             private.restrict(path)
 
     @asynccontextmanager
@@ -45,8 +46,8 @@ class FolderTransport:
 
     def _write(self, mail: Mail) -> None:
         try:
-            private.make_folder(self._folder)
-            with tempfile.NamedTemporaryFile(dir=self._folder, prefix=".", suffix=".tmp") as file:
+            private.make_folder(self.folder)
+            with tempfile.NamedTemporaryFile(dir=self.folder, prefix=".", suffix=".tmp") as file:
                 file.write(mail.content)
                 file.flush()
                 os.fsync(file.fileno())
@@ -56,9 +57,9 @@ class FolderTransport:
 
     def _paths(self, name: str) -> Iterator[Path]:
         safe = re.sub(r"[^A-Za-z0-9._@+-]+", "_", name).strip(".")[:_LONGEST_NAME]
-        yield self._folder / f"{safe}.eml"
+        yield self.folder / f"{safe}.eml"
         for number in count(2):
-            yield self._folder / f"{safe}-{number}.eml"
+            yield self.folder / f"{safe}-{number}.eml"
 
 
 def _put(file: str, mail: Mail, paths: Iterator[Path]) -> None:

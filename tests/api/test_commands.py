@@ -178,6 +178,61 @@ async def test_the_demo_says_when_its_port_is_taken(tmp_path: Path) -> None:
     assert err == f"Port {port} cannot be had (Address already in use): try scripts/demo --port {port + 1}.\n"
 
 
+@pytest.mark.parametrize("command", ["demo", "serve"])
+@pytest.mark.parametrize("port", ["70000", "-1", "http"])
+async def test_a_port_that_is_none(command: str, port: str) -> None:
+    code, out, err = await run("sqlite://unused", f"api.commands.{command}", f"--port={port}")
+    assert (code, out) == (2, "")
+    assert "Invalid value for '--port'" in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("host", "message"),
+    [
+        ("nobody.invalid", "There is no host nobody.invalid: --host is an address of this machine."),
+        ("a..b", "There is no host a..b: --host is an address of this machine."),
+        ("192.0.2.1", "192.0.2.1 is not an address of this machine: try scripts/serve --host 0.0.0.0."),
+    ],
+)
+async def test_a_host_that_is_none_of_this_machine(url: str, host: str, message: str) -> None:
+    assert await run(url, "api.commands.serve", "--host", host) == (1, "", f"{message}\n")
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_the_server_says_when_its_port_is_taken(url: str, workers: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        said = f"Port {port} cannot be had (Address already in use): try scripts/serve --port {port + 1}.\n"
+        arguments = ("api.commands.serve", "--port", str(port), "--workers", workers)
+        assert await run(url, *arguments) == (1, "", said)
+
+
+@pytest.mark.parametrize("setting", ["DELIVERY_NOTES_FOLDER", "MAIL_FOLDER"])
+async def test_a_folder_that_is_none(url: str, setting: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(setting, "/nowhere")
+    assert await run(url, "api.commands.serve") == (2, "", "/nowhere is not a folder.\n")
+
+
+async def test_a_folder_for_mail_that_cannot_be_made(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("MAIL_URL", file_url("file", tmp_path / "file" / "mail"))
+    monkeypatch.setenv("EFFECTS", "true")
+    assert await run(url, "api.commands.serve") == (
+        2,
+        "",
+        f"E-mail cannot be written into {tmp_path}/file/mail: set MAIL_URL to a mail server (smtp://…) or to a folder"
+        " that this user may write to (file:///FOLDER).\n",
+    )
+
+
+async def test_the_demo_s_folder_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    said = f"{tmp_path}/file/demo cannot be made (Not a directory): try scripts/demo --folder FOLDER.\n"
+    arguments = ("api.commands.demo", "--port", "0", "--folder", f"{tmp_path}/file/demo")
+    assert await run("sqlite://unused", *arguments) == (1, "", said)
+
+
 async def test_the_server_says_what_is_wrong_with_its_settings() -> None:
     code, _, err = await run("mysql://nowhere", "api.commands.serve")
     assert (code, err.startswith("DATABASE_URL: ")) == (2, True)

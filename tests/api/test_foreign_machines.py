@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import shutil
 import signal
 import sys
@@ -11,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from api.commands.temporary_server import free_port
 from api.settings import ROOT
 from tests.clients import ALL_SCOPES, an_order, new_client, until
 
@@ -64,25 +64,27 @@ async def run(checkout: Path, script: str, *arguments: str, **settings: str) -> 
 
 
 async def test_a_server_in_a_folder_with_an_odd_name(tmp_path: Path) -> None:
-    """It finds its database and writes its mail where they belong."""
+    """It finds its database and writes its mail where they belong, and says on which port it listens."""
     checkout = check_out(tmp_path / ODD)
     scopes = [f"--scope={scope}" for scope in ALL_SCOPES]
     code, token, err = await run(checkout, "token", "create", "--name", "Shop", *scopes)
     assert (code, err) == (0, "")
-    port = free_port()
-    order = an_order(customer={"email": "a@example.com"})
-    query = "mutation ($input: PlaceOrderInput!) { placeOrder(input: $input) { order { number } } }"
+    book = {"title": "E-book", "quantity": 1, "unitPrice": "5.00", "downloadUrl": "https://files.example/book"}
+    lines = [{**book, "requiresShipping": False}]
+    order = an_order(source="POS", customer={"email": "a@example.com"}, lines=lines)
+    query = "mutation ($input: PlaceOrderInput!) { placeOrder(input: $input) { order { lines { download } } } }"
     async with (
-        running(checkout, "serve", "--port", str(port), EFFECTS="true") as process,
+        running(checkout, "serve", "--port", "0", EFFECTS="true") as process,
         new_client(headers={"Authorization": f"Bearer {token.strip()}"}) as client,
     ):
         assert process.stderr is not None
         while b"Uvicorn running" not in (line := await process.stderr.readline()):
             assert line, "the server did not start"
-        answer = await client.post(
-            f"http://127.0.0.1:{port}/graphql", json={"query": query, "variables": {"input": order}}
-        )
+        [url] = re.findall(r"http://127\.0\.0\.1:[1-9][0-9]*", line.decode())
+        answer = await client.post(f"{url}/graphql", json={"query": query, "variables": {"input": order}})
         assert "errors" not in answer.json(), answer.text
+        [placed] = answer.json()["data"]["placeOrder"]["order"]["lines"]
+        assert placed["download"].startswith(f"{url}/downloads/")
         await until(lambda: [*(checkout / ".data" / "mail").glob("*.eml")])
     assert {"orderstream.sqlite3", "mail"} <= set(os.listdir(checkout / ".data"))
     assert os.listdir(tmp_path) == [ODD]

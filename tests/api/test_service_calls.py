@@ -57,7 +57,7 @@ async def ask_to_ship(server: Server) -> None:
 
 async def failed(server: Server) -> list[dict[str, Any]]:
     """What was given up, once something was."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             nodes: list[dict[str, Any]] = (await server.ask(FAILED))["failedEffects"]["nodes"]
             if nodes:

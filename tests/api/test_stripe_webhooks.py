@@ -257,7 +257,7 @@ async def test_localstripe_s_own_webhook(server: Server, account: Account, wire:
     await act(server, "capturePayment", order)
     asked = len(wire.arrived)
     await until(lambda: len(wire.arrived) > asked)  # the server has been told, and looks
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while (await look(server, order))["paymentStatus"] != "PAID":  # noqa: ASYNC110 - the next look may see it
             await asyncio.sleep(0.01)
 

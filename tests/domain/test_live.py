@@ -38,13 +38,13 @@ async def feed_of(poll_seconds: float = NEVER) -> AsyncIterator[Feed]:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110 - nobody tells when it comes true
             await asyncio.sleep(0.001)
 
 
 async def take(events: AsyncGenerator[OrderEvent, None], count: int) -> list[int]:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         return [(await anext(events)).id for _ in range(count)]
 
 
@@ -74,7 +74,7 @@ async def test_a_subscriber_gets_the_next_event_and_the_ones_after_it() -> None:
     async with feed_of() as feed, aclosing(events_of(feed, ALL)) as events:
         first = asyncio.ensure_future(anext(events))
         await until(lambda: bool(feed._index.readers))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not first.done():  # the subscription begins at some moment from now on
                 await add_order_note(actor=ADA, target=on(order), note="hello")
         begin = (await first).id
@@ -240,7 +240,7 @@ async def test_nothing_is_left_of_a_subscriber_that_goes() -> None:
 async def test_watching_says_that_there_was_a_wanted_event() -> None:
     order, other = await place(), await place()
     confirmed = EventFilter(to_status=frozenset({OrderStatus.CONFIRMED}))
-    async with feed_of() as feed, asyncio.timeout(10):
+    async with feed_of() as feed, asyncio.timeout(60):
         await write_events(order, 1)  # committed, but not read by the feed before somebody watches
         with feed.watching(confirmed) as confirmation, feed.watching(ALL) as anything:
             assert not anything.is_set()
@@ -271,7 +271,7 @@ async def test_who_leaves_while_it_reads_back_takes_nothing_from_others() -> Non
         leaving.close()
         await asyncio.sleep(0)
         loading.set_result(None)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             assert await staying.fetch() == 2
         subscriber.close()
 

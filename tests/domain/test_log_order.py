@@ -186,7 +186,7 @@ async def test_a_page_ends_before_a_number_that_may_still_come_and_goes_on_after
 async def test_writers_do_not_wait_for_one_another() -> None:
     one, other = await place(), await place()
     async with slow(one):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await confirm_order(actor=ADA, target=on(other))
             await place()
     assert await OrderEvent.all().count() == 4

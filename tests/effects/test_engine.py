@@ -287,7 +287,7 @@ async def test_running_engines_do_what_they_hear_of(echo: Echo) -> None:
         order = await place()
         await confirm_order(actor=ADA, target=on(order))
         await add_order_note(actor=ADA, target=on(order), note="x")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while (await EffectPosition.get()).position < 4:  # noqa: ASYNC110 - the events of the order and of the echo
                 await asyncio.sleep(0.01)
     assert echo.attempts == 1

@@ -25,7 +25,7 @@ def test_a_path_comes_back_from_a_url_as_it_was(name: str) -> None:
     assert sqlite_path(f"{file_url('sqlite', path)}?busy_timeout=10") == str(path)
     transport = transport_of(file_url("file", path))
     assert isinstance(transport, FolderTransport)
-    assert transport._folder == path
+    assert transport.folder == path
 
 
 @pytest.mark.parametrize(

@@ -155,7 +155,7 @@ async def test_a_server_that_comes_back_is_used_again(
     server, url = own_server
 
     async def during() -> None:
-        async with asyncio.timeout(10), in_transaction():
+        async with asyncio.timeout(60), in_transaction():
             await channel("during")
             await end(server)
 

@@ -126,4 +126,4 @@ async def test_files(tmp_path: Path) -> None:
 def test_a_folder_with_a_space() -> None:
     transport = transport_of("file:///var/spool/my%20mail")
     assert isinstance(transport, FolderTransport)
-    assert transport._folder == Path("/var/spool/my mail")
+    assert transport.folder == Path("/var/spool/my mail")
