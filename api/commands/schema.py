@@ -23,7 +23,10 @@ def main(
 ) -> None:
     """Write the GraphQL schema to schema.graphql."""
     if not check:
-        PATH.write_text(text(), encoding="utf-8")
+        try:
+            PATH.write_text(text(), encoding="utf-8")
+        except OSError as error:
+            sys.exit(f"{PATH} cannot be written ({error.strerror}).")
     elif not PATH.exists() or PATH.read_text(encoding="utf-8") != text():
         sys.exit("schema.graphql is out of date: run scripts/schema and review the change.")
 
