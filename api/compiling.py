@@ -4,12 +4,13 @@ A plan goes through the selections level by level, with all objects of a level a
 all of them in one go, and what is batch-loaded is loaded for all of them.
 
 A plan presents no errors. Whatever it does not know is not compiled, and whatever it does not expect ends it with an
-exception: then graphql-core executes the whole operation, which can be done twice because reading has no side effects.
-Of a mutation, only showing its result can be done twice: graphql-core is then told what the resolver has returned or
-raised. Which fields are selected, what arguments mean and how leaves are written is worked out by the functions of
-graphql-core and Strawberry themselves.
+exception: then graphql-core executes the operation, and is given what the resolvers of root fields have returned or
+raised already. So a mutation is carried out once, and a query that is refused is not asked twice; only what lies below
+the root fields is done again, which has no side effects. Which fields are selected, what arguments mean and how leaves
+are written is worked out by the functions of graphql-core and Strawberry themselves.
 """
 
+from asyncio import gather
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -17,6 +18,7 @@ from functools import cache, cached_property
 from inspect import isawaitable
 from itertools import islice
 from operator import attrgetter
+from time import perf_counter
 from types import NoneType
 from typing import Any, Final, NamedTuple, cast
 
@@ -56,9 +58,17 @@ from strawberry.types.field import StrawberryField
 
 from api.arguments import Arguments
 from api.context import Context
+from api.costs import LIST_SIZE
+from api.encoding import encode
 from api.fields import Column, Composed, Loaded
+from models.errors import DatabaseUnavailable
 from models.rows import Columns
+from models.turns import take_turn
 
+PIECE: Final = 5_000  # values of an answer that are made without a pause: some milliseconds
+TURN_SECONDS: Final = 0.005  # of work whose amount is not known, without a pause
+JSON_BYTES_OF_ONE: Final = 50  # as much of a JSON value as costs one
+LOADED_TOGETHER: Final = 500  # items of a list for which more has to be loaded
 MOST_PLANS: Final = 8  # of one operation: one for each choice of what its @skip and @include take from variables
 
 Values = list[Any]
@@ -75,22 +85,41 @@ class Unexpected(Exception):
 class Run:
     """One execution of a plan. Resolvers get it as their `info`, of which they use nothing else.
 
-    `field_name` is that of a mutation.
+    `field_name` is that of a mutation. `outcomes` are filled with what the resolvers of root fields return or raise.
     """
 
-    __slots__ = ("context", "field_name", "variables")
+    __slots__ = ("context", "field_name", "outcomes", "variables")
 
-    def __init__(self, context: Context, variables: VariableValues, field_name: str = "") -> None:
+    def __init__(
+        self, context: Context, variables: VariableValues, outcomes: "Outcomes | None" = None, field_name: str = ""
+    ) -> None:
         self.context = context
         self.variables = variables
+        self.outcomes = {} if outcomes is None else outcomes
         self.field_name = field_name
 
 
 class _Step(NamedTuple):
-    """Makes as many values as it is given; the function is asynchronous where the step `waits`."""
+    """Makes as many values as it is given; the function is asynchronous if the step `waits`.
+
+    `width` is about how many values of the answer come of each that it is given. `in_turns` does what `function` does,
+    asynchronously and in pieces: what else the process does is not held up by a long list.
+    """
 
     function: Callable[[Values, Run], Any]
     waits: bool = False
+    width: int = 1
+    in_turns: Callable[[Values, Run], Awaitable[Values]] | None = None
+
+
+class Outcome(NamedTuple):
+    """What the resolver of a root field has returned, or raised."""
+
+    value: Any = None
+    error: Exception | None = None
+
+
+Outcomes = dict[str, Outcome]  # by the field's key in the answer
 
 
 class Plan:
@@ -99,21 +128,16 @@ class Plan:
     def __init__(self, step: _Step) -> None:
         self._step = step
 
-    async def data(self, root_values: Values, context: Context, variables: VariableValues) -> list[dict[str, Any]]:
+    async def data(
+        self, root_values: Values, context: Context, variables: VariableValues, outcomes: Outcomes | None = None
+    ) -> list[dict[str, Any]]:
         """The data of an answer for each root value: for a query there is one, for a subscription there are its events.
 
         Raises whatever stands in its way.
         """
-        made = self._step.function(root_values, Run(context, variables))
+        made = self._step.function(root_values, Run(context, variables, outcomes))
         data: list[dict[str, Any]] = await made if self._step.waits else made
         return data
-
-
-class Outcome(NamedTuple):
-    """What a mutation's resolver has returned, or raised."""
-
-    value: Any = None
-    error: Exception | None = None
 
 
 class MutationPlan:
@@ -125,13 +149,15 @@ class MutationPlan:
         self._call = call
         self._shown = shown
 
-    async def run(self, context: Context, variables: VariableValues) -> Outcome:
-        """Carries it out. Raises only what is wrong with its arguments, and then has done nothing."""
-        resolving = self._call(None, Run(context, variables, self._field_name))
+    async def run(self, context: Context, variables: VariableValues, outcomes: Outcomes) -> Outcome:
+        """Carry it out, and enter its outcome. Raise only what is wrong with its arguments: then nothing was done."""
+        resolving = self._call(None, Run(context, variables, field_name=self._field_name))
         try:
-            return Outcome(value=await resolving)
+            outcome = Outcome(value=await resolving)
         except Exception as error:
-            return Outcome(error=error)
+            outcome = Outcome(error=error)
+        outcomes[self._key] = outcome
+        return outcome
 
     async def data(self, outcome: Outcome, context: Context, variables: VariableValues) -> dict[str, Any]:
         """The data of its answer. Raises whatever stands in its way."""
@@ -252,20 +278,22 @@ class _Compiler:
         waiting = [index for index, step in enumerate(steps) if step.waits]
         if not steps:  # all of them are skipped
             return _Step(lambda objects, _: [{} for _ in objects])
+        width = 1 + sum(step.width for step in steps)
 
         put_together = _dictionaries(keys)
+        wait_for = _settle if type_ is self._schema.query_type else _together
 
         def all_at_once(objects: Values, run: Run) -> Values:
             return put_together([step.function(objects, run) for step in steps])
 
         async def some_later(objects: Values, run: Run) -> Values:
             columns: list[Values] = [[] if step.waits else step.function(objects, run) for step in steps]
-            later = await _together([steps[index].function(objects, run) for index in waiting])
+            later = await wait_for([steps[index].function(objects, run) for index in waiting])
             for index, column in zip(waiting, later, strict=True):
                 columns[index] = column
             return put_together(columns)
 
-        return _Step(some_later, True) if waiting else _Step(all_at_once)
+        return _Step(some_later, True, width) if waiting else _Step(all_at_once, width=width)
 
     def _field(self, parent: GraphQLObjectType, details: FieldDetailsList) -> _Step:
         """From objects to what one field of theirs is in the answer."""
@@ -283,7 +311,10 @@ class _Compiler:
             self._has_resolvers |= parent is not self._schema.get_root_type(self._operation.operation)
         if isinstance(definition, Composed) and (step := self._of_parts(definition, field.type, details)):
             return step
-        return _one_after_the_other(self._values(field, definition, details), self._completed(field.type, details))
+        values = self._values(field, definition, details)
+        if parent is self._schema.query_type and values.waits:
+            values = _remember_outcome(node.alias.value if node.alias else name, values)
+        return _one_after_the_other(values, self._completed(field.type, details))
 
     def _of_parts(self, definition: Composed, type_: GraphQLOutputType, details: FieldDetailsList) -> _Step | None:
         """What is selected of an object that is nothing but its parts, where that is made of them alone."""
@@ -314,7 +345,7 @@ class _Compiler:
                 columns.append(leaf.function(list(map(function, *values)) if function else values[0], run))
             return put_together(columns)
 
-        return _Step(make)
+        return _Step(make, width=1 + len(makers))
 
     def _values(self, field: GraphQLField, definition: StrawberryField, details: FieldDetailsList) -> _Step:
         """From objects to what is known of a field of theirs before it is put into the answer."""
@@ -360,8 +391,22 @@ class _Compiler:
         async def call_and_wait(objects: Values, run: Run) -> Values:
             return await _together(call_each(objects, run))
 
-        is_async = definition.base_resolver is not None and definition.base_resolver.is_async
-        return _Step(call_and_wait, True) if is_async else _Step(call_each)
+        async def call_in_turns(objects: Values, run: Run) -> Values:
+            made: Values = []
+            since = perf_counter()
+            for each in objects:
+                if perf_counter() - since > TURN_SECONDS:
+                    await take_turn()
+                    since = perf_counter()
+                made.append(call(each, run))
+                run.context.budget.spend(len(encode(made[-1])) // JSON_BYTES_OF_ONE)
+            return made
+
+        if definition.base_resolver is not None and definition.base_resolver.is_async:
+            return _Step(call_and_wait, True)
+        # What is in a JSON value nobody has selected: it is as large as it is.
+        is_json = getattr(get_named_type(field.type), "name", "") == "JSON"
+        return _Step(call_in_turns, True) if is_json else _Step(call_each)
 
     def _call(
         self, field: GraphQLField, definition: StrawberryField, details: FieldDetailsList
@@ -448,7 +493,30 @@ def _one_after_the_other(first: _Step, second: _Step) -> _Step:
         done: Values = await second.function(made, run) if second.waits else second.function(made, run)
         return done
 
-    return _Step(later, True) if first.waits or second.waits else _Step(at_once)
+    async def later_in_turns(values: Values, run: Run) -> Values:
+        assert second.in_turns is not None
+        return await second.in_turns(await first.function(values, run), run)
+
+    if first.waits and second.in_turns is not None:
+        return _Step(later_in_turns, True, second.width)
+    return _Step(later, True, second.width) if first.waits or second.waits else _Step(at_once, width=second.width)
+
+
+def _remember_outcome(key: str, step: _Step) -> _Step:
+    """Resolve the root field of a query, and enter its outcome: graphql-core need not do it again."""
+
+    async def resolve(objects: Values, run: Run) -> Values:
+        try:
+            values: Values = await step.function(objects, run)
+        except GraphQLError:  # about an argument: graphql-core says where it is
+            raise
+        except Exception as error:
+            run.outcomes[key] = Outcome(error=error)
+            raise
+        run.outcomes[key] = Outcome(value=values[0])
+        return values
+
+    return _Step(resolve, True)
 
 
 async def _together(awaitables: Sequence[Awaitable[Any]]) -> Values:
@@ -456,6 +524,17 @@ async def _together(awaitables: Sequence[Awaitable[Any]]) -> Values:
     if len(awaitables) == 1:  # a task costs ten microseconds
         return [await awaitables[0]]
     return await gather_with_cancel(*awaitables)
+
+
+async def _settle(awaitables: Sequence[Awaitable[Any]]) -> Values:
+    """Wait for all of them, also if one fails: graphql-core need not do again what has been done."""
+    if len(awaitables) == 1:
+        return [await awaitables[0]]
+    done = await gather(*awaitables, return_exceptions=True)
+    failures = [each for each in done if isinstance(each, BaseException)]
+    if failures:
+        raise next((each for each in failures if isinstance(each, DatabaseUnavailable)), failures[0])
+    return done
 
 
 def _read(read: Callable[[Any], Any]) -> _Step:
@@ -549,7 +628,24 @@ def _list(items: _Step, nullable: bool) -> _Step:
     async def later(lists: Values, run: Run) -> Values:
         return apart(lists, await items.function(flat(lists), run))
 
-    return _Step(later, True) if items.waits else _Step(at_once)
+    # What is loaded for the items is loaded for a whole piece with one statement.
+    piece = max(LOADED_TOGETHER if items.waits else 1, PIECE // items.width)
+
+    async def in_turns(lists: Values, run: Run) -> Values:
+        together = flat(lists)
+        expected = LIST_SIZE * len(lists)
+        if len(together) > expected:
+            run.context.budget.spend((len(together) - expected) * items.width)
+        made: Values = []
+        for start in range(0, len(together), piece):
+            if start:
+                await take_turn()
+            each = items.function(together[start : start + piece], run)
+            made += await each if items.waits else each
+        return apart(lists, made)
+
+    width = LIST_SIZE * items.width
+    return _Step(later, True, width, in_turns) if items.waits else _Step(at_once, False, width, in_turns)
 
 
 def _objects(selected: dict[type, _Step], nullable: bool) -> _Step:
@@ -590,4 +686,5 @@ def _objects(selected: dict[type, _Step], nullable: bool) -> _Step:
             put(done, places, await made if step.waits else made)
         return done
 
-    return _Step(later, True) if any(step.waits for step in selected.values()) else _Step(at_once)
+    width = max((step.width for step in selected.values()), default=1)
+    return _Step(later, True, width) if any(step.waits for step in selected.values()) else _Step(at_once, width=width)

@@ -1,11 +1,13 @@
 """What an operation knows of its caller."""
 
+import sys
 from asyncio import Task
 from copy import copy
 from typing import Any, Final, Self
 
 from strawberry.types import Info as StrawberryInfo
 
+from api.limits import Budget
 from api.links import Links
 from api.loaders import Loaders
 from api.metrics import Metrics
@@ -34,7 +36,8 @@ class Context:
     `registered_only` says that the document must be a registered one, `introspection` that it may ask for the schema.
 
     Once the document was understood, `operation_kind` is query, mutation or subscription, and `operation_name` the
-    operation's name if it has one. `charge` is what it cost, where that is counted.
+    operation's name if it has one. `charge` is what it cost, where that is counted, and `budget` counts what it turns
+    out to cost.
 
     `work` is what goes on even if the operation is cancelled, until it is done.
     """
@@ -70,6 +73,7 @@ class Context:
         self.documents = documents
         self.registered_only = registered_only
         self.introspection = introspection
+        self.budget = Budget(0, sys.maxsize)
         self.operation_kind = "unknown"
         self.operation_name: str | None = None
         self.loaders = Loaders()

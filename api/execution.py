@@ -3,25 +3,31 @@
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, Final, cast
 
-import orjson
 from graphql import (
     ExecutionResult,
     Executor,
     GraphQLError,
+    GraphQLObjectType,
+    GraphQLOutputType,
     GraphQLResolveInfo,
     OperationType,
     VariableValues,
     create_source_event_stream,
 )
+from graphql.execution.collect_fields import FieldDetailsList
+from graphql.pyutils import Path
 from strawberry.exceptions import StrawberryGraphQLError
 from strawberry.execution import optimized_is_awaitable
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 from uuid_utils import uuid7
 
-from api.compiling import MutationPlan, Outcome, Plan
+from api.compiling import MutationPlan, Outcomes, Plan
 from api.context import Context, Unauthenticated
+from api.encoding import encode, encode_in_turns
+from api.limits import LimitExceeded
 from api.loaders import Loaders
 from api.open_counts import TooManyOpen
 from api.operations import NotUnderstood, Operation, Operations
@@ -33,6 +39,8 @@ from domain.actors import Forbidden
 from domain.errors import DomainError
 from domain.naming import camel
 from models.errors import DatabaseUnavailable
+from models.shares import act_for
+from models.turns import take_turn
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +53,8 @@ SUCCESS: Final = "success"  # as an outcome; any other is a code
 UNAVAILABLE: Final = "UNAVAILABLE"
 RATE_LIMITED: Final = "RATE_LIMITED"
 INTERNAL: Final = "INTERNAL"
+LIST_PIECE: Final = 10  # items of a list that graphql-core completes without a pause
+LONGEST_MESSAGE: Final = 1_000  # characters of an error that are sent
 RETRY_SECONDS: Final = 1  # after which a client may try again what was UNAVAILABLE
 
 _CODES: Final[tuple[tuple[type | tuple[type, ...], str], ...]] = (
@@ -89,7 +99,7 @@ class Answer:
         payload = {**self.payload, "extensions": extensions}
         answer = Answer(payload, executed=self.executed, unavailable=self.unavailable)
         if self._json is not None:
-            answer._json = self._json[:-1] + b',"extensions":' + orjson.dumps(extensions) + b"}"
+            answer._json = self._json[:-1] + b',"extensions":' + encode(extensions) + b"}"
         answer.retry_seconds = None if charge.taken else charge.retry_seconds
         return answer
 
@@ -97,10 +107,17 @@ class Answer:
         """The payload, which is encoded once however many it is sent to."""
         if self._json is None:
             try:
-                self._json = orjson.dumps(self.payload, default=str)
+                self._json = encode(self.payload)
             except TypeError as error:  # nested more deeply than the encoder goes, or a text that is not Unicode
-                self._json = orjson.dumps({"errors": [fault(error)]})
+                self._json = encode({"errors": [fault(error)]})
         return self._json
+
+    async def encode_in_turns(self) -> None:
+        """Encode a long answer beforehand, in pieces, so that what else the process does is not held up."""
+        try:
+            self._json = await encode_in_turns(self.payload)
+        except TypeError as error:
+            self._json = encode({"errors": [fault(error)]})
 
 
 class OperationNotAllowed(Exception):
@@ -126,28 +143,69 @@ async def understand(
 
     Raises `OperationNotAllowed`.
     """
+    act_for(context.caller)
     if context.rates is not None and (charge := context.rates.unread(context.caller)) is not None:
         return _too_much(charge, context)
     try:
         request = await context.documents.find(request, registered_only=context.registered_only)
         operation = operations.find(request, introspection=context.introspection)
+        if operation.kind not in allowed:
+            raise OperationNotAllowed(operation.kind)
+        context.operation_kind = operation.kind.value
+        context.operation_name = operation.name
+        if operation.errors:
+            return await _refused(not_executed(operation.errors), context)
+        if context.rights is None and not operation.is_about_schema:  # nothing is done with what it has given
+            return await _refused(await _refuse_without_token(operation, request, context), context)
+        context.budget = operations.budget(operation, request)
     except DocumentRefused as error:
         return await _refused(refusal(str(error), error.code), context)
     except DatabaseUnavailable as error:
         return _counted(not_executed([GraphQLError(str(error), original_error=error)]), context)
     except NotUnderstood as error:
         return await _refused(not_executed(error.errors), context)
-    if operation.kind not in allowed:
-        raise OperationNotAllowed(operation.kind)
-    context.operation_kind = operation.kind.value
-    context.operation_name = operation.name
-    if operation.errors:
-        return await _refused(not_executed(operation.errors), context)
     if context.rates is not None:
-        context.charge = await context.rates.take(context.caller, operation.cost.of(request.variables))
+        context.charge = await context.rates.take(context.caller, context.budget.expected)
         if not context.charge.taken:
             return _too_much(context.charge, context)
     return operation
+
+
+async def _refuse_without_token(operation: Operation, request: Request, context: Context) -> Answer:
+    """Answer with an error for each field that needs a token, and with what is selected of the schema besides."""
+    executor = _WithoutToken.build(
+        operation.schema,
+        operation.without_inputs,
+        None,
+        context,
+        request.variables,
+        operation.name,
+        max_coercion_errors=1,
+        hide_suggestions=not context.introspection,
+    )
+    if isinstance(executor, list):
+        return not_executed(executor[:1])
+    answer = await _executed(executor)
+    if operation.kind is OperationType.SUBSCRIPTION:  # which was not begun: it has no data
+        return Answer({"errors": answer.payload["errors"]}, executed=False)
+    return answer
+
+
+class _WithoutToken(StrawberryGraphQLCoreExecutionContext):
+    """Executes the fields of introspection. Refuses all others before their arguments are looked at."""
+
+    def execute_field(
+        self, parent_type: GraphQLObjectType, source: Any, field_details_list: FieldDetailsList, path: Path, *rest: Any
+    ) -> Any:
+        name = field_details_list[0].node.name.value
+        field = self.schema.get_field(parent_type, name)
+        if path.prev is not None or field is None or name.startswith("__"):
+            return super().execute_field(parent_type, source, field_details_list, path, *rest)
+        error = Unauthenticated()
+        if parent_type is self.schema.mutation_type:
+            self.context_value.metrics.mutation(name, code_of(error))
+        self.handle_field_error(error, field.type, field_details_list, path)
+        return None
 
 
 async def _refused(answer: Answer, context: Context) -> Answer:
@@ -187,54 +245,57 @@ async def _answer_about_schema(operation: Operation, request: Request, context: 
     known = schema_answers.find(operation, request.variables)
     if known is not None:
         return Answer.encoded(known)
-    executor = prepare(operation, request, context)
-    answer = executor if isinstance(executor, Answer) else await _executed(executor)
+    try:
+        variables = operation.variables(request.variables, hide_suggestions=not context.introspection)
+    except GraphQLError as error:
+        return not_executed([error])
+    answer = await _executed(prepare(operation, variables, context))
     if answer.outcome == SUCCESS:
         schema_answers.keep(operation, request.variables, answer.as_json())
     return answer
 
 
 async def _run(operation: Operation, request: Request, context: Context) -> Answer:
-    variables = operation.variables(request.variables)
-    outcome = None
-    if variables is not None:
-        plan = operation.plans.find(variables)
-        if isinstance(plan, MutationPlan):
-            answer, outcome = await _carried_out(plan, context, variables)
-        else:
-            planned = await _planned(plan, [None], context, variables)
-            answer = planned[0] if planned else None
-        if answer is not None:
-            return _counted(answer, context)
-    executor = prepare(operation, request, context, outcome)
-    return _counted(executor if isinstance(executor, Answer) else await _executed(executor), context)
-
-
-async def _carried_out(
-    plan: MutationPlan, context: Context, variables: VariableValues
-) -> tuple[Answer | None, Outcome | None]:
-    """By its plan: the answer where nothing went wrong, and what became of the mutation where it was begun."""
-    outcome = None
+    """Run it by its plan, or if that gives no answer, by graphql-core."""
     try:
-        outcome = await plan.run(context, variables)
-        return Answer({"data": await plan.data(outcome, context, variables)}, executed=True), outcome
-    except Exception as error:
-        log.debug("a plan was given up", exc_info=error)
-        return None, outcome
+        variables = operation.variables(request.variables, hide_suggestions=not context.introspection)
+    except GraphQLError as error:
+        return _counted(not_executed([error]), context)
+    outcomes: Outcomes = {}
+    try:
+        answer = await _run_plan(operation.plans.find(variables), context, variables, outcomes)
+    except (DatabaseUnavailable, LimitExceeded) as error:  # a second attempt would take as long again
+        answer = _give_up(error)
+    if answer is None:
+        answer = await _executed(prepare(operation, variables, context, outcomes))
+    if context.rates is not None and context.budget.extra:
+        context.charge = await context.rates.take_what_is_left(context.caller, context.budget)
+    answer = _counted(answer, context)
+    if context.budget.is_long:
+        await answer.encode_in_turns()
+    return answer
 
 
-async def _planned(
-    plan: Plan | None, root_values: list[Any], context: Context, variables: VariableValues
-) -> list[Answer] | None:
-    """By the operation's plan; `None` where it has none, and where anything at all went wrong."""
+async def _run_plan(
+    plan: Plan | MutationPlan | None, context: Context, variables: VariableValues, outcomes: Outcomes
+) -> Answer | None:
+    """Run the plan. Return None if there is none or it fails; `outcomes` are then those of its root fields so far.
+
+    Raise `DatabaseUnavailable` and `LimitExceeded`.
+    """
     if plan is None:
         return None
     try:
-        found = await plan.data(root_values, context, variables)
+        if isinstance(plan, MutationPlan):
+            data = await plan.data(await plan.run(context, variables, outcomes), context, variables)
+        else:
+            [data] = await plan.data([None], context, variables, outcomes)
+    except (DatabaseUnavailable, LimitExceeded):
+        raise
     except Exception as error:
         log.debug("a plan was given up", exc_info=error)
         return None
-    return [Answer({"data": data}, executed=True) for data in found]
+    return Answer({"data": data}, executed=True)
 
 
 def _counted(answer: Answer, context: Context) -> Answer:
@@ -243,31 +304,77 @@ def _counted(answer: Answer, context: Context) -> Answer:
 
 
 def prepare(
-    operation: Operation, request: Request, context: Context, outcome: Outcome | None = None
-) -> Executor[Any] | Answer:
-    """What executes it with these variables; an answer where they are refused.
+    operation: Operation, variables: VariableValues, context: Context, outcomes: Outcomes | None = None
+) -> Executor[Any]:
+    """Return what executes the operation with these variables.
 
-    A mutation that has been carried out is not carried out again: it has this outcome.
+    A root field with an outcome is not resolved again: a mutation is carried out once, and a query asks once.
     """
-    executor = StrawberryGraphQLCoreExecutionContext.build(
+    executor = _InTurns.build(
         operation.schema,
-        operation.document,
+        operation.without_variables,
         None,
         context,
-        request.variables,
+        None,
         operation.name,
         is_awaitable=cast(Any, optimized_is_awaitable),
-        middleware=None if outcome is None else [_known(outcome)],
+        middleware=[_known(outcomes)] if outcomes else None,
         hide_suggestions=not context.introspection,
     )
-    return not_executed(executor) if isinstance(executor, list) else executor
+    assert isinstance(executor, Executor)  # the document is valid
+    executor.variable_values = variables
+    return executor
 
 
-def _known(outcome: Outcome) -> Callable[..., Any]:
-    """In the place of what resolves the root field."""
+class _InTurns(StrawberryGraphQLCoreExecutionContext):
+    """Executes as graphql-core does, but makes long lists in pieces: what else the process does is not held up."""
+
+    def complete_iterable_value(
+        self,
+        item_type: GraphQLOutputType,
+        field_details_list: FieldDetailsList,
+        info: GraphQLResolveInfo[Context],
+        path: Path,
+        items: Any,
+        *rest: Any,
+    ) -> Any:
+        complete = partial(super().complete_iterable_value, item_type, field_details_list, info)
+        if not isinstance(items, list) or len(items) <= LIST_PIECE:
+            return complete(path, items, *rest)
+
+        self.context_value.budget.is_long = True
+
+        async def complete_in_turns() -> list[Any]:
+            done: list[Any] = []
+            for start in range(0, len(items), LIST_PIECE):
+                await take_turn()
+                made: Any = complete(_PathFrom(path, start), items[start : start + LIST_PIECE], *rest)
+                done += await made if self.is_awaitable(made) else made
+            return done
+
+        return complete_in_turns()
+
+
+class _PathFrom(Path):
+    """The path of a list of which only the items from `start` on are made."""
+
+    start: int
+
+    def __new__(cls, path: Path, start: int) -> "_PathFrom":
+        made = super().__new__(cls, *path)
+        made.start = start
+        return made
+
+    def add_key(self, key: str | int, typename: str | None = None) -> Path:
+        return super().add_key(key + self.start if isinstance(key, int) else key, typename)
+
+
+def _known(outcomes: Outcomes) -> Callable[..., Any]:
+    """Return a middleware that gives root fields the outcomes that they have had."""
 
     def resolve(following: Callable[..., Any], source: Any, info: GraphQLResolveInfo[Context], **arguments: Any) -> Any:
-        if info.path.prev is not None:
+        outcome = outcomes.get(str(info.path.key)) if info.path.prev is None else None
+        if outcome is None:
             return following(source, info, **arguments)
         if outcome.error is not None:
             raise outcome.error
@@ -276,20 +383,25 @@ def _known(outcome: Outcome) -> Callable[..., Any]:
     return resolve
 
 
-async def answers_of(operation: Operation, request: Request, context: Context, root_values: list[Any]) -> list[Answer]:
-    """What a subscription, whose variables have been accepted, gives for each of its events.
+async def answers_of(
+    operation: Operation, variables: VariableValues, context: Context, root_values: list[Any]
+) -> list[Answer]:
+    """Return what a subscription with these variables gives for each of its events.
 
-    Raises nothing: errors are in the answers.
+    Raise `DatabaseUnavailable`; all other errors are in the answers.
     """
-    variables = operation.variables(request.variables)
-    assert variables is not None
     plan = operation.plans.find(variables)
     assert not isinstance(plan, MutationPlan)
-    planned = await _planned(plan, root_values, context, variables)
-    if planned is not None:
-        return planned
-    executor = prepare(operation, request, context)
-    assert isinstance(executor, Executor)
+    if plan is not None:
+        try:
+            return [Answer({"data": data}, executed=True) for data in await plan.data(root_values, context, variables)]
+        except DatabaseUnavailable:
+            raise
+        except LimitExceeded as error:
+            return [_give_up(error)] * len(root_values)
+        except Exception as error:
+            log.debug("a plan was given up", exc_info=error)
+    executor = prepare(operation, variables, context)
     return await asyncio.gather(*(_executed(executor.build_per_event_executor(each)) for each in root_values))
 
 
@@ -315,6 +427,13 @@ async def source_of(executor: Executor[Any]) -> Any:
     return not_executed(source.errors or ()) if isinstance(source, ExecutionResult) else source
 
 
+def _give_up(error: DatabaseUnavailable | LimitExceeded) -> Answer:
+    """Return the answer of an operation that was begun and cannot be finished."""
+    cause = error if isinstance(error, DatabaseUnavailable) else None
+    shown = present(GraphQLError(str(error), original_error=cause))
+    return Answer({"data": None, "errors": [shown]}, executed=True, unavailable=cause is not None)
+
+
 def refusal(message: str, code: str = "BAD_USER_INPUT") -> Answer:
     """What is answered where nothing was executed."""
     return Answer({"errors": [{"message": message, "extensions": {"code": code}}]}, executed=False)
@@ -330,7 +449,7 @@ def not_executed(errors: Iterable[GraphQLError]) -> Answer:
 def present(error: GraphQLError) -> dict[str, Any]:
     """The error as the client sees it: with a code, and without a word of what went wrong inside."""
     cause = error.original_error
-    formatted: dict[str, Any] = dict(error.formatted)
+    formatted: dict[str, Any] = {**error.formatted, "message": _shorten(error.message)}
     if isinstance(cause, DatabaseUnavailable):
         return {**formatted, **outage(cause)}
     code = "BAD_USER_INPUT" if cause is None else code_of(cause)
@@ -340,6 +459,13 @@ def present(error: GraphQLError) -> dict[str, Any]:
     if isinstance(cause, DomainError):
         formatted["extensions"]["field"] = [camel(part) for part in cause.field]
     return formatted
+
+
+def _shorten(message: str) -> str:
+    """Cut out the middle of a message that quotes something long, such as a value of the client's."""
+    if len(message) <= LONGEST_MESSAGE:
+        return message
+    return f"{message[: LONGEST_MESSAGE // 2]} … {message[-LONGEST_MESSAGE // 4 :]}"
 
 
 def code_of(cause: BaseException) -> str:

@@ -23,12 +23,45 @@ from graphql import (
 
 from api.settings import Settings
 
+LONG_ANSWER: Final = 20_000  # an answer that costs more is long
+OBJECT_WEIGHT: Final = 10  # of an object among the variables, whatever it has: each field of its type is looked at
+
 
 class LimitExceeded(GraphQLError):
     """What was sent is too large: the message names what was found, the limit and its setting."""
 
     def __init__(self, found: str, most: int, setting: str) -> None:
         super().__init__(f"{found}: more than {most:,}, which is the limit ({setting.upper()}).")
+
+
+class Budget:
+    """What an answer may cost: it was `expected` to, and is found to cost `extra` while it is made.
+
+    `is_long` says that it is to be encoded in pieces.
+    """
+
+    __slots__ = ("expected", "extra", "is_long", "most")
+
+    def __init__(self, expected: int, most: int) -> None:
+        self.expected = expected
+        self.most = most
+        self.extra = 0
+        self.is_long = expected > LONG_ANSWER
+
+    @property
+    def total(self) -> int:
+        return self.expected + self.extra
+
+    def spend(self, cost: int) -> None:
+        """Count more than was expected, such as the items of a long list. Raise `LimitExceeded` if it is too much."""
+        self.extra += cost
+        self.is_long = self.is_long or self.total > LONG_ANSWER
+        if self.total > self.most:
+            raise LimitExceeded(f"The answer costs {self.total:,}", self.most, "max_cost")
+
+    def times(self, count: int) -> "Budget":
+        """Return a budget for so many answers."""
+        return Budget(self.expected * count, self.most * count)
 
 
 def parse_document(query: str, settings: Settings) -> DocumentNode:
@@ -44,33 +77,46 @@ def parse_document(query: str, settings: Settings) -> DocumentNode:
     return document
 
 
-def check_variables(variables: dict[str, Any] | None, settings: Settings) -> None:
-    """Raises `LimitExceeded`."""
+def weigh_variables(variables: dict[str, Any] | None, settings: Settings) -> int:
+    """Return how much work the variables are: each value in their lists and objects counts one, each object ten.
+
+    A variable that is no list or object weighs nothing. Raise `LimitExceeded`.
+    """
     if not variables:
-        return
+        return 0
     try:
         size = len(orjson.dumps(variables))
     except TypeError:  # nested more deeply than orjson goes: counting says how deeply
         size = 0
     if size > settings.max_variables_bytes:
         raise LimitExceeded(f"The variables have {size:,} bytes", settings.max_variables_bytes, "max_variables_bytes")
-    depth = 0
-    level: list[Any] = [variables]
+    weight = 0
+    depth = 1
+    level = [each for each in variables.values() if isinstance(each, (dict, list))]
     while level:
         depth += 1
         if depth > settings.max_variables_depth:
             raise LimitExceeded(
                 f"The variables have {depth} levels", settings.max_variables_depth, "max_variables_depth"
             )
+        weight += sum(len(each) + OBJECT_WEIGHT * isinstance(each, dict) for each in level)
+        if weight > settings.max_variables_weight:  # before all of it is looked at
+            raise LimitExceeded(
+                f"The variables weigh {weight:,} or more (one for each value, {OBJECT_WEIGHT} for each object)",
+                settings.max_variables_weight,
+                "max_variables_weight",
+            )
         level = [each for outer in level for each in _inside(outer) if isinstance(each, (dict, list))]
+    return weight
 
 
-def check_cost(cost: int, settings: Settings) -> None:
-    """Raises `LimitExceeded`, also for what no bucket ever has enough for."""
+def budget_for(cost: int, settings: Settings) -> Budget:
+    """Return the budget of an operation. Raise `LimitExceeded`, also for what no bucket ever has enough for."""
     if cost > settings.max_cost:
         raise LimitExceeded(f"The operation costs {cost:,}", settings.max_cost, "max_cost")
     if settings.rate_limit is not None and cost > settings.rate_limit:
         raise LimitExceeded(f"The operation costs {cost:,}", settings.rate_limit, "rate_limit")
+    return Budget(cost, settings.max_cost)
 
 
 def _inside(value: Any) -> Iterable[Any]:

@@ -14,7 +14,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 from weakref import WeakValueDictionary
 
 import orjson
-from graphql import GraphQLError, OperationType
+from graphql import GraphQLError, OperationType, VariableValues
 
 from api.context import Context
 from api.execution import (
@@ -68,6 +68,32 @@ class Subscription(Protocol):
 
     def close(self) -> None:
         """Nothing more is told."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A subscription as a caller has asked for it. The variables are coerced once, not for each event."""
+
+    operation: Operation
+    request: Request
+    variables: VariableValues
+    context: Context
+
+    async def answers(self, root_values: list[Any], loaders: Loaders) -> list[Answer]:
+        """Return what is sent for each of the events.
+
+        Raise `DatabaseUnavailable` if one of them cannot be worked out. Clients must not be sent that as an answer:
+        they would take it for the event, and resume after it.
+        """
+        context = self.context.with_loaders(loaders)
+        context.budget = context.budget.times(len(root_values))
+        answers = await answers_of(self.operation, self.variables, context, root_values)
+        if any(answer.unavailable for answer in answers):
+            raise DatabaseUnavailable("an answer could not be worked out")
+        if context.budget.is_long:
+            for answer in answers:
+                await answer.encode_in_turns()
+        return answers
 
 
 class _Moment:
@@ -137,44 +163,40 @@ class Live:
     async def _subscribe(
         self, operation: Operation, request: Request, context: Context, sink: Sink[Answer]
     ) -> Subscription | Answer:
-        executor = prepare(operation, request, context)
-        if isinstance(executor, Answer):
-            return executor
-        source = await source_of(executor)
+        try:
+            variables = operation.variables(request.variables, hide_suggestions=not context.introspection)
+        except GraphQLError as error:
+            return not_executed([error])
+        source = await source_of(prepare(operation, variables, context))
         if isinstance(source, Answer):
             return source
+        asked = _Asked(operation, request, variables, context)
         if not isinstance(source, EventSource):
-            return await self._look_on(operation, request, context, source, sink)
+            return await self._look_on(asked, source, sink)
         try:
-            audience = self._audience(operation, request, context, source)
+            audience = self._audience(asked, source)
             return await subscribe(audience, self._feed, sink, source.after)
         except Exception as error:
             return failure(error)
 
-    def _audience(
-        self, operation: Operation, request: Request, context: Context, source: EventSource[Any]
-    ) -> Audience[Answer]:
-        given = request.variables or {}
-        shaping = {name: given[name] for name in operation.shaping_variables if name in given}
-        shape = (operation, context.rights, source.shown_as, _as_key(shaping))
+    def _audience(self, asked: "_Asked", source: EventSource[Any]) -> Audience[Answer]:
+        given = asked.request.variables or {}
+        shaping = {name: given[name] for name in asked.operation.shaping_variables if name in given}
+        shape = (asked.operation, asked.context.rights, source.shown_as, _as_key(shaping))
         audience = self._audiences.get((shape, source.wanted))
         if audience is None:
-            teller = self._teller(shape, operation, request, context, source)
+            teller = self._teller(shape, asked, source)
             audience = self._audiences[shape, source.wanted] = Audience(self._feed, source.wanted, teller)
         return audience
 
-    def _teller(
-        self, shape: Hashable, operation: Operation, request: Request, context: Context, source: EventSource[Any]
-    ) -> Teller[Answer]:
+    def _teller(self, shape: Hashable, asked: "_Asked", source: EventSource[Any]) -> Teller[Answer]:
         """One for all audiences of this shape: they differ in which events they want."""
         teller = self._tellers.get(shape)
         if teller is None:
 
             async def work_out(events: list[OrderEvent]) -> list[Answer]:
-                now = context.with_loaders(self._now().loaders)
-                answers = await answers_of(operation, request, now, list(map(source.shown_as, events)))
                 try:
-                    return list(map(_available, answers))
+                    return await asked.answers(list(map(source.shown_as, events)), self._now().loaders)
                 except DatabaseUnavailable:
                     self._moment = _Moment()  # this one would give the same error to who tries again
                     raise
@@ -189,18 +211,11 @@ class Live:
             self._moment = _Moment(self._feed.position, now)
         return self._moment
 
-    async def _look_on(
-        self,
-        operation: Operation,
-        request: Request,
-        context: Context,
-        source: AsyncGenerator[Any, None],
-        sink: Sink[Answer],
-    ) -> Subscription:
-        key = (operation, context.rights, _as_key(request.variables or {}))
+    async def _look_on(self, asked: "_Asked", source: AsyncGenerator[Any, None], sink: Sink[Answer]) -> Subscription:
+        key = (asked.operation, asked.context.rights, _as_key(asked.request.variables or {}))
         show = self._shows.get(key)
         if show is None or show.over:
-            show = self._shows[key] = _Show(_answers(operation, request, context, source))
+            show = self._shows[key] = _Show(_answers(asked, source))
         else:
             await source.aclose()  # it has not begun
         return _Onlooker(show, sink)
@@ -300,23 +315,11 @@ class _Onlooker:
         self._show.remove(self)
 
 
-async def _answers(
-    operation: Operation, request: Request, context: Context, source: AsyncGenerator[Any, None]
-) -> AsyncGenerator[Answer, None]:
+async def _answers(asked: _Asked, source: AsyncGenerator[Any, None]) -> AsyncGenerator[Answer, None]:
     async with aclosing(source):
         async for state in source:
-            [answer] = await answers_of(operation, request, context.with_loaders(Loaders()), [state])
-            yield _available(answer)
-
-
-def _available(answer: Answer) -> Answer:
-    """Raises `DatabaseUnavailable` for an answer that says so, which ends those who wait for it.
-
-    They must not be sent it: they would take it for the event, and resume after it.
-    """
-    if answer.unavailable:
-        raise DatabaseUnavailable("an answer could not be worked out")
-    return answer
+            [answer] = await asked.answers([state], Loaders())
+            yield answer
 
 
 def failure(error: Exception) -> Answer:

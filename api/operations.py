@@ -1,5 +1,6 @@
 """The operations that clients ask for: documents are parsed and validated once, and remembered."""
 
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, Final
 
@@ -13,10 +14,12 @@ from graphql import (
     InlineFragmentNode,
     OperationDefinitionNode,
     OperationType,
+    VariableDefinitionNode,
     VariableNode,
     VariableValues,
     Visitor,
     get_variable_values,
+    print_ast,
     validate,
     visit,
 )
@@ -28,8 +31,8 @@ from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRul
 from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 
 from api.compiling import Plans
-from api.costs import Cost
-from api.limits import check_cost, check_variables, parse_document
+from api.costs import WEIGHT_OF_ONE, Cost
+from api.limits import Budget, budget_for, parse_document, weigh_variables
 from api.metrics import Metrics
 from api.requests import Request
 from api.settings import Settings
@@ -37,6 +40,8 @@ from api.settings import Settings
 MOST_DOCUMENTS: Final = 512
 MOST_ERRORS: Final = 5  # of a document that are told: each costs work, the more so where it has a suggestion
 LONGEST_REMEMBERED: Final = 16 * 1024  # characters: what is longer is read anew each time, so that few cannot fill it
+
+_INTROSPECTION_TYPES: Final = frozenset({"Boolean", "String"})
 
 _RULES: Final = (*specified_rules, MaybeNullValidationRule, OneOfInputValidationRule)
 
@@ -67,10 +72,37 @@ class Operation:
         self.name: str | None = definition.name.value if definition.name else None
         self.plans = Plans(schema, document.node, definition)
 
-    def variables(self, given: dict[str, Any] | None) -> VariableValues | None:
-        """What a request has given, as the types that the operation declares; `None` where it does not fit them."""
-        values = get_variable_values(self.schema, self.definition.variable_definitions or (), given or {})
-        return None if isinstance(values, list) else values
+    def variables(self, given: dict[str, Any] | None, *, hide_suggestions: bool = True) -> VariableValues:
+        """Return what a request has given, coerced to the declared types.
+
+        Raise `GraphQLError` for the first value that does not fit. The others are not reported: each error costs the
+        search for a name that may have been meant.
+        """
+        definitions = self.definition.variable_definitions or ()
+        values = get_variable_values(self.schema, definitions, given or {}, 1, hide_suggestions)
+        if isinstance(values, list):
+            raise values[0]
+        return values
+
+    @cached_property
+    def without_inputs(self) -> DocumentNode:
+        """The document with this operation alone, whose only variables are of the types that introspection takes."""
+        return self._declaring(
+            [
+                each
+                for each in self.definition.variable_definitions or ()
+                if print_ast(each.type).rstrip("!") in _INTROSPECTION_TYPES
+            ]
+        )
+
+    @cached_property
+    def without_variables(self) -> DocumentNode:
+        """The document with this operation alone, which declares no variables: their values are known already."""
+        return self._declaring([])
+
+    def _declaring(self, variables: list[VariableDefinitionNode]) -> DocumentNode:
+        others = [each for each in self.document.definitions if not isinstance(each, OperationDefinitionNode)]
+        return DocumentNode(definitions=(replace(self.definition, variable_definitions=tuple(variables)), *others))
 
     @cached_property
     def is_about_schema(self) -> bool:
@@ -93,7 +125,7 @@ class Operation:
 
     @cached_property
     def cost(self) -> Cost:
-        """For an operation without errors only."""
+        """Of an operation without errors."""
         return Cost(self.schema, self.document, self.definition)
 
     @cached_property
@@ -170,15 +202,22 @@ class Operations:
         self._documents: dict[tuple[str, bool], _Document] = {}
 
     def find(self, request: Request, *, introspection: bool) -> Operation:
-        """The operation that the request asks for. Raises `NotUnderstood` where there is none, or it is too large."""
+        """Return the operation that is asked for. Raise `NotUnderstood` if there is none, or it is too large."""
         try:
-            operation = _named(self._document(request.query, introspection).operations, request.operation_name)
-            check_variables(request.variables, self._settings)
-            if not operation.errors:
-                check_cost(operation.cost.of(request.variables), self._settings)
+            return _named(self._document(request.query, introspection).operations, request.operation_name)
         except GraphQLError as error:
             raise NotUnderstood(error) from None
-        return operation
+
+    def budget(self, operation: Operation, request: Request) -> Budget:
+        """Return the operation's budget, with what it is expected to cost with the request's variables.
+
+        Raise `NotUnderstood` if the variables are too large, or it costs too much.
+        """
+        try:
+            weight = weigh_variables(request.variables, self._settings)
+            return budget_for(operation.cost.of(request.variables) + weight // WEIGHT_OF_ONE, self._settings)
+        except GraphQLError as error:
+            raise NotUnderstood(error) from None
 
     def _document(self, query: str, introspection: bool) -> _Document:
         known = self._documents.pop((query, introspection), None)

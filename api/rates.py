@@ -8,11 +8,12 @@ import ipaddress
 import logging
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from starlette.types import Scope
 
+from api.limits import Budget
 from api.settings import Settings
 from domain.actors import Actor
 
@@ -65,6 +66,13 @@ class Rates:
         """Take the cost out of the caller's bucket, if it is in there."""
         taken, left = await self._take(caller, cost)
         return Charge(cost, left, self._limit, self._refill_rate, taken)
+
+    async def take_what_is_left(self, caller: str, budget: Budget) -> Charge:
+        """Take what an answer has cost more than expected, as far as it is in the bucket: it was made already."""
+        charge = await self.take(caller, budget.extra)
+        if not charge.taken:
+            charge = await self.take(caller, int(charge.left))
+        return replace(charge, asked=budget.total, taken=True)
 
     async def take_for_refusal(self, caller: str) -> Charge:
         """For a document that was not understood. Where there is not even that, see `unread`."""

@@ -203,6 +203,11 @@ class Settings(BaseSettings):
         lt=200,
         description="How deeply the lists and objects of the variables may lie in one another.",
     )
+    max_variables_weight: int = Field(
+        default=30_000,
+        gt=0,
+        description="How much the lists and objects of the variables may hold: each value counts one, each object ten.",
+    )
     max_cost: int = Field(
         default=500_000,
         gt=0,

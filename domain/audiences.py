@@ -8,6 +8,7 @@ where it begins with a cursor of the past, it reads the log for itself until it 
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextvars import copy_context
 from typing import Generic, Protocol, TypeVar
 
 from domain import event_log
@@ -174,10 +175,14 @@ class Subscriber(Generic[T]):
     What lies between there and `_since` must be read from the log; what comes after `_since` waits in the backlog.
     """
 
-    __slots__ = ("__weakref__", "_audience", "_backlog", "_position", "_reading_back", "_room", "_since", "_sink")
+    __slots__ = (
+        *("__weakref__", "_audience", "_backlog", "_context"),
+        *("_position", "_reading_back", "_room", "_since", "_sink"),
+    )
 
     def __init__(self, audience: Audience[T], sink: Sink[T], position: int) -> None:
         self._audience = audience
+        self._context = copy_context()  # what it reads from the log counts for the caller who subscribes
         self._sink = sink
         self._position = position
         self._since = audience.position
@@ -237,7 +242,7 @@ class Subscriber(Generic[T]):
             self._backlog = None
 
     def _read_back(self) -> None:
-        self._reading_back = asyncio.create_task(self._catch_up())
+        self._reading_back = asyncio.create_task(self._catch_up(), context=self._context)
         self._audience.reads_back(self._reading_back)
 
     async def _catch_up(self) -> None:

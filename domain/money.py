@@ -18,6 +18,7 @@ def _exponents() -> dict[str, int]:
     return {currency.code: currency.exponent for currency in Currency if currency.exponent is not None}
 
 
+@cache
 def currencies_by_exponent() -> dict[int, list[str]]:
     """The currency codes of ISO 4217 by their number of decimals."""
     groups: dict[int, list[str]] = {}

@@ -22,6 +22,7 @@ from tortoise.connection import get_connections
 from tortoise.exceptions import OperationalError
 
 from models.errors import DatabaseUnavailable, StorageFailure, TransactionConflict
+from models.shares import Shares
 
 log = logging.getLogger(__name__)
 
@@ -95,27 +96,43 @@ def _translating(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class _Pooled(PoolConnectionWrapper[Any]):
+    __slots__ = ("_share",)
+
     async def __aenter__(self) -> Any:
         await self.ensure_connection()
-        self.connection = await _take(self.client._pool)
+        self.connection, self._share = await _take(self.client)
         return self.connection
 
     async def __aexit__(self, exc_type: Any, *_: Any) -> None:
-        await _give_back(self.client._pool, self.connection, exc_type)
+        await _give_back(self.client._pool, self.connection, self._share, exc_type)
 
 
-async def _take(pool: Any) -> Any:
-    """A free connection is there at once (and has a time limit of its own if it must be made anew).
+async def _take(client: Any) -> tuple[Any, asyncio.Semaphore | None]:
+    """Return a connection of the pool, and the caller's share that it is counted in.
 
-    Only who has to wait needs a clock. The pool's own would take a task for each.
+    One that is free is there at once (and has a time limit of its own if it must be made anew). Only who has to wait
+    needs a clock. The pool's own would take a task for each.
     """
-    if not pool._queue.empty():
-        return await pool.acquire()
+    pool = client._pool
+    share = client.shares.of_this_caller(pool.get_max_size())
+    if not pool._queue.empty() and (share is None or not share.locked()):
+        return await _take_within(pool, share), share
     async with asyncio.timeout(ACQUIRE_SECONDS):
+        return await _take_within(pool, share), share
+
+
+async def _take_within(pool: Any, share: asyncio.Semaphore | None) -> Any:
+    if share is None:
         return await pool.acquire()
+    await share.acquire()
+    try:
+        return await pool.acquire()
+    except BaseException:
+        share.release()
+        raise
 
 
-async def _give_back(pool: Any, connection: Any, failure: Any = None) -> None:
+async def _give_back(pool: Any, connection: Any, share: asyncio.Semaphore | None, failure: Any = None) -> None:
     """What was done on the connection stays done, also where it breaks now.
 
     After a failure, what still runs on it may have to be called off first. Otherwise there is nothing to wait for, and
@@ -129,6 +146,9 @@ async def _give_back(pool: Any, connection: Any, failure: Any = None) -> None:
             await pool.release(connection, timeout=ACQUIRE_SECONDS)
     except Exception as error:
         log.debug("a connection broke while it was given back: %r", error)
+    finally:
+        if share is not None:
+            share.release()
 
 
 async def _fetch(
@@ -168,12 +188,12 @@ class _TransactionContext(TransactionContextPooled):
         with Translating():
             await self.ensure_connection()
             self._pool = self.client._parent._pool
-            self._connection = await _take(self._pool)
+            self._connection, self._share = await _take(self.client._parent)
         try:
             self.client._connection = self._connection
             await self.client.begin()
         except BaseException as error:
-            await _give_back(self._pool, self._connection, error)
+            await _give_back(self._pool, self._connection, self._share, error)
             raise
         self.token = get_connections().set(self.connection_name, self.client)
         return self.client
@@ -189,12 +209,16 @@ class _TransactionContext(TransactionContextPooled):
                     log.debug("a transaction could not be rolled back: %r", error)
         finally:
             get_connections().reset(self.token)
-            await _give_back(self._pool, self._connection, exc_type)
+            await _give_back(self._pool, self._connection, self._share, exc_type)
 
 
 class PostgresClient(AsyncpgDBClient):
     fetch = _fetch
     failure: StorageFailure | None = None  # what was last wrong with the storage, if that still is
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.shares = Shares()
 
     async def create_connection(self, with_db: bool) -> None:
         with Translating():

@@ -19,8 +19,11 @@ from tortoise.queryset import QuerySet
 
 from models.fields import reading
 from models.statements import is_postgres, numbered, quoted, selection
+from models.turns import take_turn
 
 Row = TypeVar("Row", bound=Model)
+
+PIECE: Final = 1_000  # rows that are worked on without a pause
 
 Columns = frozenset[str] | None  # by the names of the model's attributes; `None` means all
 
@@ -89,7 +92,13 @@ async def _read(client: Any, model: type[Row], sql: str, values: Sequence[Any]) 
     kind = _kind(model, client.capabilities.dialect)
     if issubclass(kind, asyncpg.Record):
         return await client.fetch(sql, values, kind)  # type: ignore[no-any-return]
-    return [kind(each) for each in await client.execute_query_dict(sql, list(values))]
+    found = await client.execute_query_dict(sql, list(values))
+    made: list[Any] = []
+    for start in range(0, len(found), PIECE):
+        if start:
+            await take_turn()
+        made += map(kind, found[start : start + PIECE])
+    return made
 
 
 @lru_cache(maxsize=1024)

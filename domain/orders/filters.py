@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from decimal import Decimal
+from functools import cache
 from typing import Any
 from uuid import UUID
 
-from tortoise.expressions import Q, Subquery
+from tortoise.expressions import Q, RawSQL, Subquery
 
 from domain.actors import Actor
 from domain.errors import InvalidInput
@@ -136,18 +137,26 @@ def _total_query(bound: Decimal, comparison: str, field: str) -> Q:
     100 or 1000."""
     if not bound.is_finite() or bound.copy_abs() > 10**12:
         raise InvalidInput("This is not an amount.", "filter", field)
-    groups = currencies_by_exponent()
     alternatives = []
-    for exponent, codes in groups.items():
+    for exponent in currencies_by_exponent():
         minor = bound.scaleb(exponent)
         limit = int(minor.to_integral_value("ROUND_CEILING" if comparison == "gte" else "ROUND_FLOOR"))
-        within = Q(currency__in=codes)
-        if exponent == 2:
-            others = [code for other, rest in groups.items() if other != 2 for code in rest]
-            within = ~Q(currency__in=others)
         condition: dict[str, Any] = {f"total__{comparison}": limit}
-        alternatives.append(within & Q(**condition))
+        alternatives.append(_has_decimals(exponent) & Q(**condition))
     return Q(*alternatives, join_type=Q.OR)
+
+
+@cache
+def _has_decimals(exponent: int) -> Q:
+    """The orders in currencies of so many decimals; of two, unless another number is known.
+
+    The codes stand in the statement: as values of its own, dozens of them would be bound for each bound of a total.
+    """
+    groups = currencies_by_exponent()
+    others = [each for each in groups if each != exponent] if exponent == 2 else [exponent]
+    codes = ", ".join(f"'{code}'" for each in others for code in groups[each])
+    within = Q(currency__in=RawSQL(f"({codes})"))
+    return ~within if exponent == 2 else within
 
 
 def _search_query(text: str) -> Q:

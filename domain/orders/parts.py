@@ -28,6 +28,7 @@ from models import (
     rows,
 )
 from models.rows import Columns
+from models.turns import take_turn
 
 Part = TypeVar("Part", bound=Model)
 
@@ -42,8 +43,12 @@ async def _by_id(model: type[Part], ids: Sequence[UUID], *, columns: Columns) ->
 async def _of_orders(model: type[Part], order_ids: Sequence[UUID], *order: str, columns: Columns) -> list[list[Part]]:
     """The rows of each of the orders, sorted by those columns."""
     groups: dict[UUID, list[Part]] = {each: [] for each in order_ids}
-    for row in await rows.with_keys(model, "order_id", order_ids, *order, columns=columns):
-        groups[row.order_id].append(row)  # type: ignore[attr-defined]
+    found = await rows.with_keys(model, "order_id", order_ids, *order, columns=columns)
+    for start in range(0, len(found), rows.PIECE):
+        if start:
+            await take_turn()
+        for row in found[start : start + rows.PIECE]:
+            groups[row.order_id].append(row)  # type: ignore[attr-defined]
     return [groups[each] for each in order_ids]
 
 

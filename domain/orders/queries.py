@@ -21,6 +21,7 @@ from domain.validation import storable
 from models import Channel, Fulfillment, Order, OrderLine, rows
 from models.enums import FulfillmentStatus, OrderStatus, PaymentStatus
 from models.statements import is_postgres
+from models.turns import take_turn
 
 MOST_PER_PAGE = 100
 DEFAULT_PER_PAGE = 50
@@ -144,6 +145,7 @@ async def list_orders(
     if (wanted, search, request.after, request.before) == (None, None, None, None):
         found = await _beginning(actor.channel_ids, sort, request.backward, size + 1, is_postgres()).rows()
     else:
+        await take_turn()  # a filter takes milliseconds to become a statement
         query = Order.filter(await visible_query(actor, wanted, search))
         ascending = sort.direction is SortDirection.ASC
         if request.after is not None:
@@ -210,8 +212,10 @@ class OrderCounts:
 async def count_orders(actor: Actor, wanted: OrderFilter | None = None) -> OrderCounts:
     """How many orders there are, along each axis."""
     axes = ("status", "payment_status", "fulfillment_status")
+    await take_turn()
     visible = await visible_query(actor, wanted)
     rows = await Order.filter(visible).annotate(count=Count("id")).group_by(*axes).values(*axes, "count")
+    await take_turn()
     counts = OrderCounts(
         total=sum(row["count"] for row in rows),
         archived=await Order.filter(visible, archived_at__isnull=False).count(),

@@ -208,6 +208,82 @@ async def test_variables(server: Server) -> None:
         assert [error["message"] for error in response.json()["errors"]] == [f"The variables have {found}"]
 
 
+ORDERS = "query ($filter: OrderFilter) { orders(filter: $filter) { nodes { id } } }"
+TOO_HEAVY = (
+    "or more (one for each value, 10 for each object): more than 30,000, which is the limit (MAX_VARIABLES_WEIGHT)."
+)
+
+# Filters that are made to cost work, and how the error begins that a caller with a token gets.
+COSTLY: dict[str, tuple[dict[str, Any], str]] = {
+    "keys that do not exist": (
+        {f"statuss{index}": 1 for index in range(9_000)},
+        "Variable '$filter' has invalid value: Expected value of type 'OrderFilter' not to include unknown field"
+        " 'statuss0'.",
+    ),
+    "wrong values of an enum": ({"status": ["PENDIN"] * 30_000}, f"The variables weigh 30,011 {TOO_HEAVY}"),
+    "some wrong values of an enum": (
+        {"status": ["PENDIN"] * 9_000},
+        "Variable '$filter' has invalid value at .status[0]: Value 'PENDIN' does not exist in 'OrderStatus' enum."
+        " Did you mean the enum value 'PENDING'?",
+    ),
+    "empty objects": ({"or": [{}] * 120_000}, f"The variables weigh 120,011 {TOO_HEAVY}"),
+    "a text": ({"tags": ["x" * 490_000]}, ""),
+    "a date that is a text": (
+        {"placedFrom": "2" * 490_000},
+        "Variable '$filter' has invalid value at .placedFrom: Value cannot represent a DateTime: \"2222",
+    ),
+    "a key that is a text": (
+        {"x" * 490_000: 1},
+        "Variable '$filter' has invalid value: Expected value of type 'OrderFilter' not to include unknown field 'xxxx",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", COSTLY)
+async def test_variables_that_are_made_to_cost_work(server: Server, name: str) -> None:
+    """Without a token nothing is done with them; with one, the first error is enough."""
+    given, message = COSTLY[name]
+    request = {"query": ORDERS, "variables": {"filter": given}}
+    response = await server.http.post(server.url, content=orjson.dumps(request), headers={"Content-Type": JSON})
+    [error] = response.json()["errors"]
+    assert (error["extensions"], error["path"]) == ({"code": "UNAUTHENTICATED"}, ["orders"])
+    response = await post(server, request)
+    assert len(response.content) < 3_000
+    errors = response.json().get("errors", [])
+    assert [error["message"][: len(message)] for error in errors] == ([message] if message else [])
+    assert all(error["extensions"] == {"code": "BAD_USER_INPUT"} for error in errors)
+
+
+@pytest.mark.parametrize("given", [{"filter": {"orderIds": [1.5] * 999}}, {"filter": {"a": 1, "b": 2}}])
+async def test_variables_of_a_subscription(server: Server, given: dict[str, Any]) -> None:
+    async with live(server) as client:
+        query = "subscription ($filter: OrderEventFilter) { orderEvents(filter: $filter) { id } }"
+        await client.subscribe(query, given)
+        message = await client.receive()
+        assert (message["type"], len(message["payload"])) == ("error", 1)
+        assert message["payload"][0]["message"].startswith("Variable '$filter' has invalid value")
+
+
+WITHOUT_TOKEN: list[tuple[str, dict[str, Any], Any]] = [
+    ("query ($name: String!) { __type(name: $name) { name } }", {"name": "Money"}, {"__type": {"name": "Money"}}),
+    ("query ($yes: Boolean!) { __typename @include(if: $yes) }", {"yes": True}, {"__typename": "Query"}),
+    ("query ($yes: Boolean!) { __typename @include(if: $yes) ...f } fragment f on Query { a: __typename }",
+     {"yes": False}, {"a": "Query"}),
+    ("query ($id: ID!) { node(id: $id) { id } }", {"id": ["x"] * 999}, {"node": None}),
+    ("query ($id: ID!) { ...f } fragment f on Query { a: node(id: $id) { id } }", {}, {"a": None}),
+    ("query ($id: ID!, $no: Boolean!) { __typename ... { node(id: $id) @include(if: $no) { id } } }",
+     {"no": False}, {"__typename": "Query"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("query", "variables", "data"), WITHOUT_TOKEN)
+async def test_what_needs_no_token(server: Server, query: str, variables: dict[str, Any], data: Any) -> None:
+    answer = await server.send(query, variables, token=None)
+    assert answer["data"] == data
+    codes = [(error["path"], error["extensions"]["code"]) for error in answer.get("errors", ())]
+    assert codes == [([key], "UNAUTHENTICATED") for key, value in data.items() if value is None]
+
+
 async def test_a_body_that_is_compressed(server: Server) -> None:
     bomb = gzip.compress(b" " * 10_000_000)
     headers = {"Content-Type": JSON, "Content-Encoding": "gzip", "Authorization": f"Bearer {server.token}"}

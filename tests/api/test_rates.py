@@ -38,6 +38,8 @@ def with_settings(**given: Any) -> pytest.MarkDecorator:
 
 PAGE = "query ($first: Int, $last: Int) { orders(first: $first, last: $last) { nodes { id total { amount } } } }"
 
+COUNTS = "query ($filter: OrderFilter) { orderCounts(filter: $filter) { total } }"
+
 COSTS: list[tuple[str, dict[str, Any] | None, int]] = [
     ("{ __typename }", None, 1),
     ("{ viewer { name } }", None, 1 + 10 + 1),
@@ -67,6 +69,18 @@ COSTS: list[tuple[str, dict[str, Any] | None, int]] = [
     (PAGE, {"first": [20]}, 12 + 50 * 4),
     (PAGE.replace("$first: Int", "$first: Int = 5"), {}, 12 + 5 * 4),
     (PAGE.replace("$first: Int", "$first: Int! = 5"), {"first": 6}, 12 + 6 * 4),
+    ('{ orderCounts(filter: { or: [{ archived: true }, { tags: ["a"] }] }) { total } }', None, 1 + 100 + 6 * 60 + 1),
+    (COUNTS, {"filter": {"or": [{"archived": True}, {"tags": ["a"]}]}}, 1 + 100 + 6 * 60 + 1 + 36 // 10),
+    (COUNTS, {"filter": {"not": {"and": []}}}, 1 + 100 + 2 * 60 + 1 + 22 // 10),
+    (COUNTS, {"filter": None}, 1 + 100 + 1),
+    (COUNTS, {"filter": 5}, 1 + 100 + 1),
+    (COUNTS.replace("OrderFilter", "OrderFilter = { tags: [] }"), {}, 1 + 100 + 60 + 1),
+    (
+        "query ($f: [OrderFilter!], $s: [OrderStatus!]) {"
+        " orders(first: 1, filter: { or: $f, status: $s }) { nodes { id } } }",
+        {"f": [{}], "s": ["PENDING", "SHIPPED"]},
+        12 + 2 + (2 + 1 + 2) * 30 + 13 // 10,
+    ),
     (
         'mutation { confirmOrder(input: { orderId: "x" }) { order { id } userErrors { code } } }',
         None,
@@ -146,6 +160,25 @@ async def test_who_sends_no_token_is_known_by_the_address(server: Server) -> Non
         headers = {"X-Forwarded-For": address}
         response = await server.http.post(server.url, json={"query": "{ __typename }"}, headers=headers)
         assert cost_of(response)["left"] == left, address
+
+
+async def test_what_is_longer_than_expected_is_charged_afterwards(server: Server) -> None:
+    order = await server.place(lines=[{"title": f"Sock {n}", "quantity": 1, "unitPrice": "1"} for n in range(50)])
+    left = int((await server.send("{ __typename }"))["extensions"]["cost"]["left"])
+    query = f'{{ order(id: "{order["id"]}") {{ lines {{ title sku }} }} }}'
+    expected, asked = 11 + 1 + 5 * 3, 11 + 1 + 50 * 3
+    for _ in range(2):
+        left -= asked
+        assert cost_of(await post(server, query)) == {
+            "asked": asked, "left": left, "limit": LIMIT, "refillRate": REFILL
+        }  # fmt: skip
+    while left > asked:
+        left -= asked
+        await post(server, query)
+    assert expected < left  # so the answer is made, and takes all there is
+    answered = cost_of(await post(server, query))
+    assert (answered["asked"], answered["left"]) == (asked, 0)
+    assert (await post(server, query)).status_code == 429
 
 
 @with_settings(rate_limit=250)

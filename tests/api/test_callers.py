@@ -1,0 +1,181 @@
+"""What one caller asks for, and what the others notice of it."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from time import thread_time
+from typing import Any
+
+import pytest
+
+from api.settings import Settings
+from models import OrderLine
+from models.database import connect
+from tests.clients import WAIT, Server, live
+
+SHARE = 2  # half of the five connections that a test's pool has
+TAGS = "{ orders { nodes { tags } } }"
+
+
+@pytest.fixture
+def settings(database_url: str, request: pytest.FixtureRequest) -> Settings:
+    given = getattr(request, "param", "")
+    if isinstance(given, dict):
+        return Settings(database_url=database_url, **given)
+    return Settings(database_url=database_url + given)
+
+
+@asynccontextmanager
+async def tags_withheld(url: str) -> AsyncIterator[Any]:
+    """While the block runs, nobody can read an order's tags. Gives what counts those who wait for them."""
+    holding, looking = await connect(url), await connect(url)
+
+    async def count_waiting() -> int:
+        count: int = await looking.fetchval(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        return count
+
+    async with holding.transaction():
+        await holding.execute("LOCK TABLE order_tags IN ACCESS EXCLUSIVE MODE")
+        yield count_waiting
+    await holding.close()
+    await looking.close()
+
+
+async def reach(count: Any, wanted: int) -> None:
+    async with asyncio.timeout(WAIT):
+        while await count() < wanted:  # noqa: ASYNC110 - the database tells nobody
+            await asyncio.sleep(0.005)
+
+
+@pytest.mark.postgres
+async def test_a_caller_with_slow_queries_leaves_connections_to_others(server: Server, database_url: str) -> None:
+    await server.place()
+    other = await server.new_token()
+    async with live(server) as client:
+        async with tags_withheld(database_url) as count_waiting:
+            asking = [asyncio.create_task(server.ask(TAGS)) for _ in range(5)]
+            await client.subscribe(f"{{ {' '.join(f'a{number}: {TAGS[2:-2]}' for number in range(5))} }}")
+            await reach(count_waiting, SHARE)
+            for _ in range(3):
+                assert await server.ask("{ orders { nodes { status } } }", token=other)
+            assert await count_waiting() == SHARE
+        assert await asyncio.gather(*asking) == [{"orders": {"nodes": [{"tags": []}]}}] * 5
+        assert set(await client.next()) == {f"a{number}" for number in range(5)}
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("settings", ["&command_timeout=0.2"], indirect=True)
+@pytest.mark.parametrize("query", [TAGS, "{ a: orders { nodes { number } } orders { nodes { tags } } }"])
+async def test_a_query_that_timed_out_is_not_run_again(
+    server: Server, database_url: str, caplog: pytest.LogCaptureFixture, query: str
+) -> None:
+    await server.place(tags=["gift"])
+    async with tags_withheld(database_url):
+        with caplog.at_level(logging.DEBUG, "tortoise.db_client"):
+            response = await server.http.post(
+                server.url, json={"query": query}, headers={"Authorization": f"Bearer {server.token}"}
+            )
+    assert (response.status_code, response.headers["retry-after"]) == (503, "1")
+    assert [error["extensions"]["code"] for error in response.json()["errors"]] == ["UNAVAILABLE"]
+    assert [record.getMessage().count('FROM "order_tags"') for record in caplog.records].count(1) == 1
+
+
+async def test_what_is_refused_is_asked_once(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+    order = await server.place()
+    token = await server.new_token()
+    query = f'{{ order(id: "{order["id"]}") {{ number }} orders(after: "x") {{ nodes {{ id }} }} }}'
+    with caplog.at_level(logging.DEBUG, "tortoise.db_client"):
+        answer = await server.send(query, token=token)
+    assert [error["path"] for error in answer["errors"]] == [["orders"]]
+    assert [record.getMessage().count('FROM "orders"') for record in caplog.records].count(1) <= 1
+
+
+FIELDS = " ".join(f"f{number}: title" for number in range(80))
+LONG = f"{{ orders {{ nodes {{ lines {{ {FIELDS} }} }} }} }}"
+
+
+async def place_long_orders(server: Server, count: int = 2) -> None:
+    lines = [{"title": f"Sock {number}", "quantity": 1, "unitPrice": "1"} for number in range(100)]
+    for _ in range(count):
+        await server.place(lines=lines)
+
+
+async def longest_pass(server: Server, query: str) -> float:
+    """How long everything else waits for its turn meanwhile, in seconds of CPU time: the best of three attempts."""
+    headers = {"Authorization": f"Bearer {server.token}"}
+    longest = []
+    for _ in range(3):
+        task = asyncio.create_task(server.http.post(server.url, json={"query": query}, headers=headers))
+        passes = [0.0]
+        while not task.done():
+            begun = thread_time()
+            await asyncio.sleep(0)
+            passes.append(thread_time() - begun)
+        await task
+        longest.append(max(passes))
+    return min(longest)
+
+
+@pytest.mark.wire
+@pytest.mark.parametrize("query", [LONG, LONG.replace("{ orders", "{ __schema { queryType { name } } orders")])
+async def test_a_long_answer_is_made_in_pieces(server: Server, monkeypatch: pytest.MonkeyPatch, query: str) -> None:
+    """By a plan as by graphql-core; it stays the same answer."""
+    await place_long_orders(server, 4)
+    monkeypatch.setattr("api.compiling.PIECE", 10**9)
+    monkeypatch.setattr("api.execution.LIST_PIECE", 10**9)
+    monkeypatch.setattr("api.encoding.PIECE_BYTES", 10**9)
+    whole = await server.ask(query + " ")
+    at_once = await longest_pass(server, query + " ")
+    monkeypatch.undo()
+    assert await server.ask(query) == whole
+    in_pieces = await longest_pass(server, query)
+    assert in_pieces < at_once / 2
+
+
+@pytest.mark.wire
+async def test_the_path_of_an_error_in_a_long_list(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That graphql-core makes in pieces."""
+    await place_long_orders(server, 1)
+    monkeypatch.setattr("api.execution.LIST_PIECE", 2)
+    await OrderLine.filter(title="Sock 37").update(title="Sock 37", quantity=2**31)
+    answer = await server.send("{ orders { nodes { lines { quantity } } } }")
+    assert [error["path"] for error in answer["errors"]] == [["orders", "nodes", 0, "lines", 37, "quantity"]]
+
+
+@pytest.mark.wire
+@pytest.mark.parametrize("settings", [{"max_cost": 10_000}], indirect=True)
+async def test_an_answer_that_turns_out_too_long(server: Server) -> None:
+    await place_long_orders(server)
+    query = LONG.replace("orders {", "orders(first: 2) {")
+    for _ in range(2):
+        answer = await server.send(query)
+        assert answer == {
+            "data": None,
+            "errors": [
+                {
+                    "message": "The answer costs 16,216: more than 10,000, which is the limit (MAX_COST).",
+                    "extensions": {"code": "BAD_USER_INPUT"},
+                }
+            ],
+        }
+    assert "errors" not in await server.send(query.replace("first: 2", "first: 1"))
+
+
+@pytest.mark.wire
+async def test_the_details_of_events_are_made_in_turns(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    await place_long_orders(server, 12)
+    query = "{ orderEvents { nodes { data } } }"
+    in_turns = await longest_pass(server, query)
+    monkeypatch.setattr("api.compiling.TURN_SECONDS", 10**9)
+    assert in_turns < await longest_pass(server, query)
+
+
+@pytest.mark.wire
+async def test_filters_are_put_together_one_after_another(server: Server) -> None:
+    """Sixty of them in one operation, and between each two of them something else."""
+    counts = [f'a{number}: orderCounts(filter: {{ tags: ["x"] }}) {{ total }}' for number in range(60)]
+    one = await longest_pass(server, f"{{ {counts[0]} }}")
+    assert await longest_pass(server, f"{{ {' '.join(counts)} }}") < one * 15
