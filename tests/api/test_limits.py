@@ -21,7 +21,7 @@ GRAPHQL = "application/graphql-response+json"
 @pytest.fixture
 def settings(database_url: str) -> Settings:
     """The limits as they are unless they are set, but for that of the body, which is tested elsewhere."""
-    return Settings(database_url=database_url, max_body_bytes=3_000_000)
+    return Settings(database_url=database_url, max_body_bytes=3_000_000, introspection="all")
 
 
 def many(piece: str | Callable[[int], str], count: int) -> str:
