@@ -263,7 +263,10 @@ class EffectMutations:
             return FulfillmentServicePayload(fulfillment_service=None, secret=None, user_errors=[UserError.of(refusal)])
         return FulfillmentServicePayload(fulfillment_service=FulfillmentService.of(row), secret=secret, user_errors=[])
 
-    @strawberry.mutation(description="Have something that was given up tried again. Needs orders:write.")
+    @strawberry.mutation(
+        description="Have something that was given up tried again, also if what it needs is paused: see"
+        " failingCounterparts. Needs orders:write."
+    )
     async def retry_effect(self, info: Info, input: Annotated[RetryEffectInput, _INPUT]) -> EffectPayload:
         return await _effect_payload(
             info,

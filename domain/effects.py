@@ -57,7 +57,7 @@ async def get_effect(actor: Actor, effect_id: UUID) -> Effect | None:
 async def retry_effect(*, actor: Actor, effect_id: UUID) -> Effect:
     """Have an effect that was given up tried again, from the beginning; one that was not given up stays as it is.
 
-    If its counterpart is paused, it is tried all the same, as the probe.
+    A paused counterpart is tried at once, also if the effect only waits for it.
     """
     actor.require(Scope.ORDERS_WRITE)
     return await _anew(actor, effect_id, EffectState.FAILED)
@@ -83,6 +83,7 @@ async def _anew(actor: Actor, effect_id: UUID, *ended: EffectState, **conditions
             kept = {name: effect.data[name] for name in KEPT if name in effect.data}
             effect.data = {**kept, "round": effect.data.get("round", 0) + 1}
             await effect.save()
+        if effect.state is EffectState.WAITING:
             await end_pause(effect.lane)
     return effect
 

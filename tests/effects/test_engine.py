@@ -9,7 +9,7 @@ import pytest
 
 from domain.actors import system
 from domain.bell import Bell
-from domain.counterparts import PROBE
+from domain.counterparts import FAILURES, PROBE, record_failure
 from domain.effects import cursor_of, failed_effects, retry_effect
 from domain.errors import ErrorCode
 from domain.live import Feed
@@ -32,7 +32,7 @@ from effects.effect import CounterpartFailed, GivenUp, Planned, TryAgain, finish
 from effects.engine import Engine
 from effects.mail import mailing, smtp
 from effects.planning import begin, plan_page
-from models import Effect, EffectPosition, OrderEvent
+from models import Effect, EffectPosition, FailingCounterpart, OrderEvent
 from models.enums import EffectKind, EffectState, OrderEventType
 from tests.domain.shop import ADA, on, place, refused, staff, types_of
 from tests.effects.due import claim
@@ -224,6 +224,21 @@ async def test_giving_up_and_trying_again(echo: Echo) -> None:
     assert (await try_now(echo)).state is EffectState.DONE
     assert (await retry_effect(actor=ADA, effect_id=effect.id)).state is EffectState.DONE
     assert (await failed_effects(ADA, request=PageRequest())).effects == []
+
+
+@pytest.mark.parametrize("state", [EffectState.WAITING, EffectState.FAILED, EffectState.DONE])
+async def test_who_wants_an_effect_tried_ends_the_pause_of_what_it_needs(echo: Echo, state: EffectState) -> None:
+    effect = await planned(echo)
+    lane = "AUTOMATION:robot"
+    await Effect.all().update(lane=lane, state=state)
+    for _ in range(FAILURES):
+        await record_failure(lane, effect.id, "down")
+    assert await claim() == []
+    await retry_effect(actor=ADA, effect_id=effect.id)
+    paused_until = (await FailingCounterpart.get()).paused_until
+    assert paused_until is not None
+    assert (paused_until <= datetime.now(UTC)) is (state is not EffectState.DONE)
+    assert len(await claim()) == (state is not EffectState.DONE)
 
 
 async def test_failed_effects_come_in_pages(echo: Echo) -> None:
