@@ -60,7 +60,8 @@ from api.arguments import Arguments
 from api.context import Context
 from api.costs import LIST_SIZE
 from api.encoding import encode
-from api.fields import Column, Composed, Loaded
+from api.fields import Column, Composed, Loaded, Redacted
+from api.rights import GIVEN, Right, right_of
 from models.errors import DatabaseUnavailable
 from models.rows import Columns
 from models.turns import take_turn
@@ -125,8 +126,9 @@ Outcomes = dict[str, Outcome]  # by the field's key in the answer
 class Plan:
     """What an operation selects, for some choice of its `@skip` and `@include`."""
 
-    def __init__(self, step: _Step) -> None:
+    def __init__(self, step: _Step, rights: frozenset[Right]) -> None:
         self._step = step
+        self._rights = rights
 
     async def data(
         self, root_values: Values, context: Context, variables: VariableValues, outcomes: Outcomes | None = None
@@ -135,6 +137,7 @@ class Plan:
 
         Raises whatever stands in its way.
         """
+        _require(self._rights, context)
         made = self._step.function(root_values, Run(context, variables, outcomes))
         data: list[dict[str, Any]] = await made if self._step.waits else made
         return data
@@ -143,11 +146,14 @@ class Plan:
 class MutationPlan:
     """What a mutation of one field does and selects."""
 
-    def __init__(self, key: str, field_name: str, call: Callable[[Any, Run], Any], shown: _Step) -> None:
+    def __init__(
+        self, key: str, field_name: str, call: Callable[[Any, Run], Any], shown: _Step, rights: frozenset[Right]
+    ) -> None:
         self._key = key
         self._field_name = field_name
         self._call = call
         self._shown = shown
+        self._rights = rights
 
     async def run(self, context: Context, variables: VariableValues, outcomes: Outcomes) -> Outcome:
         """Carry it out, and enter its outcome. Raise only what is wrong with its arguments: then nothing was done."""
@@ -163,9 +169,16 @@ class MutationPlan:
         """The data of its answer. Raises whatever stands in its way."""
         if outcome.error is not None:
             raise outcome.error
+        _require(self._rights, context)
         made = self._shown.function([outcome.value], Run(context, variables))
         [shown] = await made if self._shown.waits else made
         return {self._key: shown}
+
+
+def _require(rights: frozenset[Right], context: Context) -> None:
+    """Raise `Forbidden` if the caller may not see all that is selected: graphql-core then says of what."""
+    for right in rights:
+        right.require(context.actor)
 
 
 class Plans:
@@ -231,10 +244,12 @@ class _Compiler:
         self._fragments = {each.name.value: FragmentDetails(each) for each in fragments}
         self._narrow = True  # whether rows are loaded with those of their columns alone that are selected
         self._has_resolvers = False  # below the operation's own fields
+        self._rights: set[Right] = set()  # of the selected fields
 
     def plan(self) -> Plan:
         root, selected = self._root()
-        return Plan(self._without_loading_twice(lambda: self._fields(root, selected)))
+        step = self._without_loading_twice(lambda: self._fields(root, selected))
+        return Plan(step, self._needed_rights())
 
     def mutation(self) -> MutationPlan:
         """Of several fields, each begins after all that is selected of the one before: that is left to graphql-core."""
@@ -251,7 +266,10 @@ class _Compiler:
             raise NotCompiled
         call = self._call(field, definition, details)
         shown = self._without_loading_twice(lambda: self._completed(field.type, details))
-        return MutationPlan(key, name, call, shown)
+        return MutationPlan(key, name, call, shown, self._needed_rights())
+
+    def _needed_rights(self) -> frozenset[Right]:
+        return frozenset(self._rights - {GIVEN})
 
     def _without_loading_twice(self, compile_: Callable[[], _Step]) -> _Step:
         """A resolver may load whole rows: where one is selected, all that is loaded for the operation is whole.
@@ -306,6 +324,7 @@ class _Compiler:
         field = parent.fields.get(name)
         if field is None:  # introspection
             raise NotCompiled
+        self._rights.add(right_of(field))
         definition = _definition(field)
         if definition.base_resolver is not None and not isinstance(definition, Loaded):
             self._has_resolvers |= parent is not self._schema.get_root_type(self._operation.operation)
@@ -327,6 +346,7 @@ class _Compiler:
             field = inner.fields.get(each[0].node.name.value)
             if field is None or not is_leaf_type(get_named_type(field.type)):
                 return None
+            self._rights.add(right_of(field))
             made = _definition(field)
             function, names = (made.function, made.paths) if isinstance(made, Column) else (None, (made.python_name,))
             if made.base_resolver or not names or not definition.parts.keys() >= set(names):
@@ -351,6 +371,8 @@ class _Compiler:
         """From objects to what is known of a field of theirs before it is put into the answer."""
         if definition.is_subscription:  # its event has come from elsewhere
             return _Step(lambda objects, _: objects)
+        if isinstance(definition, Redacted):
+            return _Step(lambda objects, run: list(map(definition.reader_for(run.context.actor), objects)))
         if isinstance(definition, Column):
             return _read(definition.read)
         if isinstance(definition, Loaded):

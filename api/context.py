@@ -4,6 +4,7 @@ import sys
 from asyncio import Task
 from copy import copy
 from typing import Any, Final, Self
+from uuid import UUID
 
 from strawberry.types import Info as StrawberryInfo
 
@@ -76,7 +77,7 @@ class Context:
         self.budget = Budget(0, sys.maxsize)
         self.operation_kind = "unknown"
         self.operation_name: str | None = None
-        self.loaders = Loaders()
+        self.renew_loaders()
         self.work: set[Task[Any]] = set()
 
     def hold(self, work: Task[Any]) -> None:
@@ -111,6 +112,17 @@ class Context:
         context = copy(self)
         context.loaders = loaders
         return context
+
+    def renew_loaders(self) -> None:
+        """Forget what was loaded."""
+        self.loaders = Loaders(self._service_id)
+
+    def with_new_loaders(self) -> Self:
+        return self.with_loaders(Loaders(self._service_id))
+
+    @property
+    def _service_id(self) -> UUID | None:
+        return None if self._actor is None else self._actor.service_id
 
     def require(self, scope: Scope, *, services_too: bool = False) -> Actor:
         """Who asks, if they have the scope. Raises `Unauthenticated` and `Forbidden`."""

@@ -15,9 +15,10 @@ from api.context import Unauthenticated
 from api.execution import UNAVAILABLE
 from api.issuer_keys import IssuerUnavailable
 from api.rates import address_of, caller_of
+from api.rights import PERSONAL
 from api.service import Service
 from api.transport.plain import RETRY, refused, run_unless_gone, unavailable
-from domain.actors import Actor, Forbidden, Scope
+from domain.actors import Actor, Forbidden
 from domain.delivery_notes.queries import find_delivery_notes
 from domain.errors import DomainError
 from domain.orders.queries import download_url
@@ -107,7 +108,7 @@ async def _caller(request: Request, service: Service) -> Actor | None:
         actor = await service.tokens.actor_of(request.headers.get("authorization"))
         if actor is None:
             raise Unauthenticated
-        actor.require(Scope.ORDERS_READ)
+        PERSONAL.require(actor)
     except (InvalidToken, Unauthenticated) as error:
         raise _Refused(401, str(error), "UNAUTHENTICATED", {"WWW-Authenticate": "Bearer"}) from error
     except Forbidden as error:

@@ -10,12 +10,15 @@ from strawberry import Private
 import models
 from api import enums, ids
 from api.context import Info
+from api.fields import redacted
 from api.nodes import PageInfo
 from api.orders import inputs
 from api.orders.mutations import UserError, carried_out
 from api.orders.parts import Channel, FulfillmentService
 from api.orders.queries import After, First
 from api.orders.types import Order
+from api.personal import without_addresses, without_urls
+from api.rights import PERSONAL, SETTINGS
 from domain import effects
 from domain.actors import Scope
 from domain.automations import list_automations, update_automation
@@ -51,7 +54,6 @@ class Effect:
     state: enums.EffectState = field(description="How far it has come.")
     attempts: int = field(description="How often it was tried.")
     due_at: datetime = field(description="When it is tried next, or was.")
-    error: str | None = field(description="What went wrong last.")
     created_at: datetime = field(description="When it was planned.")
     finished_at: datetime | None = field(description="When it was done or given up.")
 
@@ -69,10 +71,21 @@ class Effect:
             state=row.state,
             attempts=row.attempts,
             due_at=row.due_at,
-            error=row.error,
             created_at=row.created_at,
             finished_at=row.finished_at,
         )
+
+    @field(
+        description="What went wrong last. Without e-mail addresses, unless you have customers:read, and without URLs,"
+        " unless you have settings:write."
+    )
+    def error(self, info: Info) -> str | None:
+        text: str | None = self.row.error
+        if text and not PERSONAL.is_held_by(info.context.actor):
+            text = without_addresses(text)
+        if text and not SETTINGS.is_held_by(info.context.actor):
+            text = without_urls(text)
+        return text
 
     @field(description="The order that it is about.")
     async def order(self, info: Info) -> Order:
@@ -113,7 +126,14 @@ class FailingCounterpart:
         " done at once. Null for one that has not failed often enough to be paused."
     )
     waiting_since: datetime | None = field(description="Since when the first effect that needs it is due.")
-    error: str = field(description="What went wrong last.")
+    error: str = redacted(
+        "What went wrong last. Without e-mail addresses, unless you have customers:read.",
+        PERSONAL,
+        without_addresses,
+        str,
+        "row.error",
+    )
+    row: Private[models.FailingCounterpart]
 
     @classmethod
     def of(cls, trouble: Trouble) -> Self:
@@ -125,7 +145,7 @@ class FailingCounterpart:
             failing_since=trouble.row.failing_since,
             paused_until=trouble.row.paused_until,
             waiting_since=trouble.waiting_since,
-            error=trouble.row.error,
+            row=trouble.row,
         )
 
 
@@ -202,15 +222,15 @@ class EffectQueries:
         description="The rules that were ever set, for the whole shop and for channels. One that is not listed is off."
         " Needs settings:write."
     )
-    async def automations(self, info: Info) -> list[Automation]:
+    async def automations(self, info: Info) -> list[Automation] | None:
         return [Automation.of(row) for row in await list_automations(actor=info.context.actor)]
 
     @strawberry.field(description="The fulfillment services, by code.")
-    async def fulfillment_services(self, info: Info) -> list[FulfillmentService]:
+    async def fulfillment_services(self, info: Info) -> list[FulfillmentService] | None:
         return [FulfillmentService.of(row) for row in await list_services(actor=info.context.actor)]
 
     @strawberry.field(description="What was given up and waits for a person, oldest first: see retryEffect.")
-    async def failed_effects(self, info: Info, first: First = None, after: After = None) -> EffectConnection:
+    async def failed_effects(self, info: Info, first: First = None, after: After = None) -> EffectConnection | None:
         request = PageRequest(first=first, after=after)
         return EffectConnection.of(await effects.failed_effects(info.context.actor, request=request), after)
 
@@ -219,14 +239,16 @@ class EffectQueries:
         " and payment gateways. After several failures in a row, nothing is asked of one for a while; what needs it"
         " waits and is not given up meanwhile. Needs settings:write."
     )
-    async def failing_counterparts(self, info: Info) -> list[FailingCounterpart]:
+    async def failing_counterparts(self, info: Info) -> list[FailingCounterpart] | None:
         return [FailingCounterpart.of(each) for each in await failing_counterparts(info.context.actor)]
 
 
 @strawberry.type(description="Everything that can be done about what happens by itself.")
 class EffectMutations:
     @strawberry.mutation(description="Turn a rule on or off, in the whole shop or in a channel. Needs settings:write.")
-    async def update_automation(self, info: Info, input: Annotated[UpdateAutomationInput, _INPUT]) -> AutomationPayload:
+    async def update_automation(
+        self, info: Info, input: Annotated[UpdateAutomationInput, _INPUT]
+    ) -> AutomationPayload | None:
         try:
             row = await carried_out(
                 info,
@@ -244,7 +266,7 @@ class EffectMutations:
     )
     async def save_fulfillment_service(
         self, info: Info, input: Annotated[SaveFulfillmentServiceInput, _INPUT]
-    ) -> FulfillmentServicePayload:
+    ) -> FulfillmentServicePayload | None:
         try:
             row, secret = await carried_out(
                 info,
@@ -267,7 +289,7 @@ class EffectMutations:
         description="Have something that was given up tried again, also if what it needs is paused: see"
         " failingCounterparts. Needs orders:write."
     )
-    async def retry_effect(self, info: Info, input: Annotated[RetryEffectInput, _INPUT]) -> EffectPayload:
+    async def retry_effect(self, info: Info, input: Annotated[RetryEffectInput, _INPUT]) -> EffectPayload | None:
         return await _effect_payload(
             info,
             lambda: effects.retry_effect(
@@ -276,7 +298,7 @@ class EffectMutations:
         )
 
     @strawberry.mutation(description="Have an e-mail sent once more. Needs orders:write.")
-    async def resend_email(self, info: Info, input: Annotated[ResendEmailInput, _INPUT]) -> EffectPayload:
+    async def resend_email(self, info: Info, input: Annotated[ResendEmailInput, _INPUT]) -> EffectPayload | None:
         return await _effect_payload(
             info,
             lambda: effects.resend_email(

@@ -7,8 +7,8 @@ from strawberry.types.enum import EnumValue
 
 from domain.actors import Scope
 from domain.errors import ErrorCode
+from domain.orders.actions import ActionRefusalCode, OrderAction
 from domain.orders.queries import OrderSortField, SortDirection
-from domain.orders.rules import OrderAction
 from domain.tokens import TokenState
 from models.enums import (
     ActorKind,
@@ -30,6 +30,7 @@ from models.enums import (
 )
 
 __all__ = [
+    "ActionRefusalCode",
     "ActorKind",
     "AutomationKind",
     "CancelReason",
@@ -297,6 +298,33 @@ _describe(
     },
 )
 _describe(
+    ActionRefusalCode,
+    "Why something cannot be done with an order.",
+    {
+        "MISSING_SCOPE": "The caller lacks the scope of the mutation.",
+        "NOT_FOR_SERVICES": "A fulfillment service's own token cannot do it.",
+        "NOT_ASKED": "The calling fulfillment service is not asked to ship anything of the order.",
+        "WRONG_STATUS": "The order's status does not allow it.",
+        "ALREADY_DONE": "The order has the status already that it would bring.",
+        "NOTHING_TO_PACK": "All units lie in a fulfillment, or have left.",
+        "NOTHING_TO_SHIP": "All units that are due have left, or those that the calling service is asked for.",
+        "NOTHING_TO_REQUEST": "No line is left that a fulfillment service ships.",
+        "NO_TRACKING": "There is no tracking number.",
+        "NOT_PAID_IN_FULL": "Something is still to be paid.",
+        "ARCHIVED": "The order is in the archive.",
+        "NOT_ARCHIVED": "The order is not in the archive.",
+        "ON_HOLD": "The order is on hold.",
+        "NOT_ON_HOLD": "The order is not on hold.",
+        "HAS_DELIVERY_NOTE": "Every fulfillment has its delivery note.",
+        "NOTHING_TO_PAY": "Nothing is left to pay.",
+        "NOTHING_TO_REFUND": "Nothing is left that could be given back.",
+        "NOTHING_TO_VOID": "Nothing is authorized that could be given up.",
+        "CAPTURE_UNDER_WAY": "A gateway is being asked for what is left to pay.",
+        "REFUND_UNDER_WAY": "A gateway is being asked for a refund.",
+        "UNKNOWN_GATEWAY": "The payment was authorized at a gateway that is not set up here.",
+    },
+)
+_describe(
     ErrorCode,
     "Why a mutation was refused.",
     {
@@ -345,10 +373,12 @@ _describe(
     Scope,
     "What a token may do.",
     {
-        "ORDERS_READ": "Read orders and their events: orders:read.",
+        "ORDERS_READ": "Read orders and their events, without personal data: orders:read.",
+        "CUSTOMERS_READ": "See personal data of the orders that you read, such as customers and addresses:"
+        " customers:read.",
         "ORDERS_WRITE": "Confirm, cancel, archive and annotate orders: orders:write.",
         "ORDERS_PLACE": "Place orders: orders:place.",
-        "FULFILLMENT_WRITE": "Make ready, ship and track orders, and print their delivery notes: fulfillment:write.",
+        "FULFILLMENT_WRITE": "Make ready, ship and track orders, and create their delivery notes: fulfillment:write.",
         "PAYMENTS_WRITE": "Capture, record and refund payments: payments:write.",
         "SETTINGS_WRITE": "Change settings: settings:write.",
         "TOKENS_WRITE": "Manage tokens: tokens:write.",

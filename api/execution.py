@@ -28,7 +28,6 @@ from api.compiling import MutationPlan, Outcomes, Plan
 from api.context import Context, Unauthenticated
 from api.encoding import encode, encode_in_turns
 from api.limits import LimitExceeded
-from api.loaders import Loaders
 from api.open_counts import TooManyOpen
 from api.operations import NotUnderstood, Operation, Operations
 from api.persisted import DocumentRefused
@@ -407,16 +406,19 @@ async def answers_of(
 
 async def _executed(executor: Executor[Any]) -> Answer:
     """By graphql-core, which loads anew what a plan may have failed to load."""
-    executor.context_value = executor.context_value.with_loaders(Loaders())
+    executor.context_value = executor.context_value.with_new_loaders()
     result = executor.execute_operation(False)
     if executor.is_awaitable(result):
         result = await result
     assert isinstance(result, ExecutionResult)
     errors = [present(error) for error in result.errors or ()]
+    unavailable = any(each["extensions"]["code"] == UNAVAILABLE for each in errors)
     payload: dict[str, Any] = {"data": result.data}
     if errors:
         payload["errors"] = errors
-    return Answer(payload, executed=True, unavailable=any(each["extensions"]["code"] == UNAVAILABLE for each in errors))
+    if unavailable and not any((result.data or {}).values()):
+        payload["data"] = None  # nothing was answered: the request failed as a whole, and is to be sent again
+    return Answer(payload, executed=True, unavailable=unavailable)
 
 
 async def source_of(executor: Executor[Any]) -> Any:

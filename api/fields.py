@@ -12,6 +12,8 @@ from strawberry.types.field import StrawberryField
 from strawberry.types.fields.resolver import StrawberryResolver
 
 from api.context import Info
+from api.rights import Right
+from domain.actors import Actor
 from models.rows import Columns
 
 Read = Callable[[Any], Any]
@@ -59,6 +61,28 @@ class Column(StrawberryField):
         return self.read(source)
 
 
+class Redacted(Column):
+    """A column that `redact` makes fit to be seen by callers who do not hold the `right`."""
+
+    right: Right
+    redact: Callable[[Any], Any]
+
+    def reader_for(self, actor: Actor) -> Read:
+        """Return what reads the column for this caller."""
+        if self.right.is_held_by(actor):
+            return self.read
+        read, redact = self.read, self.redact
+        return lambda each: redact(read(each))
+
+    @property
+    def is_basic_field(self) -> bool:
+        return False  # so that `get_result` is given the `info`
+
+    def get_result(self, source: Any, info: Info | None, args: list[Any], kwargs: Any) -> Any:
+        assert info is not None
+        return self.reader_for(info.context.actor)(source)
+
+
 class Composed(Column):
     """An object of which `parts` are all that there is: its attributes, each by its path from the object around it.
 
@@ -86,6 +110,19 @@ def column(description: str, function: Callable[..., Any] | None = None, *paths:
     """A field that is a column of the object's row, or what the function makes of the object, or of what lies there."""
     field = Column(description=description)
     field.function, field.paths = function, paths
+    return field
+
+
+def redacted(
+    description: str,
+    right: Right,
+    redact: Callable[[Any], Any],
+    function: Callable[..., Any] | None = None,
+    *paths: str,
+) -> Any:
+    """A column of which only those who hold the right see all. The others see what `redact` makes of it."""
+    field = Redacted(description=description)
+    field.function, field.paths, field.right, field.redact = function, paths, right, redact
     return field
 
 

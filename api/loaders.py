@@ -4,11 +4,12 @@ from asyncio import Task, create_task, shield, sleep
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, Generic, TypeVar
+from functools import cached_property, partial
+from typing import Any, Final, Generic, TypeVar
 from uuid import UUID
 
 from domain import event_log
+from domain.fulfillments import asked
 from domain.orders import parts
 from models import (
     Address,
@@ -115,10 +116,17 @@ class _PartLoader(Loader[UUID, Any]):
         return await self._load_parts(ids, self.columns)
 
 
-class Loaders:
-    """One set for each answer: what it has loaded is not loaded again."""
+_SERVICES_OWN: Final = frozenset({"fulfillments", "fulfillment_lines", "lines", "tracking"})
 
-    def __init__(self) -> None:
+
+class Loaders:
+    """One set for each answer: what it has loaded is not loaded again.
+
+    For a fulfillment service, of an order's goods only those are loaded that it is asked to ship.
+    """
+
+    def __init__(self, service_id: UUID | None = None) -> None:
+        self._service_id = service_id
         self._parts: dict[str, _PartLoader] = {}
 
     def cancel(self) -> set[Task[None]]:
@@ -126,6 +134,12 @@ class Loaders:
         loaders: list[Loader[Any, Any]] = [*self._parts.values()]
         loaders += [vars(self)[name] for name in ("fulfillment_lines", "timelines") if name in vars(self)]
         return {batch for loader in loaders for batch in loader.cancel()}
+
+    def _load(self, name: str) -> Callable[..., Awaitable[Sequence[Any]]]:
+        if self._service_id is not None and name in _SERVICES_OWN:
+            return partial(getattr(asked, name), self._service_id)
+        load: Callable[..., Awaitable[Sequence[Any]]] = getattr(parts, name)
+        return load
 
     def of(self, name: str, columns: Columns = None) -> Loader[UUID, Any]:
         """The one that loads what is called so in `domain.orders.parts`, with these columns at least.
@@ -140,7 +154,7 @@ class Loaders:
             if not loader.begun:
                 loader.columns = columns
                 return loader
-        loader = self._parts[name] = _PartLoader(getattr(parts, name), columns)
+        loader = self._parts[name] = _PartLoader(self._load(name), columns)
         return loader
 
     @property
@@ -189,7 +203,7 @@ class Loaders:
 
     @cached_property
     def fulfillment_lines(self) -> Loader[UUID, list[FulfillmentLine]]:
-        return Loader(parts.fulfillment_lines)
+        return Loader(self._load("fulfillment_lines"))
 
     @cached_property
     def timelines(self) -> Loader[TimelinePage, list[OrderEvent]]:

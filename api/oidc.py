@@ -34,7 +34,11 @@ def is_jwt(token: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class ClaimsMapping:
-    """Which claims say what somebody may do: `roles` has the scopes of a word that is not a scope itself."""
+    """Which claims say what somebody may do: `roles` has the scopes of a word that is not a scope itself.
+
+    As long as no role has `customers:read`, everybody with `orders:read` has it, too: the mapping is older than that
+    scope.
+    """
 
     scopes_claim: str
     roles: Mapping[str, list[Scope]]
@@ -44,7 +48,14 @@ class ClaimsMapping:
         """Those of the words that are known; all others are passed over."""
         words = _words(_claim(claims, self.scopes_claim))
         known = {Scope(word) for word in words if word in _SCOPES}
-        return known.union(*(self.roles.get(word, ()) for word in words))
+        known = known.union(*(self.roles.get(word, ()) for word in words))
+        if Scope.ORDERS_READ in known and not self._knows_customers_read:
+            known.add(Scope.CUSTOMERS_READ)
+        return known
+
+    @property
+    def _knows_customers_read(self) -> bool:
+        return any(Scope.CUSTOMERS_READ in scopes for scopes in self.roles.values())
 
     def channels(self, claims: Mapping[str, Any]) -> list[str] | None:
         """The codes; `None` for every channel."""

@@ -2,6 +2,7 @@
 
 import strawberry
 
+from api import rights
 from api.effects import EffectMutations, EffectQueries
 from api.orders.events import OrderEvent
 from api.orders.mutations import OrderMutations
@@ -36,3 +37,4 @@ schema = strawberry.Schema(
     subscription=Subscription,
     types=[Order, OrderEvent, Fulfillment, DeliveryNote, Channel],
 )
+rights.apply(schema._schema)

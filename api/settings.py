@@ -107,7 +107,7 @@ class Settings(BaseSettings):
         default="{}",
         validate_default=True,
         description='The scopes of each role, in JSON: {"warehouse": ["orders:read", "fulfillment:write"]}. What is'
-        " neither a role nor a scope counts for nothing.",
+        " neither a role nor a scope counts for nothing. Until a role names customers:read, orders:read includes it.",
     )
     oidc_channels_claim: str | None = Field(
         default=None,

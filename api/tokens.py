@@ -19,7 +19,6 @@ from domain import tokens
 from domain.actors import Scope
 from domain.errors import DomainError, InvalidInput
 from domain.orders.queries import PageRequest
-from models.enums import stored_word
 
 field = strawberry.field
 
@@ -49,7 +48,7 @@ class Token:
             name=row.name,
             prefix=row.prefix,
             state=tokens.state_of(row),
-            scopes=[stored_word(Scope, scope) for scope in row.scopes],
+            scopes=tokens.scopes_of(row),
             all_channels=row.channel_ids is None,
             registered_only=row.registered_only,
             created_at=row.created_at,
@@ -130,6 +129,10 @@ class RotateTokenInput:
 @strawberry.input(description="End a token for ever.")
 class RevokeTokenInput:
     token_id: strawberry.ID = field(description="The token. Once more is no error.")
+    with_created: bool = field(
+        default=False,
+        description="Whether the tokens that it has created end, too, and those that these have created.",
+    )
 
 
 @strawberry.type(description="What createToken and rotateToken answer.")
@@ -142,6 +145,9 @@ class TokenSecretPayload:
 @strawberry.type(description="What revokeToken answers.")
 class TokenPayload:
     token: Token | None = field(description="The token as it is now.")
+    created: list[Token] = field(
+        description="The tokens that it has created, and those that these have created. See withCreated."
+    )
     user_errors: list[UserError] = field(description="Why it was refused; empty where it was carried out.")
 
 
@@ -154,7 +160,7 @@ class TokenQueries:
         description="The tokens that you manage, oldest first: those whose channels are all yours, too. Needs"
         " tokens:write."
     )
-    async def tokens(self, info: Info, first: First = None, after: After = None) -> TokenConnection:
+    async def tokens(self, info: Info, first: First = None, after: After = None) -> TokenConnection | None:
         request = PageRequest(first=first, after=after)
         return TokenConnection.of(await tokens.token_page(actor=info.context.actor, request=request), after)
 
@@ -162,7 +168,7 @@ class TokenQueries:
 @strawberry.type(description="Everything that can be done with tokens.")
 class TokenMutations:
     @strawberry.mutation(description="Create a token. Needs tokens:write.")
-    async def create_token(self, info: Info, input: Annotated[CreateTokenInput, _INPUT]) -> TokenSecretPayload:
+    async def create_token(self, info: Info, input: Annotated[CreateTokenInput, _INPUT]) -> TokenSecretPayload | None:
         try:
             row, secret = await carried_out(
                 info,
@@ -185,7 +191,7 @@ class TokenMutations:
         description="Give a token another secret: it stays the same token, with its name, scopes and channels. The"
         " secret that it had ends after a grace period. Needs tokens:write, and all that the token may do."
     )
-    async def rotate_token(self, info: Info, input: Annotated[RotateTokenInput, _INPUT]) -> TokenSecretPayload:
+    async def rotate_token(self, info: Info, input: Annotated[RotateTokenInput, _INPUT]) -> TokenSecretPayload | None:
         try:
             row, secret = await carried_out(
                 info,
@@ -202,17 +208,20 @@ class TokenMutations:
 
     @strawberry.mutation(
         description="End a token for ever, your own too: what is open under it is closed within seconds. Needs"
-        " tokens:write."
+        " tokens:write, and all that the token may do."
     )
-    async def revoke_token(self, info: Info, input: Annotated[RevokeTokenInput, _INPUT]) -> TokenPayload:
+    async def revoke_token(self, info: Info, input: Annotated[RevokeTokenInput, _INPUT]) -> TokenPayload | None:
         try:
             row = await carried_out(
                 info,
                 Scope.TOKENS_WRITE,
                 lambda: tokens.revoke_token(
-                    actor=info.context.actor, token_id=ids.decode("Token", input.token_id, "token_id")
+                    actor=info.context.actor,
+                    token_id=ids.decode("Token", input.token_id, "token_id"),
+                    with_created=input.with_created,
                 ),
             )
         except DomainError as refusal:
-            return TokenPayload(token=None, user_errors=[UserError.of(refusal)])
-        return TokenPayload(token=Token.of(row), user_errors=[])
+            return TokenPayload(token=None, created=[], user_errors=[UserError.of(refusal)])
+        created = await tokens.created_tokens(actor=info.context.actor, token_id=row.id)
+        return TokenPayload(token=Token.of(row), created=list(map(Token.of, created)), user_errors=[])

@@ -11,6 +11,7 @@ from models.enums import ActorKind
 
 class Scope(StrEnum):
     ORDERS_READ = "orders:read"
+    CUSTOMERS_READ = "customers:read"
     ORDERS_WRITE = "orders:write"
     ORDERS_PLACE = "orders:place"
     FULFILLMENT_WRITE = "fulfillment:write"
@@ -20,10 +21,12 @@ class Scope(StrEnum):
 
 
 class Forbidden(Exception):
-    """The caller lacks a scope."""
+    """Raised if the caller may not do or see something. Its message says why."""
 
-    def __init__(self, scope: Scope) -> None:
-        super().__init__(f"This needs the scope {scope.value}.")
+    @classmethod
+    def without(cls, scope: Scope) -> Self:
+        """Return the error for a caller who lacks the scope."""
+        return cls(f"This needs the scope {scope.value}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,7 @@ class Actor:
     def require(self, scope: Scope, *, services_too: bool = False) -> None:
         """Raises `Forbidden` unless the caller has the scope; a fulfillment service has it where so said only."""
         if scope not in self.scopes or (self.service_id is not None and not services_too):
-            raise Forbidden(scope)
+            raise Forbidden.without(scope)
 
     def nameless(self) -> Self:
         """The same rights, and nobody in particular: what is worked out for it is good for all who have them."""

@@ -83,6 +83,7 @@ async def create_token(
     if not channels and actor.channel_ids is not None:
         raise InvalidInput("Your channels are limited: say for which of them the token is.", "channels")
     async with change(actor):
+        creator_id = await _lock_own(actor)
         token = ApiToken(
             name=name,
             scopes=sorted(scope.value for scope in set(scopes)),
@@ -91,6 +92,7 @@ async def create_token(
             registered_only=registered_only or actor.registered_only,
             created_at=now,
             created_by=actor.name,
+            creator_id=creator_id,
             expires_at=expires_at,
         )
         secret = _new_secret(token)
@@ -103,6 +105,27 @@ def _require_grantable(actor: Actor, scopes: Collection[Scope]) -> None:
         raise InvalidInput("A token needs at least one scope.", "scopes")
     if lacking := sorted(set(scopes) - actor.scopes):
         raise InvalidInput(f"You do not have the scope {lacking[0].value} yourself.", "scopes")
+
+
+def _require_givable(actor: Actor, token: ApiToken) -> None:
+    """Raise `InvalidInput` unless the caller could have created a token with these rights."""
+    if lacking := sorted(_all_scopes(token) - actor.scopes):
+        raise InvalidInput(f"You do not have the scope {lacking[0]} yourself.", "scopes")
+    if actor.registered_only and not token.registered_only:
+        raise InvalidInput("This token may send any document, yours registered ones alone.", "token_id")
+
+
+async def _lock_own(actor: Actor) -> UUID | None:
+    """Return the key of the caller's API token, and keep it from being revoked until this unit ends.
+
+    So nobody creates a token that is missed when theirs is revoked with all that it has created.
+    """
+    if actor.secret_hash is None or actor.id is None:
+        return None
+    own = await ApiToken.filter(id=UUID(actor.id)).select_for_update().get()
+    if own.revoked_at is not None:
+        raise InvalidInput("Your own token has been revoked.")
+    return own.id
 
 
 async def _service(code: str | None, scopes: Collection[Scope]) -> FulfillmentService | None:
@@ -155,16 +178,43 @@ async def find_token(*, actor: Actor, prefix_or_id: str) -> UUID:
 
 
 @command
-async def revoke_token(*, actor: Actor, token_id: UUID) -> ApiToken:
-    """End a token for ever, one's own too; once more is no error. Raises `NotFound`."""
+async def revoke_token(*, actor: Actor, token_id: UUID, with_created: bool = False) -> ApiToken:
+    """End a token for ever, one's own too; once more is no error.
+
+    If `with_created`, end the tokens that it has created, too, and those that these have created. Only callers who
+    could have created a token revoke it. Raise `NotFound` and `InvalidInput`.
+    """
     actor.require(Scope.TOKENS_WRITE)
     async with change(actor):
         token = await _lock(actor, token_id)
-        if token.revoked_at is None:
-            token.revoked_at, token.revoked_by = datetime.now(UTC), actor.name
-            await token.save(update_fields=["revoked_at", "revoked_by"])
+        ending = [token]
+        if with_created:
+            ending += await _created_by(token.id, lock=True)
+        for each in ending:
+            _require_givable(actor, each)
+            if each.revoked_at is None:
+                each.revoked_at, each.revoked_by = datetime.now(UTC), actor.name
+                await each.save(update_fields=["revoked_at", "revoked_by"])
     _forget_callers()
     return token
+
+
+async def created_tokens(*, actor: Actor, token_id: UUID) -> list[ApiToken]:
+    """Return the tokens that this one has created, and those that these have created, as far as the caller manages
+    them."""
+    actor.require(Scope.TOKENS_WRITE)
+    return [each for each in await _created_by(token_id) if _manages(actor, each)]
+
+
+async def _created_by(token_id: UUID, *, lock: bool = False) -> list[ApiToken]:
+    found: list[ApiToken] = []
+    creators = [token_id]
+    while creators:
+        query = ApiToken.filter(creator_id__in=creators).order_by("id")
+        created = await (query.select_for_update() if lock else query)
+        found += created
+        creators = [each.id for each in created]
+    return found
 
 
 @command
@@ -172,16 +222,14 @@ async def rotate_token(*, actor: Actor, token_id: UUID, grace: timedelta = DEFAU
     """The same token with a new secret, which cannot be read again.
 
     The secret that it had, and what is open under it, are good for as long as `grace`; one that was to end before that
-    still does. Only who could have created such a token gets its secret. Raises `NotFound` and `InvalidInput`.
+    still does. Only callers who could have created the token rotate it. Raise `NotFound` and `InvalidInput`.
     """
     actor.require(Scope.TOKENS_WRITE)
     if not timedelta(0) <= grace <= LONGEST_GRACE:
         raise InvalidInput(f"A grace period is 0 to {LONGEST_GRACE.days} days long.", "grace_seconds")
     async with change(actor):
         token = await _lock(actor, token_id)
-        _require_grantable(actor, [stored_word(Scope, scope) for scope in token.scopes])
-        if actor.registered_only and not token.registered_only:
-            raise InvalidInput("This token may send any document, yours registered ones alone.", "token_id")
+        _require_givable(actor, token)
         if state_of(token) is not TokenState.ACTIVE:
             raise InvalidInput("This token has ended: create another one.", "token_id")
         now = datetime.now(UTC)
@@ -216,6 +264,16 @@ def _in_grace() -> Q:
     return Q(good_until__gt=now, good_until__lte=now + LONGEST_GRACE)
 
 
+def scopes_of(token: ApiToken) -> list[Scope]:
+    """Return its scopes, also those that only a later version knows."""
+    return [stored_word(Scope, scope) for scope in sorted(_all_scopes(token))]
+
+
+def _all_scopes(token: ApiToken) -> set[str]:
+    implied = {Scope.CUSTOMERS_READ} if token.implies_customers_read and Scope.ORDERS_READ in token.scopes else set()
+    return {*token.scopes, *implied}
+
+
 async def authenticate(secret: str) -> Actor | None:
     """Whose token this is; `None` for one that is unknown, expired, retired or revoked."""
     if not secret.startswith(PREFIX):
@@ -236,7 +294,7 @@ async def authenticate(secret: str) -> Actor | None:
         kind=ActorKind.TOKEN,
         id=str(token.id),
         name=token.name,
-        scopes=frozenset(scope for scope in Scope if scope in token.scopes),
+        scopes=frozenset(scope for scope in Scope if scope in _all_scopes(token)),
         channel_ids=None if token.channel_ids is None else frozenset(map(UUID, token.channel_ids)),
         service_id=token.service_id,
         registered_only=token.registered_only,

@@ -184,12 +184,16 @@ class OrderTag(Model):
 
 
 class SearchTerm(Model):
-    """One text by whose beginning an order is found, in lower case."""
+    """One text by whose beginning an order is found, in lower case.
+
+    One that is `personal`, such as a name, finds nothing for callers who may not see personal data.
+    """
 
     id: UUID = key()
     order: Any = fields.ForeignKeyField("models.Order", related_name="search_terms", on_delete=fields.RESTRICT)
     order_id: UUID
     term = BytewiseCharField(max_length=255)
+    personal = fields.BooleanField(default=True, db_default=True)
 
     class Meta:
         table = "search_terms"

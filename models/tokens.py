@@ -12,10 +12,12 @@ from models.fields import UtcField, key
 class ApiToken(Model):
     """A caller's key, of which only the SHA-256 is kept.
 
-    `scopes` is a list of scope names. `channel_ids` is a list of channel keys as text, or null for every channel.
-    `service` is the fulfillment service whose token it is, if it is one's. `registered_only` says that its caller may
-    send registered documents alone. `last_used_at` is right to the minute or two. `created_by` and `revoked_by` are the
-    names of who did that.
+    `scopes` is a list of scope names. `creator` is the token by which it was created, if that is known. `channel_ids`
+    is a list of channel keys as text, or null for every channel. `service` is the fulfillment service whose token it
+    is, if it is one's. `registered_only` says that its caller may send registered documents alone. `last_used_at` is
+    right to the minute or two. `created_by` and `revoked_by` are the names of who did that. `implies_customers_read`
+    says that the token is older than the scope customers:read: with orders:read, it has that, too. Workers of the
+    version before, which do not know that scope, go on to know the token.
     """
 
     id: UUID = key()
@@ -31,6 +33,9 @@ class ApiToken(Model):
     registered_only = fields.BooleanField(default=False, db_default=False)
     created_at: datetime = UtcField()
     created_by = fields.CharField(max_length=255, null=True)
+    creator: Any = fields.ForeignKeyField("models.ApiToken", related_name=False, null=True, on_delete=fields.RESTRICT)
+    creator_id: UUID | None
+    implies_customers_read = fields.BooleanField(default=False, db_default=True)
     expires_at: datetime | None = UtcField(null=True)
     last_used_at: datetime | None = UtcField(null=True)
     revoked_at: datetime | None = UtcField(null=True)

@@ -15,10 +15,12 @@ from domain.tokens import (
     DEFAULT_GRACE,
     TokenState,
     create_token,
+    created_tokens,
     find_token,
     list_tokens,
     revoke_token,
     rotate_token,
+    scopes_of,
     state_of,
 )
 from models import ApiToken
@@ -96,7 +98,7 @@ def list_all() -> None:
         bound = f"{len(token.channel_ids)} channel(s)" if token.channel_ids else "all channels"
         used = f"last used {_time(token.last_used_at)}" if token.last_used_at else "never used"
         documents = ("registered documents only",) if token.registered_only else ()
-        fields = (f"{token.prefix}…", token.name, " ".join(token.scopes), bound, *documents, used, _state(token))
+        fields = (f"{token.prefix}…", token.name, " ".join(scopes_of(token)), bound, *documents, used, _state(token))
         typer.echo(f"{token.id}  {'  '.join(fields)}")
 
 
@@ -139,13 +141,24 @@ def rotate(
 
 
 @app.command()
-def revoke(token: Annotated[str, _TOKEN]) -> None:
+def revoke(
+    token: Annotated[str, _TOKEN],
+    with_created: Annotated[
+        bool, typer.Option("--with-created", help="End the tokens that it has created, too, and those of these.")
+    ] = False,
+) -> None:
     """End a token for ever. What is open under it is closed within seconds."""
 
-    async def command() -> ApiToken:
-        return await revoke_token(actor=ACTOR, token_id=await _key(token))
+    async def command() -> tuple[ApiToken, list[ApiToken]]:
+        ended = await revoke_token(actor=ACTOR, token_id=await _key(token), with_created=with_created)
+        return ended, await created_tokens(actor=ACTOR, token_id=ended.id)
 
-    typer.echo(f"revoked {run(command()).name}")
+    ended, created = run(command())
+    typer.echo(f"revoked {ended.name}")
+    for each in created:
+        typer.echo(f"  which has created {each.name} ({each.prefix}…, {_state(each)})")
+    if any(state_of(each) is TokenState.ACTIVE for each in created):
+        typer.echo("revoke it with --with-created to end these, too")
 
 
 async def _key(token: str) -> UUID:

@@ -10,10 +10,13 @@ from strawberry.scalars import JSON
 
 import models
 from api import enums, ids
-from api.fields import column, composed, loaded
+from api.context import Info
+from api.fields import column, composed, loaded, redacted
 from api.loaders import Loaders, TimelinePage
 from api.nodes import Node, PageInfo, node_id
 from api.orders.types import Order
+from api.personal import without_addresses, without_personal_data
+from api.rights import PERSONAL
 from domain import event_log
 from domain.errors import InvalidInput
 from domain.orders.queries import PageRequest
@@ -53,16 +56,24 @@ class OrderEvent(Node):
     to_payment_status: enums.PaymentStatus | None = column("The payment status after, where it changed.")
     from_fulfillment_status: enums.FulfillmentStatus | None = column("The fulfillment status before, where it changed.")
     to_fulfillment_status: enums.FulfillmentStatus | None = column("The fulfillment status after, where it changed.")
-    message: str = column("What happened, in an English sentence.")
+    message: str = redacted(
+        "What happened, in an English sentence. Without e-mail addresses, unless you have customers:read.",
+        PERSONAL,
+        without_addresses,
+    )
     order: Order = loaded("The order as it is now.", "orders", "order_id", lambda _, row: Order.of(row))
 
     @classmethod
     def of(cls, row: models.OrderEvent) -> Self:
         return cls(row=row)
 
-    @field(description="The details, by the type of event; ids and amounts as elsewhere in this API.")
-    def data(self) -> JSON | None:
-        return cast(JSON, _with_global_ids(self.row.data))
+    @field(
+        description="The details, by the type of event; ids and amounts as elsewhere in this API. Without e-mail"
+        " addresses and notes, unless you have customers:read."
+    )
+    def data(self, info: Info) -> JSON | None:
+        data = _with_global_ids(self.row.data)
+        return cast(JSON, data if PERSONAL.is_held_by(info.context.actor) else without_personal_data(data))
 
 
 def _with_global_ids(value: Any, name: str = "") -> Any:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
+from uuid import UUID
 
 import strawberry
 
@@ -11,12 +12,12 @@ import models
 from api import enums, ids
 from api.context import Info
 from api.execution import INTERNAL, SUCCESS, code_of
-from api.loaders import Loaders
 from api.orders import inputs
 from api.orders.inputs import idempotency_of, line_quantities, optional_key, or_keep, target_of, to_amount
 from api.orders.parts import DeliveryNote
 from api.orders.placing import PlaceOrderInput
 from api.orders.types import Order
+from api.rights import PRINTED
 from domain.actors import Scope
 from domain.change import Target, VersionConflict
 from domain.errors import DomainError
@@ -94,11 +95,18 @@ class DeliveryNoteResult:
 @strawberry.type(description="What createDeliveryNotes answers.")
 class DeliveryNotesPayload:
     results: list[DeliveryNoteResult] = field(description="One for each fulfillment, in the order asked.")
-    url: str | None = field(
-        description="One PDF for the printer, with all notes in the order asked: a link without a token that expires;"
-        " null where there is nothing to print."
-    )
     user_errors: list[UserError] = field(description="Why nothing was done at all; empty where something was.")
+    printed: strawberry.Private[list[UUID]]
+
+    @field(
+        description="One PDF for the printer, with all notes in the order asked: a link without a token that expires;"
+        " null where there is nothing to print. Needs customers:read."
+    )
+    async def url(self, info: Info) -> str | None:
+        if not self.printed:
+            return None
+        PRINTED.require(info.context.actor)
+        return await info.context.links.delivery_notes(self.printed)
 
 
 T = TypeVar("T")
@@ -157,7 +165,7 @@ async def carried_out(
     counted.add_done_callback(_look_at)
     info.context.hold(counted)
     result = await asyncio.shield(counted)
-    info.context.loaders = Loaders()  # what was loaded for an earlier mutation of the operation may have changed
+    info.context.renew_loaders()  # what was loaded for an earlier mutation of the operation may have changed
     return result
 
 
@@ -194,7 +202,7 @@ _INPUT = strawberry.argument(description="What to do, and with which order.")
 @strawberry.type(description="Everything that can be done.")
 class OrderMutations:
     @strawberry.mutation(description="Take an order in. Needs orders:place.")
-    async def place_order(self, info: Info, input: Annotated[PlaceOrderInput, _INPUT]) -> OrderPayload:
+    async def place_order(self, info: Info, input: Annotated[PlaceOrderInput, _INPUT]) -> OrderPayload | None:
         return await answer(
             info,
             Scope.ORDERS_PLACE,
@@ -202,7 +210,9 @@ class OrderMutations:
         )
 
     @strawberry.mutation(description="Accept an order: PENDING → CONFIRMED. Needs orders:write.")
-    async def confirm_order(self, info: Info, input: Annotated[inputs.ConfirmOrderInput, _INPUT]) -> OrderPayload:
+    async def confirm_order(
+        self, info: Info, input: Annotated[inputs.ConfirmOrderInput, _INPUT]
+    ) -> OrderPayload | None:
         return await answer(
             info,
             Scope.ORDERS_WRITE,
@@ -213,7 +223,7 @@ class OrderMutations:
         description="Cancel an order that has not shipped. What was authorized is voided, unless its gateway is not set"
         " up here; what was paid is given back if that is asked. Needs orders:write."
     )
-    async def cancel_order(self, info: Info, input: Annotated[inputs.CancelOrderInput, _INPUT]) -> OrderPayload:
+    async def cancel_order(self, info: Info, input: Annotated[inputs.CancelOrderInput, _INPUT]) -> OrderPayload | None:
         return await settled(
             info,
             Scope.ORDERS_WRITE,
@@ -230,7 +240,7 @@ class OrderMutations:
     @strawberry.mutation(description="Open a fulfillment: CONFIRMED → READY_TO_SHIP. Needs fulfillment:write.")
     async def mark_ready_to_ship(
         self, info: Info, input: Annotated[inputs.MarkReadyToShipInput, _INPUT]
-    ) -> OrderPayload:
+    ) -> OrderPayload | None:
         return await answer(
             info,
             Scope.FULFILLMENT_WRITE,
@@ -243,7 +253,7 @@ class OrderMutations:
         description="Say that the order, or a part of it, has left. It is SHIPPED once all that is due has."
         " Needs fulfillment:write."
     )
-    async def mark_shipped(self, info: Info, input: Annotated[inputs.MarkShippedInput, _INPUT]) -> OrderPayload:
+    async def mark_shipped(self, info: Info, input: Annotated[inputs.MarkShippedInput, _INPUT]) -> OrderPayload | None:
         return await answer(
             info,
             Scope.FULFILLMENT_WRITE,
@@ -263,7 +273,7 @@ class OrderMutations:
     )
     async def create_delivery_note(
         self, info: Info, input: Annotated[inputs.CreateDeliveryNoteInput, _INPUT]
-    ) -> DeliveryNotePayload:
+    ) -> DeliveryNotePayload | None:
         try:
             outcome = await carried_out(
                 info,
@@ -286,7 +296,7 @@ class OrderMutations:
         )
 
     @strawberry.mutation(description="Add a tracking number, before or after the shipment. Needs fulfillment:write.")
-    async def add_tracking(self, info: Info, input: Annotated[inputs.AddTrackingInput, _INPUT]) -> OrderPayload:
+    async def add_tracking(self, info: Info, input: Annotated[inputs.AddTrackingInput, _INPUT]) -> OrderPayload | None:
         return await answer(
             info,
             Scope.FULFILLMENT_WRITE,
@@ -300,7 +310,9 @@ class OrderMutations:
         )
 
     @strawberry.mutation(description="Correct a tracking number, its carrier or its link. Needs fulfillment:write.")
-    async def update_tracking(self, info: Info, input: Annotated[inputs.UpdateTrackingInput, _INPUT]) -> OrderPayload:
+    async def update_tracking(
+        self, info: Info, input: Annotated[inputs.UpdateTrackingInput, _INPUT]
+    ) -> OrderPayload | None:
         return await answer(
             info,
             Scope.FULFILLMENT_WRITE,
@@ -316,7 +328,9 @@ class OrderMutations:
         )
 
     @strawberry.mutation(description="Take a tracking number away. Needs fulfillment:write.")
-    async def remove_tracking(self, info: Info, input: Annotated[inputs.RemoveTrackingInput, _INPUT]) -> OrderPayload:
+    async def remove_tracking(
+        self, info: Info, input: Annotated[inputs.RemoveTrackingInput, _INPUT]
+    ) -> OrderPayload | None:
         return await answer(
             info,
             Scope.FULFILLMENT_WRITE,
@@ -331,7 +345,9 @@ class OrderMutations:
     @strawberry.mutation(
         description="Put away an order that is CANCELLED, or SHIPPED and paid in full. Needs orders:write."
     )
-    async def archive_order(self, info: Info, input: Annotated[inputs.ArchiveOrderInput, _INPUT]) -> OrderPayload:
+    async def archive_order(
+        self, info: Info, input: Annotated[inputs.ArchiveOrderInput, _INPUT]
+    ) -> OrderPayload | None:
         return await answer(
             info,
             Scope.ORDERS_WRITE,
@@ -339,7 +355,9 @@ class OrderMutations:
         )
 
     @strawberry.mutation(description="Take an order out of the archive. Needs orders:write.")
-    async def unarchive_order(self, info: Info, input: Annotated[inputs.UnarchiveOrderInput, _INPUT]) -> OrderPayload:
+    async def unarchive_order(
+        self, info: Info, input: Annotated[inputs.UnarchiveOrderInput, _INPUT]
+    ) -> OrderPayload | None:
         return await answer(
             info,
             Scope.ORDERS_WRITE,
@@ -347,7 +365,9 @@ class OrderMutations:
         )
 
     @strawberry.mutation(description="Write below the order's note, and onto its timeline. Needs orders:write.")
-    async def add_order_note(self, info: Info, input: Annotated[inputs.AddOrderNoteInput, _INPUT]) -> OrderPayload:
+    async def add_order_note(
+        self, info: Info, input: Annotated[inputs.AddOrderNoteInput, _INPUT]
+    ) -> OrderPayload | None:
         return await answer(
             info,
             Scope.ORDERS_WRITE,
@@ -355,7 +375,7 @@ class OrderMutations:
         )
 
     @strawberry.mutation(description="Keep automations away from an order until it is released. Needs orders:write.")
-    async def hold_order(self, info: Info, input: Annotated[inputs.HoldOrderInput, _INPUT]) -> OrderPayload:
+    async def hold_order(self, info: Info, input: Annotated[inputs.HoldOrderInput, _INPUT]) -> OrderPayload | None:
         return await answer(
             info,
             Scope.ORDERS_WRITE,
@@ -363,7 +383,9 @@ class OrderMutations:
         )
 
     @strawberry.mutation(description="Let automations have an order again: they catch up. Needs orders:write.")
-    async def release_order(self, info: Info, input: Annotated[inputs.ReleaseOrderInput, _INPUT]) -> OrderPayload:
+    async def release_order(
+        self, info: Info, input: Annotated[inputs.ReleaseOrderInput, _INPUT]
+    ) -> OrderPayload | None:
         return await answer(
             info,
             Scope.ORDERS_WRITE,
@@ -376,7 +398,7 @@ class OrderMutations:
     )
     async def request_fulfillment(
         self, info: Info, input: Annotated[inputs.RequestFulfillmentInput, _INPUT]
-    ) -> OrderPayload:
+    ) -> OrderPayload | None:
         return await answer(
             info,
             Scope.FULFILLMENT_WRITE,
@@ -388,7 +410,7 @@ class OrderMutations:
     )
     async def accept_fulfillment(
         self, info: Info, input: Annotated[inputs.AcceptFulfillmentInput, _INPUT]
-    ) -> OrderPayload:
+    ) -> OrderPayload | None:
         return await answer(
             info,
             Scope.FULFILLMENT_WRITE,
@@ -406,7 +428,7 @@ class OrderMutations:
     )
     async def reject_fulfillment(
         self, info: Info, input: Annotated[inputs.RejectFulfillmentInput, _INPUT]
-    ) -> OrderPayload:
+    ) -> OrderPayload | None:
         return await answer(
             info,
             Scope.FULFILLMENT_WRITE,
@@ -422,7 +444,9 @@ class OrderMutations:
     @strawberry.mutation(
         description="Capture what was authorized, or what is outstanding where nothing was. Needs payments:write."
     )
-    async def capture_payment(self, info: Info, input: Annotated[inputs.CapturePaymentInput, _INPUT]) -> OrderPayload:
+    async def capture_payment(
+        self, info: Info, input: Annotated[inputs.CapturePaymentInput, _INPUT]
+    ) -> OrderPayload | None:
         return await settled(
             info,
             Scope.PAYMENTS_WRITE,
@@ -436,7 +460,9 @@ class OrderMutations:
         )
 
     @strawberry.mutation(description="Write down money that arrived outside a gateway. Needs payments:write.")
-    async def record_payment(self, info: Info, input: Annotated[inputs.RecordPaymentInput, _INPUT]) -> OrderPayload:
+    async def record_payment(
+        self, info: Info, input: Annotated[inputs.RecordPaymentInput, _INPUT]
+    ) -> OrderPayload | None:
         return await answer(
             info,
             Scope.PAYMENTS_WRITE,
@@ -452,7 +478,9 @@ class OrderMutations:
         description="Give money back the way it came; what no gateway can return is written down as handed back. Needs"
         " payments:write."
     )
-    async def refund_payment(self, info: Info, input: Annotated[inputs.RefundPaymentInput, _INPUT]) -> OrderPayload:
+    async def refund_payment(
+        self, info: Info, input: Annotated[inputs.RefundPaymentInput, _INPUT]
+    ) -> OrderPayload | None:
         return await settled(
             info,
             Scope.PAYMENTS_WRITE,
@@ -467,7 +495,7 @@ class OrderMutations:
         )
 
     @strawberry.mutation(description="Give up what was authorized and is not captured. Needs payments:write.")
-    async def void_payment(self, info: Info, input: Annotated[inputs.VoidPaymentInput, _INPUT]) -> OrderPayload:
+    async def void_payment(self, info: Info, input: Annotated[inputs.VoidPaymentInput, _INPUT]) -> OrderPayload | None:
         return await settled(
             info,
             Scope.PAYMENTS_WRITE,
@@ -483,7 +511,7 @@ class OrderMutations:
     )
     async def create_delivery_notes(
         self, info: Info, input: Annotated[inputs.CreateDeliveryNotesInput, _INPUT]
-    ) -> DeliveryNotesPayload:
+    ) -> DeliveryNotesPayload | None:
         try:
             outcomes = await carried_out(
                 info,
@@ -493,10 +521,9 @@ class OrderMutations:
                 ),
             )
         except DomainError as refusal:
-            return DeliveryNotesPayload(results=[], url=None, user_errors=[UserError.of(refusal)])
-        printed = [each.note.id for each in outcomes if each.note and not each.refusal]
+            return DeliveryNotesPayload(results=[], printed=[], user_errors=[UserError.of(refusal)])
         return DeliveryNotesPayload(
             results=[DeliveryNoteResult.of(each) for each in outcomes],
-            url=await info.context.links.delivery_notes(printed) if printed else None,
+            printed=[each.note.id for each in outcomes if each.note and not each.refusal],
             user_errors=[],
         )

@@ -244,7 +244,10 @@ class DeliveryNote(Node):
     def of(cls, row: models.DeliveryNote) -> Self:
         return cls(row=row)
 
-    @field(description="Where its PDF is: a link that needs no token and expires. Read it anew when it has.")
+    @field(
+        description="Where its PDF is: a link that needs no token and expires. Read it anew when it has. Needs"
+        " customers:read."
+    )
     async def url(self, info: Info) -> str:
         return await info.context.links.delivery_note(self.row.id)
 
@@ -267,8 +270,9 @@ class DeliveryNote(Node):
         return next((self.of(row) for row in rows if (row.fulfillment_id, row.position) == wanted), None)
 
 
-@strawberry.type(description="Something that can be done with the order now, or why it cannot.")
+@strawberry.type(description="Something that you can do with the order now, or why you cannot.")
 class AvailableAction:
     action: enums.OrderAction = field(description="What would be done.")
     available: bool = field(description="Whether it can be done now.")
-    reason: str | None = field(description="Why it cannot.")
+    reason: str | None = field(description="Why it cannot, for people.")
+    code: enums.ActionRefusalCode | None = field(description="Why it cannot, for programs.")

@@ -13,7 +13,7 @@ from strawberry import Private
 
 import models
 from api import enums
-from api.context import Info
+from api.context import Context, Info
 from api.fields import column, loaded
 from api.nodes import Node, PageInfo, node_id
 from api.orders.parts import (
@@ -29,7 +29,7 @@ from api.orders.parts import (
     Transaction,
     amount_field,
 )
-from domain.orders import rules
+from domain.orders import actions
 from domain.orders.queries import OrderPage
 from domain.payments.balances import open_authorizations, under_way, unknown_gateways
 from models.enums import AddressKind, FulfillmentState, TransactionKind
@@ -139,37 +139,13 @@ class Order(Node):
         theirs=("tag",),
     )
 
-    @field(description="What can be done with it now, and for what cannot, why not.")
+    @field(description="What you can do with it now, and for what you cannot, why not.")
     async def available_actions(self, info: Info) -> list[AvailableAction]:
-        loaders, row = info.context.loaders, self.row
-        lines = await loaders.lines.load(row.id)
-        due = sum(line.quantity - line.removed_quantity - line.shipped_quantity for line in lines)
-        fulfillable = sum(line.fulfillable_quantity for line in lines)
-        fulfillments = await loaders.fulfillments.load(row.id)
-        noted = {note.fulfillment_id for note in await loaders.delivery_notes.load(row.id)}
-        transactions = await loaders.transactions.load(row.id)
-        authorizations = open_authorizations(transactions)
-        situation = rules.Situation(
-            status=row.status,
-            archived=row.archived_at is not None,
-            held=row.held_at is not None,
-            outstanding=row.outstanding,
-            refundable=row.paid_total - row.refunded_total,
-            fulfillable_units=fulfillable,
-            requestable_units=sum(line.fulfillable_quantity for line in lines if line.service_id),
-            open_units=due - fulfillable,
-            tracking_numbers=len(await loaders.tracking.load(row.id)),
-            fulfillments_without_note=sum(
-                each.state is not FulfillmentState.CANCELLED and each.id not in noted for each in fulfillments
-            ),
-            authorized=sum(each.amount for each in authorizations),
-            capturing=under_way(transactions, TransactionKind.CAPTURE),
-            refunding=under_way(transactions, TransactionKind.REFUND),
-            unknown_gateways=unknown_gateways(authorizations, info.context.payments.gateways),
-        )
+        actor = info.context.actor
+        situation = await _situation(self.row, info.context, is_service=actor.service_id is not None)
         return [
-            AvailableAction(action=each.action, available=each.available, reason=each.reason)
-            for each in rules.available_actions(situation)
+            AvailableAction(action=each.action, available=each.available, reason=each.reason, code=each.code)
+            for each in actions.available_actions(situation, actor)
         ]
 
     @field(description="Its timeline, oldest first.")
@@ -183,6 +159,41 @@ class Order(Node):
 
         info.context.loaders.orders.prime(self.row.id, self.row)  # what the events' `order` would load
         return await OrderEventConnection.timeline(self.row, info.context.loaders, first, after)
+
+
+async def _situation(row: models.Order, context: Context, *, is_service: bool) -> actions.Situation:
+    """Return what decides on the order's actions. A fulfillment service ships its own fulfillments and nothing else."""
+    loaders = context.loaders
+    lines = await loaders.lines.load(row.id)
+    fulfillments = await loaders.fulfillments.load(row.id)
+    noted = {note.fulfillment_id for note in await loaders.delivery_notes.load(row.id)}
+    transactions = await loaders.transactions.load(row.id)
+    authorizations = open_authorizations(transactions)
+    if is_service:
+        fulfillable, in_fulfillments = 0, sum(each.state is FulfillmentState.OPEN for each in fulfillments)
+    else:
+        fulfillable = sum(line.fulfillable_quantity for line in lines)
+        due = sum(line.quantity - line.removed_quantity - line.shipped_quantity for line in lines)
+        in_fulfillments = due - fulfillable
+    return actions.Situation(
+        status=row.status,
+        archived=row.archived_at is not None,
+        held=row.held_at is not None,
+        outstanding=row.outstanding,
+        refundable=row.paid_total - row.refunded_total,
+        fulfillable_units=fulfillable,
+        requestable_units=sum(line.fulfillable_quantity for line in lines if line.service_id),
+        open_units=in_fulfillments,
+        tracking_numbers=len(await loaders.tracking.load(row.id)),
+        fulfillments_without_note=sum(
+            each.state is not FulfillmentState.CANCELLED and each.id not in noted for each in fulfillments
+        ),
+        authorized=sum(each.amount for each in authorizations),
+        capturing=under_way(transactions, TransactionKind.CAPTURE),
+        refunding=under_way(transactions, TransactionKind.REFUND),
+        unknown_gateways=unknown_gateways(authorizations, context.payments.gateways),
+        asked=not is_service or any(each.state is not FulfillmentState.CANCELLED for each in fulfillments),
+    )
 
 
 def _page_info(page: OrderPage) -> PageInfo:

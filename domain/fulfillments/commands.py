@@ -181,6 +181,8 @@ async def add_tracking(
         rules.require_status(order.status, rules.TRACKABLE, "be given a tracking number")
         packing = await Packing.open(unit, order)
         fulfillment = _fulfillment_for_tracking(packing, fulfillment_id)
+        if fulfillment.state is FulfillmentState.CANCELLED:
+            raise rules.InvalidTransition(f"This fulfillment is {fulfillment.state} already.", order.status)
         numbers = await _track(unit, order, fulfillment, [info])
         await packing.write()
         await _write_numbers(order, numbers)

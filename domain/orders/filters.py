@@ -10,7 +10,7 @@ from uuid import UUID
 
 from tortoise.expressions import Q, RawSQL, Subquery
 
-from domain.actors import Actor
+from domain.actors import Actor, Scope
 from domain.errors import InvalidInput
 from domain.event_log import channel_ids
 from domain.money import currencies_by_exponent, require_currency
@@ -62,7 +62,7 @@ async def visible_query(actor: Actor, wanted: OrderFilter | None, search: str | 
         _require_modest(wanted)
         conditions += await _conditions(actor, wanted)
     if search is not None and search.strip():
-        conditions.append(_search_query(search))
+        conditions.append(_search_query(search, with_personal=Scope.CUSTOMERS_READ in actor.scopes))
     return Q(*conditions)
 
 
@@ -159,7 +159,7 @@ def _has_decimals(exponent: int) -> Q:
     return ~within if exponent == 2 else within
 
 
-def _search_query(text: str) -> Q:
+def _search_query(text: str, *, with_personal: bool) -> Q:
     if len(text) > LONGEST_SEARCH:
         raise InvalidInput(f"A search text has at most {LONGEST_SEARCH} characters.", "search")
     if "\x00" in text:
@@ -167,4 +167,7 @@ def _search_query(text: str) -> Q:
     first, end = prefix_range(text)
     if not first:
         return NOTHING
-    return Q(id__in=Subquery(SearchTerm.filter(term__gte=first, term__lt=end).values("order_id")))
+    terms = SearchTerm.filter(term__gte=first, term__lt=end)
+    if not with_personal:
+        terms = terms.filter(personal=False)
+    return Q(id__in=Subquery(terms.values("order_id")))

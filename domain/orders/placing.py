@@ -162,7 +162,7 @@ async def place_order(*, actor: Actor, new: NewOrder, idempotency: Idempotency |
             parts.append(insert(Address, [vars(address) for address in addresses]))
         if tags:
             parts.append(insert(OrderTag, [{"id": new_key(), "order_id": order.id, "tag": tag} for tag in tags]))
-        parts += search.new_terms(order.id, _search_texts(order, customer, lines, addresses))
+        parts += search.new_terms(order.id, _search_texts(order, lines), _personal_texts(customer, addresses))
         await unit.insert_order(order, *parts)
         unit.record(order, _placed(order, channel, lines))
         await _record_payments(unit, order, new.payments)
@@ -353,11 +353,12 @@ async def _customer(new: NewOrder, channel: Channel, now: datetime) -> Customer 
     return existing
 
 
-def _search_texts(
-    order: Order, customer: Customer | None, lines: Sequence[OrderLine], addresses: Sequence[Address]
-) -> list[str | None]:
-    texts = [str(order.number), order.external_reference, order.external_number]
-    texts += [line.sku for line in lines]
+def _search_texts(order: Order, lines: Sequence[OrderLine]) -> list[str | None]:
+    return [str(order.number), order.external_reference, order.external_number, *(line.sku for line in lines)]
+
+
+def _personal_texts(customer: Customer | None, addresses: Sequence[Address]) -> list[str | None]:
+    texts: list[str | None] = []
     if customer is not None:
         texts += [customer.email, *search.name_terms(customer.name)]
     for address in addresses:

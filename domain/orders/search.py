@@ -33,11 +33,21 @@ def prefix_range(text: str) -> tuple[str, str]:
     return prefix, prefix + _LAST_CHARACTER
 
 
-def new_terms(order_id: UUID, texts: Iterable[str | None]) -> list[Write]:
-    """The order is found by these texts too, once this is written."""
-    terms = {normalize(text) for text in texts if text} - {""}
-    rows = [{"id": new_key(), "order_id": order_id, "term": term} for term in sorted(terms)]
+def new_terms(order_id: UUID, texts: Iterable[str | None], personal: Iterable[str | None] = ()) -> list[Write]:
+    """Return what adds these texts to those by which the order is found.
+
+    Only callers who may see personal data find it by the `personal` ones.
+    """
+    is_personal = dict.fromkeys(_normalize_all(personal), True) | dict.fromkeys(_normalize_all(texts), False)
+    rows = [
+        {"id": new_key(), "order_id": order_id, "term": term, "personal": each}
+        for term, each in sorted(is_personal.items())
+    ]
     return [insert(SearchTerm, rows, unless_there=True)] if rows else []
+
+
+def _normalize_all(texts: Iterable[str | None]) -> set[str]:
+    return {normalize(text) for text in texts if text} - {""}
 
 
 async def add_terms(order_id: UUID, texts: Iterable[str | None]) -> None:

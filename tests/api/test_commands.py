@@ -19,6 +19,10 @@ from api.commands.client import client_of
 from api.commands.temporary_server import free_port, server_process
 from api.commands.token import duration_of, moment_of, spread
 from api.settings import ROOT
+from domain import tokens
+from domain.actors import Scope
+from domain.tokens import authenticate
+from models.database import connected
 from models.file_urls import file_url
 from tests.clients import WAIT, new_client
 
@@ -98,6 +102,26 @@ async def test_a_token_is_created_used_listed_rotated_and_revoked(url: str) -> N
         await refused_soon(client, headers)
     listed = (await run(url, "api.commands.token", "list"))[1]  # the server has written the last use down as it ended
     assert re.search(r"  last used 20[-: \d]+  revoked 20[-: \d]+ by scripts/token\n$", listed), listed
+
+
+async def test_a_token_is_revoked_with_those_that_it_has_created(url: str) -> None:
+    partner = await create_token(url, "--name", "Partner", "--scope", "tokens:write", "orders:read")
+    async with connected(url):
+        actor = await authenticate(partner)
+        assert actor is not None
+        child, _ = await tokens.create_token(actor=actor, name="Child", scopes=[Scope.ORDERS_READ])
+    code, out, _ = await run(url, "api.commands.token", "revoke", partner[:10])
+    assert (code, out.splitlines()) == (
+        0,
+        [
+            "revoked Partner",
+            f"  which has created Child ({child.prefix}…, good)",
+            "revoke it with --with-created to end these, too",
+        ],
+    )
+    code, out, _ = await run(url, "api.commands.token", "revoke", partner[:10], "--with-created")
+    assert (code, len(out.splitlines())) == (0, 2)
+    assert re.search(r"Child \(.*, revoked 20.* by scripts/token\)$", out)
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,11 @@ async def closed_with(server: Server, token: str) -> int | None:
 
 @pytest.mark.parametrize("kid", ["rs", "es", "ed"])
 async def test_a_person_is_let_in(server: Server, issuer: LocalIssuer, kid: str) -> None:
-    viewer = {"name": "Ada", "scopes": ["ORDERS_PLACE", "ORDERS_READ", "ORDERS_WRITE"], "allChannels": True}
+    viewer = {
+        "name": "Ada",
+        "scopes": ["CUSTOMERS_READ", "ORDERS_PLACE", "ORDERS_READ", "ORDERS_WRITE"],
+        "allChannels": True,
+    }
     token = issuer.token(kid, headers={"typ": "at+jwt"}, aud=["account", AUDIENCE])
     assert await server.ask(VIEWER, token=token) == {"viewer": {**viewer, "channels": []}}
     async with live(server, token) as client:
@@ -222,15 +226,29 @@ async def actor_of(server: Server, token: str) -> Actor:
 
 @pytest.mark.parametrize("settings", [{"oidc_roles": json.dumps(ROLES)}], indirect=True)
 async def test_scopes_come_from_scopes_and_roles(server: Server, issuer: LocalIssuer) -> None:
-    read, ship = Scope.ORDERS_READ, Scope.FULFILLMENT_WRITE
+    """The mapping does not know customers:read: those who read orders go on to see who bought."""
+    read, ship = {Scope.ORDERS_READ, Scope.CUSTOMERS_READ}, {Scope.FULFILLMENT_WRITE}
     for given, scopes in (
-        ("orders:read", {read}),
-        ("warehouse", {read, ship}),
-        (["clerk", "payments:write"], {read, Scope.PAYMENTS_WRITE}),
+        ("orders:read", read),
+        ("warehouse", read | ship),
+        (["clerk", "payments:write"], read | {Scope.PAYMENTS_WRITE}),
+        ("customers:read", {Scope.CUSTOMERS_READ}),
         ("openid profile admin orders:READ *", set()),
         ([["orders:read"], 1, None], set()),
         ({"orders:read": True}, set()),
         (None, set()),
+    ):
+        assert (await actor_of(server, issuer.token(scope=given))).scopes == scopes, given
+
+
+@pytest.mark.parametrize("settings", [{"oidc_roles": json.dumps(ROLES | {"desk": ["customers:read"]})}], indirect=True)
+async def test_a_mapping_that_knows_customers_read_gives_no_more_than_it_says(
+    server: Server, issuer: LocalIssuer
+) -> None:
+    for given, scopes in (
+        ("orders:read", {Scope.ORDERS_READ}),
+        ("warehouse", {Scope.ORDERS_READ, Scope.FULFILLMENT_WRITE}),
+        ("warehouse desk", {Scope.ORDERS_READ, Scope.FULFILLMENT_WRITE, Scope.CUSTOMERS_READ}),
     ):
         assert (await actor_of(server, issuer.token(scope=given))).scopes == scopes, given
 

@@ -119,6 +119,8 @@ async def test_what_is_refused_changes_nothing(server: Server) -> None:
         ("rotateToken", {"tokenId": nowhere}, "NOT_FOUND", "tokenId"),
         ("rotateToken", {"tokenId": more, "graceSeconds": -1}, "INVALID_INPUT", "graceSeconds"),
         ("revokeToken", {"tokenId": other}, "NOT_FOUND", "tokenId"),
+        ("revokeToken", {"tokenId": more}, "INVALID_INPUT", "scopes"),
+        ("revokeToken", {"tokenId": more, "withCreated": True}, "INVALID_INPUT", "scopes"),
         ("revokeToken", {"tokenId": ids.encode("Order", uuid4())}, "INVALID_INPUT", "tokenId"),
     ):
         async with nothing_changes():
@@ -127,3 +129,20 @@ async def test_what_is_refused_changes_nothing(server: Server) -> None:
         assert (error["code"], error["field"], payload["token"]) == (code, [field], None), (name, given)
     names = [node["name"] for node in (await server.ask(TOKENS, token=manager))["tokens"]["nodes"]]
     assert names == ["manager", "more"]
+
+
+async def test_revoking_a_token_offers_to_revoke_those_that_it_has_created(server: Server) -> None:
+    made = await do(server, "createToken", name="partner", scopes=["TOKENS_WRITE", "ORDERS_READ"])
+    child = await do(server, "createToken", made["secret"], name="child", scopes=["ORDERS_READ"])
+    query = """mutation ($input: RevokeTokenInput!) { revokeToken(input: $input) {
+        token { state } created { name state } userErrors { code } } }"""
+    for given, state, status in (({}, "ACTIVE", 200), ({"withCreated": True}, "REVOKED", 401)):
+        payload = (await server.ask(query, {"input": {"tokenId": made["token"]["id"], **given}}))["revokeToken"]
+        assert payload == {
+            "token": {"state": "REVOKED"},
+            "created": [{"name": "child", "state": state}],
+            "userErrors": [],
+        }
+        headers = {"Authorization": f"Bearer {child['secret']}"}
+        response = await server.http.post(server.url, json={"query": "{ viewer { name } }"}, headers=headers)
+        assert response.status_code == status

@@ -5,8 +5,10 @@ from uuid import UUID
 
 import pytest
 
+from domain.actors import Scope, system
 from domain.orders import rules
-from domain.orders.rules import OrderAction, PaymentSummary, Situation
+from domain.orders.actions import ActionRefusalCode, OrderAction, Situation, available_actions
+from domain.orders.rules import PaymentSummary
 from models.enums import FulfillmentStatus, OrderStatus, PaymentStatus, TransactionKind, TransactionStatus
 
 PENDING, CONFIRMED, READY_TO_SHIP, SHIPPED, CANCELLED = OrderStatus
@@ -150,6 +152,7 @@ def test_what_can_be_archived(status: OrderStatus, outstanding: int, refusal: st
     assert rules.archive_refusal(status, outstanding) == refusal
 
 
+ROOT = system("tests")
 FRESH = Situation(
     status=PENDING,
     archived=False,
@@ -208,50 +211,150 @@ CORRECTING = "UPDATE_TRACKING REMOVE_TRACKING"
     ],
 )
 def test_what_can_be_done(situation: Situation, available: str) -> None:
-    actions = rules.available_actions(situation)
+    actions = available_actions(situation, ROOT)
     assert [each.action for each in actions] == list(OrderAction)
     assert " ".join(each.action.value for each in actions if each.available) == available
-    assert all((each.reason is None) == each.available for each in actions)
+    assert all((each.reason is None) == (each.code is None) == each.available for each in actions)
 
 
 @pytest.mark.parametrize(
-    ("situation", "action", "reason"),
+    ("situation", "action", "reason", "code"),
     [
-        (replace(FRESH, status=CONFIRMED), OrderAction.CONFIRM, "The order is CONFIRMED already."),
-        (DONE, OrderAction.CANCEL, "An order that is SHIPPED cannot become CANCELLED."),
-        (GONE, OrderAction.CANCEL, "The order is CANCELLED already."),
-        (FRESH, OrderAction.MARK_READY_TO_SHIP, "An order that is PENDING cannot become READY_TO_SHIP."),
+        (
+            replace(FRESH, status=CONFIRMED),
+            OrderAction.CONFIRM,
+            "The order is CONFIRMED already.",
+            ActionRefusalCode.ALREADY_DONE,
+        ),
+        (DONE, OrderAction.CANCEL, "An order that is SHIPPED cannot become CANCELLED.", ActionRefusalCode.WRONG_STATUS),
+        (GONE, OrderAction.CANCEL, "The order is CANCELLED already.", ActionRefusalCode.ALREADY_DONE),
+        (
+            FRESH,
+            OrderAction.MARK_READY_TO_SHIP,
+            "An order that is PENDING cannot become READY_TO_SHIP.",
+            ActionRefusalCode.WRONG_STATUS,
+        ),
         (
             replace(FRESH, status=READY_TO_SHIP, fulfillable_units=0, open_units=3),
             OrderAction.MARK_READY_TO_SHIP,
             "Nothing is left to make ready.",
+            ActionRefusalCode.NOTHING_TO_PACK,
         ),
-        (DONE, OrderAction.MARK_SHIPPED, "The order is SHIPPED already."),
-        (replace(FRESH, status=CONFIRMED, fulfillable_units=0), OrderAction.MARK_SHIPPED, "Nothing is left to ship."),
-        (DONE, OrderAction.CREATE_DELIVERY_NOTE, "Every fulfillment has its delivery note."),
-        (FRESH, OrderAction.CREATE_DELIVERY_NOTE, "An order that is PENDING cannot be given a delivery note."),
-        (GONE, OrderAction.ADD_TRACKING, "An order that is CANCELLED cannot be given a tracking number."),
-        (FRESH, OrderAction.REMOVE_TRACKING, "The order has no tracking number."),
-        (replace(DONE, archived=True), OrderAction.ARCHIVE, "The order is archived already."),
-        (DONE, OrderAction.UNARCHIVE, "The order is not archived."),
-        (DONE, OrderAction.CAPTURE_PAYMENT, "Nothing is left to pay."),
-        (GONE, OrderAction.RECORD_PAYMENT, "An order that is CANCELLED cannot be paid."),
+        (DONE, OrderAction.MARK_SHIPPED, "The order is SHIPPED already.", ActionRefusalCode.ALREADY_DONE),
+        (
+            replace(FRESH, status=CONFIRMED, fulfillable_units=0),
+            OrderAction.MARK_SHIPPED,
+            "Nothing is left to ship.",
+            ActionRefusalCode.NOTHING_TO_SHIP,
+        ),
+        (
+            DONE,
+            OrderAction.CREATE_DELIVERY_NOTE,
+            "Every fulfillment has its delivery note.",
+            ActionRefusalCode.HAS_DELIVERY_NOTE,
+        ),
+        (
+            FRESH,
+            OrderAction.CREATE_DELIVERY_NOTE,
+            "An order that is PENDING cannot be given a delivery note.",
+            ActionRefusalCode.WRONG_STATUS,
+        ),
+        (
+            GONE,
+            OrderAction.ADD_TRACKING,
+            "An order that is CANCELLED cannot be given a tracking number.",
+            ActionRefusalCode.WRONG_STATUS,
+        ),
+        (FRESH, OrderAction.REMOVE_TRACKING, "The order has no tracking number.", ActionRefusalCode.NO_TRACKING),
+        (
+            replace(DONE, archived=True),
+            OrderAction.ARCHIVE,
+            "The order is archived already.",
+            ActionRefusalCode.ARCHIVED,
+        ),
+        (DONE, OrderAction.UNARCHIVE, "The order is not archived.", ActionRefusalCode.NOT_ARCHIVED),
+        (DONE, OrderAction.CAPTURE_PAYMENT, "Nothing is left to pay.", ActionRefusalCode.NOTHING_TO_PAY),
+        (
+            GONE,
+            OrderAction.RECORD_PAYMENT,
+            "An order that is CANCELLED cannot be paid.",
+            ActionRefusalCode.WRONG_STATUS,
+        ),
         (
             replace(FRESH, unknown_gateways=frozenset({"stripe", "adyen"})),
             OrderAction.CAPTURE_PAYMENT,
             "No gateway adyen, stripe is set up to capture from.",
+            ActionRefusalCode.UNKNOWN_GATEWAY,
         ),
-        (FRESH, OrderAction.RELEASE, "The order is not on hold."),
-        (replace(FRESH, held=True), OrderAction.HOLD, "The order is on hold already."),
-        (DONE, OrderAction.REQUEST_FULFILLMENT, "An order that is SHIPPED cannot be given to a fulfillment service."),
+        (FRESH, OrderAction.RELEASE, "The order is not on hold.", ActionRefusalCode.NOT_ON_HOLD),
+        (replace(FRESH, held=True), OrderAction.HOLD, "The order is on hold already.", ActionRefusalCode.ON_HOLD),
+        (
+            DONE,
+            OrderAction.REQUEST_FULFILLMENT,
+            "An order that is SHIPPED cannot be given to a fulfillment service.",
+            ActionRefusalCode.WRONG_STATUS,
+        ),
         (
             replace(FRESH, status=CONFIRMED),
             OrderAction.REQUEST_FULFILLMENT,
             "No line is left that a fulfillment service ships.",
+            ActionRefusalCode.NOTHING_TO_REQUEST,
         ),
-        (FRESH, OrderAction.REFUND_PAYMENT, "Nothing is left to refund."),
+        (
+            replace(DONE, outstanding=1),
+            OrderAction.ARCHIVE,
+            "An order that is not paid in full cannot be archived.",
+            ActionRefusalCode.NOT_PAID_IN_FULL,
+        ),
+        (
+            replace(FRESH, capturing=1),
+            OrderAction.CAPTURE_PAYMENT,
+            "A capture is under way.",
+            ActionRefusalCode.CAPTURE_UNDER_WAY,
+        ),
+        (
+            replace(DONE, refunding=1),
+            OrderAction.REFUND_PAYMENT,
+            "A refund is under way.",
+            ActionRefusalCode.REFUND_UNDER_WAY,
+        ),
+        (FRESH, OrderAction.VOID_PAYMENT, "Nothing is authorized.", ActionRefusalCode.NOTHING_TO_VOID),
+        (FRESH, OrderAction.REFUND_PAYMENT, "Nothing is left to refund.", ActionRefusalCode.NOTHING_TO_REFUND),
     ],
 )
-def test_why_something_cannot_be_done(situation: Situation, action: OrderAction, reason: str) -> None:
-    [found] = [each for each in rules.available_actions(situation) if each.action is action]
-    assert (found.available, found.reason) == (False, reason)
+def test_why_something_cannot_be_done(
+    situation: Situation, action: OrderAction, reason: str, code: ActionRefusalCode
+) -> None:
+    [found] = [each for each in available_actions(situation, ROOT) if each.action is action]
+    assert (found.available, found.reason, found.code) == (False, reason, code)
+
+
+WRITE, PAY, FULFILL = Scope.ORDERS_WRITE, Scope.PAYMENTS_WRITE, Scope.FULFILLMENT_WRITE
+SERVICE = replace(system("lager"), scopes=frozenset({FULFILL}), service_id=UUID(int=1))
+PACKED = replace(FRESH, status=CONFIRMED, fulfillable_units=0, open_units=1, tracking_numbers=1)
+
+
+@pytest.mark.parametrize(
+    ("situation", "scopes", "available"),
+    [
+        (FRESH, {Scope.ORDERS_READ}, ""),
+        (FRESH, {WRITE}, "CONFIRM CANCEL ADD_NOTE HOLD"),
+        (FRESH, {PAY}, PAYING),
+        (PACKED, {FULFILL}, f"MARK_READY_TO_SHIP MARK_SHIPPED ADD_TRACKING {CORRECTING}"),
+    ],
+)
+def test_a_caller_without_the_scope_can_do_nothing(situation: Situation, scopes: set[Scope], available: str) -> None:
+    actions = available_actions(situation, replace(ROOT, scopes=frozenset(scopes)))
+    assert " ".join(each.action.value for each in actions if each.available) == available
+    lacking = {each.code for each in available_actions(situation, replace(ROOT, scopes=frozenset()))}
+    assert lacking == {ActionRefusalCode.MISSING_SCOPE}
+
+
+def test_a_service_ships_what_it_is_asked_to() -> None:
+    found = {each.action: each.code for each in available_actions(PACKED, SERVICE)}
+    own = [OrderAction.MARK_SHIPPED, OrderAction.ADD_TRACKING, OrderAction.UPDATE_TRACKING, OrderAction.REMOVE_TRACKING]
+    assert [action for action, code in found.items() if code is None] == own
+    assert found[OrderAction.CONFIRM] is ActionRefusalCode.MISSING_SCOPE
+    assert found[OrderAction.MARK_READY_TO_SHIP] is ActionRefusalCode.NOT_FOR_SERVICES
+    found = {each.action: each.code for each in available_actions(replace(PACKED, asked=False), SERVICE)}
+    assert {found[action] for action in own} == {ActionRefusalCode.NOT_ASKED}

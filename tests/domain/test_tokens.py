@@ -18,6 +18,7 @@ from domain.tokens import (
     TokenState,
     authenticate,
     create_token,
+    created_tokens,
     cursor_of,
     ended_secrets,
     list_tokens,
@@ -129,7 +130,7 @@ async def test_only_who_may_send_any_document_gives_that_away() -> None:
         assert (made.registered_only, made.nameless().registered_only) == (stored, stored), (own, asked)
 
 
-async def test_nobody_gets_the_secret_of_a_token_that_may_do_more() -> None:
+async def test_nobody_rotates_or_revokes_a_token_that_may_do_more() -> None:
     more, secret = await new(MANAGE, READ, WRITE)
     same, same_secret = await new(MANAGE, READ)
     reader = await manager(READ)
@@ -137,6 +138,8 @@ async def test_nobody_gets_the_secret_of_a_token_that_may_do_more() -> None:
     for actor, token, field in ((reader, more, "scopes"), (app, more, "scopes"), (app, same, "token_id")):
         async with refused(ErrorCode.INVALID_INPUT, field):
             await rotate_token(actor=actor, token_id=token.id)
+        async with refused(ErrorCode.INVALID_INPUT, field):
+            await revoke_token(actor=actor, token_id=token.id)
     assert await is_good(secret)
     assert await is_good(same_secret)
     bound, _ = await create_token(actor=app, name="bound", scopes=[READ])
@@ -146,10 +149,75 @@ async def test_nobody_gets_the_secret_of_a_token_that_may_do_more() -> None:
     assert reader.id is not None
     mine, _ = await rotate_token(actor=reader, token_id=UUID(reader.id))
     assert mine.scopes == ["orders:read", "tokens:write"]
-    for token in (more, same, bound):
-        await revoke_token(actor=app, token_id=token.id)  # less is no danger
+    await revoke_token(actor=app, token_id=bound.id)
+    await revoke_token(actor=reader, token_id=same.id)
     await revoke_token(actor=reader, token_id=UUID(reader.id))
+    await revoke_token(actor=ROOT, token_id=more.id)
     assert {state_of(each) for each in await list_tokens(actor=ROOT)} == {TokenState.REVOKED}
+
+
+async def a_child(actor: Actor, *scopes: Scope, name: str = "child") -> tuple[ApiToken, Actor]:
+    token, secret = await create_token(actor=actor, name=name, scopes=scopes)
+    child = await authenticate(secret)
+    assert child is not None
+    return token, child
+
+
+async def test_a_token_is_revoked_with_those_that_it_has_created() -> None:
+    """And with those that these have created, but with no others."""
+    stolen = await manager(READ)
+    first, first_actor = await a_child(stolen, READ, MANAGE)
+    second, _ = await a_child(first_actor, READ)
+    other, other_actor = await a_child(ROOT, READ, MANAGE)
+    assert stolen.id is not None
+    key = UUID(stolen.id)
+    await revoke_token(actor=ROOT, token_id=key)
+    offered = await created_tokens(actor=other_actor, token_id=key)
+    assert [(each.id, state_of(each)) for each in offered] == [
+        (first.id, TokenState.ACTIVE),
+        (second.id, TokenState.ACTIVE),
+    ]
+    weaker = replace(other_actor, scopes=frozenset({MANAGE}))
+    async with refused(ErrorCode.INVALID_INPUT, "scopes"):
+        await revoke_token(actor=weaker, token_id=key, with_created=True)
+    await revoke_token(actor=other_actor, token_id=key, with_created=True)  # also later
+    states = {each.id: state_of(each) for each in await list_tokens(actor=ROOT)}
+    assert states.pop(other.id) is TokenState.ACTIVE
+    assert set(states.values()) == {TokenState.REVOKED}
+
+
+async def test_a_revoked_token_creates_no_more() -> None:
+    """A process may not know for a moment that it has been revoked."""
+    stolen = await manager(READ)
+    assert stolen.id is not None
+    await revoke_token(actor=ROOT, token_id=UUID(stolen.id), with_created=True)
+    async with refused(ErrorCode.INVALID_INPUT):
+        await create_token(actor=stolen, name="late", scopes=[READ])
+
+
+async def test_a_token_that_is_older_than_customers_read_has_it() -> None:
+    """With orders:read, and as if it had been created with it."""
+    manage = await manager(READ)
+    for scopes, implied in (([READ], {Scope.CUSTOMERS_READ}), ([WRITE], set())):
+        token, secret = await new(*scopes)
+        await ApiToken.filter(id=token.id).update(implies_customers_read=True)
+        actor = await authenticate(secret)
+        assert actor is not None
+        assert actor.scopes == {*scopes, *implied}
+        async with refused(ErrorCode.INVALID_INPUT, "scopes"):
+            await revoke_token(actor=manage, token_id=token.id)
+    _, secret = await new(READ)
+    assert (await authenticate(secret)).scopes == {READ}  # type: ignore[union-attr]
+
+
+async def test_a_scope_of_a_later_version_is_passed_over() -> None:
+    token, secret = await new(READ)
+    await ApiToken.filter(id=token.id).update(scopes=["orders:read", "orders:explode"])
+    actor = await authenticate(secret)
+    assert actor is not None
+    assert actor.scopes == {READ}
+    async with refused(ErrorCode.INVALID_INPUT, "scopes"):
+        await rotate_token(actor=ROOT, token_id=token.id)
 
 
 async def test_who_is_bound_to_channels_manages_only_tokens_within_them() -> None:

@@ -7,6 +7,7 @@ the migration that comes after it. A new migration needs the file of the one bef
 import json
 import sqlite3
 import uuid
+from ast import literal_eval
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
@@ -112,6 +113,21 @@ async def test_a_migration_keeps_every_row(empty_url: str, before: str, name: st
         Path(sqlite_path(empty_url)).parent.mkdir()
     await migrate_to(empty_url, before)
     await keeps_all(empty_url, before, name)
+
+
+async def test_names_find_nothing_for_those_who_may_not_see_them(empty_url: str) -> None:
+    """What an order is found by besides names and e-mail addresses still finds it."""
+    if not is_postgres(empty_url):
+        Path(sqlite_path(empty_url)).parent.mkdir()
+    before, after = "0008_effect_lanes", "0009_rights"
+    await migrate_to(empty_url, before)
+    await fill(empty_url, json.loads((ROWS / f"{before}.json").read_text()))
+    await migrate_to(empty_url, after)
+    found = await contents(empty_url, {"search_terms": [{"term": 0, "personal": 0}]})
+    terms = {(term, bool(personal)) for term, personal in map(literal_eval, found["search_terms"])}
+    expected = json.loads((ROWS / f"{after}.json").read_text())["search_terms"]
+    assert terms == {(row["term"], row["personal"]) for row in expected}
+    assert {("anna", True), ("a0@example.com", True), ("1001", False), ("sock-1", False)} <= terms
 
 
 async def test_a_migration_after_the_last_keeps_every_row(database_url: str, tmp_path: Path) -> None:

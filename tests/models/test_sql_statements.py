@@ -123,7 +123,7 @@ async def test_numbers_follow_the_order_of_the_rows() -> None:
 
 async def test_what_is_there_already_is_left_out_if_that_is_meant() -> None:
     order, _ = await an_order_with_lines(1)
-    rows = [{"id": new_key(), "order_id": order.id, "term": term} for term in ("a", "b", "a")]
+    rows = [{"id": new_key(), "order_id": order.id, "term": term, "personal": False} for term in ("a", "b", "a")]
     await in_one(insert(SearchTerm, rows[:1]))
     await in_one(insert(SearchTerm, rows[1:], unless_there=True))
     assert [row.term for row in await SearchTerm.all().order_by("term")] == ["a", "b"]

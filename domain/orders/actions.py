@@ -1,0 +1,277 @@
+"""What can be done with an order now, by this caller, and for what cannot, why not."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+from domain.actors import Actor, Forbidden, Scope
+from domain.orders import rules
+from models.enums import OrderStatus
+
+
+class OrderAction(StrEnum):
+    """What can be done with an order, named after the mutation that does it."""
+
+    CONFIRM = "CONFIRM"
+    CANCEL = "CANCEL"
+    MARK_READY_TO_SHIP = "MARK_READY_TO_SHIP"
+    CREATE_DELIVERY_NOTE = "CREATE_DELIVERY_NOTE"
+    REQUEST_FULFILLMENT = "REQUEST_FULFILLMENT"
+    MARK_SHIPPED = "MARK_SHIPPED"
+    ADD_TRACKING = "ADD_TRACKING"
+    UPDATE_TRACKING = "UPDATE_TRACKING"
+    REMOVE_TRACKING = "REMOVE_TRACKING"
+    ARCHIVE = "ARCHIVE"
+    UNARCHIVE = "UNARCHIVE"
+    ADD_NOTE = "ADD_NOTE"
+    HOLD = "HOLD"
+    RELEASE = "RELEASE"
+    CAPTURE_PAYMENT = "CAPTURE_PAYMENT"
+    RECORD_PAYMENT = "RECORD_PAYMENT"
+    REFUND_PAYMENT = "REFUND_PAYMENT"
+    VOID_PAYMENT = "VOID_PAYMENT"
+
+
+class ActionRefusalCode(StrEnum):
+    MISSING_SCOPE = "MISSING_SCOPE"
+    NOT_FOR_SERVICES = "NOT_FOR_SERVICES"
+    NOT_ASKED = "NOT_ASKED"
+    WRONG_STATUS = "WRONG_STATUS"
+    ALREADY_DONE = "ALREADY_DONE"
+    NOTHING_TO_PACK = "NOTHING_TO_PACK"
+    NOTHING_TO_SHIP = "NOTHING_TO_SHIP"
+    NOTHING_TO_REQUEST = "NOTHING_TO_REQUEST"
+    NO_TRACKING = "NO_TRACKING"
+    NOT_PAID_IN_FULL = "NOT_PAID_IN_FULL"
+    ARCHIVED = "ARCHIVED"
+    NOT_ARCHIVED = "NOT_ARCHIVED"
+    ON_HOLD = "ON_HOLD"
+    NOT_ON_HOLD = "NOT_ON_HOLD"
+    HAS_DELIVERY_NOTE = "HAS_DELIVERY_NOTE"
+    NOTHING_TO_PAY = "NOTHING_TO_PAY"
+    NOTHING_TO_REFUND = "NOTHING_TO_REFUND"
+    NOTHING_TO_VOID = "NOTHING_TO_VOID"
+    CAPTURE_UNDER_WAY = "CAPTURE_UNDER_WAY"
+    REFUND_UNDER_WAY = "REFUND_UNDER_WAY"
+    UNKNOWN_GATEWAY = "UNKNOWN_GATEWAY"
+
+
+class _Refusal(NamedTuple):
+    code: ActionRefusalCode
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What decides on an order's actions. Amounts in minor units, the rest in units and pieces.
+
+    `requestable_units` are those of the fulfillable ones that a fulfillment service ships.
+    `fulfillments_without_note` are those that are not cancelled and have no delivery note.
+    `authorized` is what can still be captured, `capturing` and `refunding` what gateways are being asked for.
+    `unknown_gateways` are those that hold an authorization not captured yet and are not set up.
+    `asked` is false for a fulfillment service that is not asked to ship anything of the order.
+    """
+
+    status: OrderStatus
+    archived: bool
+    held: bool
+    outstanding: int
+    refundable: int
+    fulfillable_units: int
+    requestable_units: int
+    open_units: int
+    tracking_numbers: int
+    fulfillments_without_note: int
+    authorized: int = 0
+    capturing: int = 0
+    refunding: int = 0
+    unknown_gateways: frozenset[str] = frozenset()
+    asked: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class AvailableAction:
+    action: OrderAction
+    available: bool
+    reason: str | None
+    code: ActionRefusalCode | None
+
+
+def available_actions(now: Situation, actor: Actor) -> list[AvailableAction]:
+    """Return every action in lifecycle order; those that are not available carry the reason.
+
+    An action that would be answered as a repetition, which changes nothing, is not available.
+    """
+    return [
+        _available(action, _caller_refusal(needs, now, actor) or needs.refuse(now)) for action, needs in _NEEDS.items()
+    ]
+
+
+def _available(action: OrderAction, refusal: _Refusal | None) -> AvailableAction:
+    if refusal is None:
+        return AvailableAction(action, True, None, None)
+    return AvailableAction(action, False, refusal.reason, refusal.code)
+
+
+class _Needs(NamedTuple):
+    """What an action needs: the scope of its mutation, and a situation in which `refuse` says nothing."""
+
+    scope: Scope
+    refuse: Callable[[Situation], _Refusal | None]
+    services_too: bool = False
+
+
+def _caller_refusal(needs: _Needs, now: Situation, actor: Actor) -> _Refusal | None:
+    if needs.scope not in actor.scopes:
+        return _Refusal(ActionRefusalCode.MISSING_SCOPE, str(Forbidden.without(needs.scope)))
+    if actor.service_id is None:
+        return None
+    if not needs.services_too:
+        return _Refusal(ActionRefusalCode.NOT_FOR_SERVICES, "A fulfillment service cannot do this.")
+    if not now.asked:
+        return _Refusal(ActionRefusalCode.NOT_ASKED, "You are not asked to ship anything of this order.")
+    return None
+
+
+def _step(now: Situation, to_status: OrderStatus) -> _Refusal | None:
+    if now.status is to_status:
+        return _Refusal(ActionRefusalCode.ALREADY_DONE, f"The order is {to_status} already.")
+    try:
+        rules.require_transition(now.status, to_status)
+    except rules.InvalidTransition as refusal:
+        return _Refusal(ActionRefusalCode.WRONG_STATUS, refusal.message)
+    return None
+
+
+def _refuse_confirming(now: Situation) -> _Refusal | None:
+    return _step(now, OrderStatus.CONFIRMED)
+
+
+def _refuse_cancelling(now: Situation) -> _Refusal | None:
+    return _step(now, OrderStatus.CANCELLED)
+
+
+def _refuse_packing(now: Situation) -> _Refusal | None:
+    if now.status is not OrderStatus.READY_TO_SHIP:
+        refusal = _step(now, OrderStatus.READY_TO_SHIP)
+        if refusal or now.fulfillable_units + now.open_units:
+            return refusal
+    if now.fulfillable_units:
+        return None
+    return _Refusal(ActionRefusalCode.NOTHING_TO_PACK, "Nothing is left to make ready.")
+
+
+def _refuse_shipping(now: Situation) -> _Refusal | None:
+    refusal = _step(now, OrderStatus.SHIPPED)
+    if refusal or now.fulfillable_units + now.open_units:
+        return refusal
+    return _Refusal(ActionRefusalCode.NOTHING_TO_SHIP, "Nothing is left to ship.")
+
+
+def _refuse_delivery_note(now: Situation) -> _Refusal | None:
+    if now.status not in rules.TRACKABLE:
+        reason = f"An order that is {now.status} cannot be given a delivery note."
+        return _Refusal(ActionRefusalCode.WRONG_STATUS, reason)
+    if now.fulfillments_without_note or now.fulfillable_units:
+        return None
+    return _Refusal(ActionRefusalCode.HAS_DELIVERY_NOTE, "Every fulfillment has its delivery note.")
+
+
+def _refuse_request(now: Situation) -> _Refusal | None:
+    if now.status not in rules.REQUESTABLE:
+        reason = f"An order that is {now.status} cannot be given to a fulfillment service."
+        return _Refusal(ActionRefusalCode.WRONG_STATUS, reason)
+    return None if now.requestable_units else _Refusal(ActionRefusalCode.NOTHING_TO_REQUEST, rules.NOTHING_TO_REQUEST)
+
+
+def _refuse_tracking(now: Situation) -> _Refusal | None:
+    if now.status in rules.TRACKABLE:
+        return None
+    reason = f"An order that is {now.status} cannot be given a tracking number."
+    return _Refusal(ActionRefusalCode.WRONG_STATUS, reason)
+
+
+def _refuse_correcting_tracking(now: Situation) -> _Refusal | None:
+    if now.tracking_numbers:
+        return None
+    return _Refusal(ActionRefusalCode.NO_TRACKING, "The order has no tracking number.")
+
+
+def _refuse_archiving(now: Situation) -> _Refusal | None:
+    if now.archived:
+        return _Refusal(ActionRefusalCode.ARCHIVED, "The order is archived already.")
+    reason = rules.archive_refusal(now.status, now.outstanding)
+    if reason is None:
+        return None
+    shipped = now.status is OrderStatus.SHIPPED
+    return _Refusal(ActionRefusalCode.NOT_PAID_IN_FULL if shipped else ActionRefusalCode.WRONG_STATUS, reason)
+
+
+def _refuse_unarchiving(now: Situation) -> _Refusal | None:
+    return None if now.archived else _Refusal(ActionRefusalCode.NOT_ARCHIVED, "The order is not archived.")
+
+
+def _refuse_holding(now: Situation) -> _Refusal | None:
+    return _Refusal(ActionRefusalCode.ON_HOLD, "The order is on hold already.") if now.held else None
+
+
+def _refuse_releasing(now: Situation) -> _Refusal | None:
+    return None if now.held else _Refusal(ActionRefusalCode.NOT_ON_HOLD, "The order is not on hold.")
+
+
+def _refuse_payment(now: Situation) -> _Refusal | None:
+    if now.status not in rules.PAYABLE:
+        return _Refusal(ActionRefusalCode.WRONG_STATUS, f"An order that is {now.status} cannot be paid.")
+    if not now.outstanding:
+        return _Refusal(ActionRefusalCode.NOTHING_TO_PAY, "Nothing is left to pay.")
+    if now.outstanding > now.capturing:
+        return None
+    return _Refusal(ActionRefusalCode.CAPTURE_UNDER_WAY, "What is left to pay is being captured.")
+
+
+def _refuse_capture(now: Situation) -> _Refusal | None:
+    if refusal := _refuse_payment(now):
+        return refusal
+    if reason := rules.capture_refusal(now.unknown_gateways):
+        return _Refusal(ActionRefusalCode.UNKNOWN_GATEWAY, reason)
+    return _Refusal(ActionRefusalCode.CAPTURE_UNDER_WAY, "A capture is under way.") if now.capturing else None
+
+
+def _refuse_refund(now: Situation) -> _Refusal | None:
+    if now.refunding:
+        return _Refusal(ActionRefusalCode.REFUND_UNDER_WAY, "A refund is under way.")
+    return None if now.refundable else _Refusal(ActionRefusalCode.NOTHING_TO_REFUND, "Nothing is left to refund.")
+
+
+def _refuse_voiding(now: Situation) -> _Refusal | None:
+    if not now.authorized:
+        return _Refusal(ActionRefusalCode.NOTHING_TO_VOID, rules.NOTHING_TO_VOID)
+    reason = rules.void_refusal(now.unknown_gateways)
+    return None if reason is None else _Refusal(ActionRefusalCode.UNKNOWN_GATEWAY, reason)
+
+
+def _refuse_nothing(_: Situation) -> None:
+    return None
+
+
+_NEEDS: Final = {
+    OrderAction.CONFIRM: _Needs(Scope.ORDERS_WRITE, _refuse_confirming),
+    OrderAction.CANCEL: _Needs(Scope.ORDERS_WRITE, _refuse_cancelling),
+    OrderAction.MARK_READY_TO_SHIP: _Needs(Scope.FULFILLMENT_WRITE, _refuse_packing),
+    OrderAction.CREATE_DELIVERY_NOTE: _Needs(Scope.FULFILLMENT_WRITE, _refuse_delivery_note),
+    OrderAction.REQUEST_FULFILLMENT: _Needs(Scope.FULFILLMENT_WRITE, _refuse_request),
+    OrderAction.MARK_SHIPPED: _Needs(Scope.FULFILLMENT_WRITE, _refuse_shipping, services_too=True),
+    OrderAction.ADD_TRACKING: _Needs(Scope.FULFILLMENT_WRITE, _refuse_tracking, services_too=True),
+    OrderAction.UPDATE_TRACKING: _Needs(Scope.FULFILLMENT_WRITE, _refuse_correcting_tracking, services_too=True),
+    OrderAction.REMOVE_TRACKING: _Needs(Scope.FULFILLMENT_WRITE, _refuse_correcting_tracking, services_too=True),
+    OrderAction.ARCHIVE: _Needs(Scope.ORDERS_WRITE, _refuse_archiving),
+    OrderAction.UNARCHIVE: _Needs(Scope.ORDERS_WRITE, _refuse_unarchiving),
+    OrderAction.ADD_NOTE: _Needs(Scope.ORDERS_WRITE, _refuse_nothing),
+    OrderAction.HOLD: _Needs(Scope.ORDERS_WRITE, _refuse_holding),
+    OrderAction.RELEASE: _Needs(Scope.ORDERS_WRITE, _refuse_releasing),
+    OrderAction.CAPTURE_PAYMENT: _Needs(Scope.PAYMENTS_WRITE, _refuse_capture),
+    OrderAction.RECORD_PAYMENT: _Needs(Scope.PAYMENTS_WRITE, _refuse_payment),
+    OrderAction.REFUND_PAYMENT: _Needs(Scope.PAYMENTS_WRITE, _refuse_refund),
+    OrderAction.VOID_PAYMENT: _Needs(Scope.PAYMENTS_WRITE, _refuse_voiding),
+}
