@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import random
+import signal
 import socket
 import sys
 from pathlib import Path
@@ -61,6 +62,8 @@ async def _run(settings: Settings, folder: Path, sockets: list[socket.socket], p
     await migrate(settings.database_url)
     token = await _token(settings.database_url, folder / "demo-token")
     server = Server(uvicorn.Config(create_app(settings), log_level="warning", **server_options(settings)))
+    # A terminal that is closed ends the demo as Ctrl-C does.
+    signal.signal(signal.SIGHUP, lambda _number, frame: server.handle_exit(signal.SIGINT, frame))
     serving = asyncio.create_task(server.serve(sockets))
     while not (server.started or serving.done()):  # noqa: ASYNC110 - uvicorn has no event for it
         await asyncio.sleep(0.01)

@@ -164,7 +164,7 @@ def test_one_option_may_be_followed_by_several_values() -> None:
 
 async def test_the_demo_has_orders_and_goes_on_where_it_was(tmp_path: Path) -> None:
     tokens = []
-    for _ in range(2):
+    for number in (signal.SIGINT, signal.SIGHUP):  # Ctrl-C, and a terminal that is closed
         port = free_port()
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "api.commands.demo", "--port", str(port)),
@@ -184,7 +184,7 @@ async def test_the_demo_has_orders_and_goes_on_where_it_was(tmp_path: Path) -> N
                     seen += 1
                     if seen == 5:
                         break
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         _, said = await asyncio.wait_for(process.communicate(), WAIT)
         assert (process.returncode, said.decode()) == (0, "")
     assert tokens[0] == tokens[1]
