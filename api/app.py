@@ -74,11 +74,13 @@ def create_app(settings: Settings | None = None) -> Starlette:
     )
     mailing = Mailing(mail.load(settings.mail_folder), transport_of(settings.mail_url), service.links.download)
     requests = FulfillmentRequests(Outgoing(settings.egress))
-    engine = Engine(feed, [mailing, requests, service.payments, Automations(service.payments)], metrics.unplanned_event)
+    engine = Engine(
+        feed, [mailing, requests, service.payments, Automations(service.payments)], metrics.count_unplanned_event
+    )
     readiness = health.Readiness(service, engine if settings.effects else None)
 
     async def stop_rendering() -> None:
-        """A document that nobody has begun would not be ready before the server ends."""
+        """Begin no document once the server is to end. It would not be ready in time."""
         await service.stopping.wait()
         service.printing.stop()
 

@@ -98,7 +98,7 @@ class Metrics:
         if self._instruments:
             self._instruments.cut_offs.labels(reason).inc()
 
-    def unplanned_event(self, reason: str) -> None:
+    def count_unplanned_event(self, reason: str) -> None:
         """Count an event whose effects could not be planned."""
         if self._instruments:
             self._instruments.unplanned_events.labels(reason).inc()

@@ -84,11 +84,10 @@ async def _carry_out(kind: EffectsOfKind, effect: Effect) -> None:
 
     Raises what it raises, `CounterpartFailed` or `TimeoutError` when its time is over, and `LeaseLost`.
     """
-    deadline = time.monotonic() + ATTEMPT_SECONDS
     work = asyncio.create_task(kind.carry_out(effect))
     renewing = asyncio.create_task(_renew(effect))
     try:
-        await asyncio.wait({work, renewing}, timeout=deadline - time.monotonic(), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({work, renewing}, timeout=ATTEMPT_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         if not work.done():
             if renewing.done():
                 renewing.result()

@@ -117,7 +117,7 @@ class Storage:
             return
         disk = os.statvfs(Path(self._path).parent)
         if disk.f_bavail * disk.f_frsize < _ROOM:
-            raise self.failure
+            raise self.failure.with_traceback(None)  # each time it is raised would make its traceback longer
 
     def translate(self, error: sqlite3.DatabaseError) -> Exception:
         meaning = translate(error, self._path)
@@ -233,7 +233,7 @@ class ImmediateSqliteClient(_Client):
         if failure is None:
             return
         if failure.is_lasting:
-            raise failure
+            raise failure.with_traceback(None)
         self.storage.require_room()
         async with self._in_transaction() as transaction:
             [row] = (await transaction.execute_query("PRAGMA user_version"))[1]

@@ -53,6 +53,10 @@ class Admission:
             raise
         self._networks[transport] = network
 
+    def is_counted(self, transport: asyncio.Transport) -> bool:
+        """Return whether the connection is counted for its address."""
+        return self._networks.get(transport) is not None
+
     def wait(self, transport: asyncio.Transport) -> None:
         """Note that the connection waits for its client from now on."""
         if transport in self._networks and transport not in self._refused:

@@ -280,7 +280,10 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
         if self.response.status_code == 101:
-            cast(dict[str, Any], self.scope)["extensions"][EXTENSION] = self
+            extensions = cast(dict[str, Any], self.scope)["extensions"]
+            extensions[EXTENSION] = self
+            if self.app_state[ADMISSION].is_counted(self.transport):
+                extensions[COUNTED] = {}
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.app_state[ADMISSION].close(self.transport)

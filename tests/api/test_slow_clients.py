@@ -184,6 +184,15 @@ class TestRoom:
 
     @pytest.mark.skipif(sys.platform != "linux", reason="only Linux answers to all of 127.0.0.0/8")
     @with_settings(max_connections_per_address=2)
+    async def test_for_one_address_is_taken_once_by_each_socket(self, server: Server) -> None:
+        async with connection(server.port, UPGRADE, "127.0.0.2") as (one, _):
+            assert status_of(await one.readline()) == 101
+            async with connection(server.port, UPGRADE, "127.0.0.2") as (other, _):
+                assert status_of(await other.readline()) == 101
+        await until(lambda: not server.service.open_counts._open)
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="only Linux answers to all of 127.0.0.0/8")
+    @with_settings(max_connections_per_address=2)
     async def test_for_one_address_is_shared_by_requests_and_sockets(self, server: Server) -> None:
         """127.0.0.1 is a proxy, whose connections are counted for those that it names."""
         there = "127.0.0.2"

@@ -4,6 +4,7 @@ import os
 import shutil
 import sqlite3
 import subprocess
+import traceback
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from pathlib import Path
@@ -13,12 +14,14 @@ from typing import Any
 import asyncpg
 import httpx
 import pytest
+from tortoise.connection import get_connection
 
 from api.commands.services import UNPRIVILEGED
 from api.settings import Settings
 from domain.actors import Scope, system
 from domain.tokens import create_token
-from models.database import connected, migrate
+from models.database import connected, migrate, ping
+from models.errors import StorageFailure
 from tests.api.test_commands import run
 from tests.api.test_health import ready, ready_once, serving
 from tests.clients import an_order
@@ -193,6 +196,19 @@ async def test_a_damaged_file_is_told(database_url: str) -> None:
             status, body = await ready(client)
             assert status == 503
             assert body["database"] == {"status": "failing", "problem": "the database file is damaged"}
+
+
+@pytest.mark.sqlite
+async def test_a_damage_that_is_told_again_and_again_takes_no_more_memory(database_url: str) -> None:
+    async with connected(database_url):
+        connection: Any = get_connection("default")
+        connection.storage.failure = StorageFailure("the database file is damaged", "Restore it.", is_lasting=True)
+        lengths = []
+        for _ in range(3):
+            with pytest.raises(StorageFailure) as failed:
+                await ping()
+            lengths.append(len(list(traceback.walk_tb(failed.value.__traceback__))))
+    assert len(set(lengths)) == 1
 
 
 def a_text(folder: Path) -> Path:

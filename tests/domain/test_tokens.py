@@ -163,6 +163,15 @@ async def a_child(actor: Actor, *scopes: Scope, name: str = "child") -> tuple[Ap
     return token, child
 
 
+async def test_an_operator_revokes_what_only_another_version_knows() -> None:
+    token, secret = await create_token(actor=ROOT, name="later", scopes=[Scope.ORDERS_READ])
+    await ApiToken.filter(id=token.id).update(scopes=["orders:read", "orders:explode"])
+    async with refused(ErrorCode.INVALID_INPUT, "scopes"):
+        await revoke_token(actor=replace(ROOT, kind=ActorKind.TOKEN), token_id=token.id)
+    await revoke_token(actor=ROOT, token_id=token.id)
+    assert await authenticate(secret) is None
+
+
 async def test_a_token_is_revoked_with_those_that_it_has_created() -> None:
     """And with those that these have created, but with no others."""
     stolen = await manager(READ)
