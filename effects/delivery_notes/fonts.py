@@ -21,6 +21,7 @@ def write_configuration(folder: Path) -> None:
         '<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd">'
         f"<fontconfig>{folders}<cachedir>{escape(str(folder / 'fontconfig'))}</cachedir></fontconfig>",
         encoding="utf-8",
+        errors="surrogateescape",  # a path that the locale cannot say is written as the bytes that it is
     )
 
 
