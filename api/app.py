@@ -22,6 +22,7 @@ from api.metrics import CONTENT_TYPE, Metrics
 from api.oidc import issuer_of
 from api.open_counts import OpenCounts
 from api.operations import Operations
+from api.orders.subscriptions import COUNTS_SECONDS
 from api.persisted import Documents
 from api.rates import rates_of
 from api.schema import schema
@@ -33,6 +34,7 @@ from api.transport.headers import SecurityHeaders
 from api.transport.websocket import GraphQLWebSocket
 from domain.bell import Bell
 from domain.live import Feed
+from domain.orders.counting import Counting
 from effects.automations import Automations
 from effects.delivery_notes import settings as delivery_notes
 from effects.delivery_notes.printing import Printing
@@ -63,6 +65,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
         documents=Documents(),
         settings=settings,
         feed=feed,
+        counting=Counting(feed, COUNTS_SECONDS),
         tokens=TokenWatch(issuer),
         metrics=metrics,
         links=Links(settings.public_url, settings.link_seconds),

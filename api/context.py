@@ -18,6 +18,7 @@ from api.rates import Charge, Rates
 from domain.actors import Actor, Scope
 from domain.egress import Egress
 from domain.live import Feed
+from domain.orders.counting import Counting
 from effects.delivery_notes.printing import Printing
 from effects.payments.payments import Payments
 
@@ -49,6 +50,7 @@ class Context:
         caller: str,
         *,
         feed: Feed,
+        counting: Counting,
         metrics: Metrics,
         links: Links,
         printing: Printing,
@@ -63,6 +65,7 @@ class Context:
         self._actor = actor
         self.caller = caller
         self.feed = feed
+        self.counting = counting
         self.metrics = metrics
         self.links = links
         self.printing = printing
@@ -123,6 +126,11 @@ class Context:
     @property
     def _service_id(self) -> UUID | None:
         return None if self._actor is None else self._actor.service_id
+
+    async def pay_again(self) -> None:
+        """Take the cost of what a subscription does once more, when the caller can spare it."""
+        if self.rates is not None:
+            await self.rates.take_when_spare(self.caller, self.budget.expected)
 
     def require(self, scope: Scope, *, services_too: bool = False) -> Actor:
         """Who asks, if they have the scope. Raises `Unauthenticated` and `Forbidden`."""

@@ -52,6 +52,7 @@ SUCCESS: Final = "success"  # as an outcome; any other is a code
 UNAVAILABLE: Final = "UNAVAILABLE"
 RATE_LIMITED: Final = "RATE_LIMITED"
 INTERNAL: Final = "INTERNAL"
+DEAR: Final = 1_000  # an operation that costs more waits for its turn
 LIST_PIECE: Final = 10  # items of a list that graphql-core completes without a pause
 LONGEST_MESSAGE: Final = 1_000  # characters of an error that are sent
 RETRY_SECONDS: Final = 1  # after which a client may try again what was UNAVAILABLE
@@ -167,6 +168,8 @@ async def understand(
         context.charge = await context.rates.take(context.caller, context.budget.expected)
         if not context.charge.taken:
             return _too_much(context.charge, context)
+    if context.budget.expected > DEAR:  # many may have come at once
+        await take_turn()
     return operation
 
 

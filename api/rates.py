@@ -4,6 +4,7 @@ A bucket is full at first and fills again at a constant rate. An operation takes
 Where the bell rings through Redis, all processes share the buckets that lie there; otherwise each has its own.
 """
 
+import asyncio
 import ipaddress
 import logging
 import math
@@ -73,6 +74,17 @@ class Rates:
         if not charge.taken:
             charge = await self.take(caller, int(charge.left))
         return replace(charge, asked=budget.total, taken=True)
+
+    async def take_when_spare(self, caller: str, cost: int) -> None:
+        """Wait until half of the bucket is left besides the cost, and take it.
+
+        So what a caller follows never takes what it asks for: it is told later.
+        """
+        cost = min(cost, self._limit // 2)
+        needed = min(self._limit / 2 + cost, self._limit)
+        while (left := (await self.take(caller, 0)).left) < needed:  # noqa: ASYNC110 - a bucket tells nobody
+            await asyncio.sleep((needed - left) / self._refill_rate)
+        await self.take(caller, cost)
 
     async def take_for_refusal(self, caller: str) -> Charge:
         """For a document that was not understood. Where there is not even that, see `unread`."""

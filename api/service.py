@@ -16,6 +16,7 @@ from api.settings import Settings
 from domain.actors import Actor
 from domain.egress import Egress
 from domain.live import Feed
+from domain.orders.counting import Counting
 from effects.delivery_notes.printing import Printing
 from effects.payments.payments import Payments
 
@@ -27,6 +28,7 @@ class Service:
     documents: Documents
     settings: Settings
     feed: Feed
+    counting: Counting
     tokens: TokenWatch
     metrics: Metrics
     links: Links
@@ -45,6 +47,7 @@ class Service:
             actor,
             caller_of(actor, address),
             feed=self.feed,
+            counting=self.counting,
             metrics=self.metrics,
             links=self.links,
             printing=self.printing,

@@ -13,13 +13,14 @@ from typing import Generic, Protocol, TypeVar
 
 from domain import event_log
 from domain.event_log import EventFilter
-from domain.live import Feed
+from domain.live import PAGE, Feed
 from models import OrderEvent
 from models.errors import DatabaseUnavailable
 
 BACKLOG = 1_000  # answers that wait for one subscriber before it is sent back to the log
 READ_BACK = 50  # events that a subscriber reads from the log at a time, and holds while its sink is full
 REMEMBERED = 500  # answers that those who read back at the same time share
+MOST_WAITING = 2_000  # events whose answers are not worked out yet, before their subscribers are sent back to the log
 TURN = 2_000  # answers that are handed out before something else of the process has a turn
 
 _END = 2**63  # behind every place in the log
@@ -55,27 +56,41 @@ class Teller(Generic[T]):
     def __init__(self, answers: Answering[T]) -> None:
         self.answers = answers
         self._waiting: list[tuple[OrderEvent, list[Audience[T]]]] = []
-        self._telling: asyncio.Task[None] | None = None
+        self._next: asyncio.Task[None] | None = None  # which has not begun
+        self._last: asyncio.Task[None] | None = None
+        self._context = copy_context()  # the work counts for the caller who was the first to ask for it
 
     def take(self, audience: "Audience[T]", event: OrderEvent) -> asyncio.Task[None]:
-        """The same task for a whole page of the feed, which has no other before it is done."""
-        if self._telling is None:
-            self._telling = asyncio.create_task(self._tell())
+        """The same task for a whole page of the feed. If the one for the page before is not done, it waits for that."""
+        if self._next is None:
+            self._next = self._last = asyncio.create_task(self._tell(self._last), context=self._context)
         waiting = self._waiting
         if waiting and waiting[-1][0] is event:
             waiting[-1][1].append(audience)
         else:
             waiting.append((event, [audience]))
-        return self._telling
+        return self._next
 
-    async def _tell(self) -> None:
+    async def _tell(self, before: asyncio.Task[None] | None) -> None:
+        if before is not None and not before.done():
+            await asyncio.wait((before,))
         waiting, self._waiting = self._waiting, []
-        self._telling = None
+        self._next = None
+        if len(waiting) > MOST_WAITING:
+            self._end(waiting, DatabaseUnavailable("answers to events take longer than there is time between them"))
+            return
+        for start in range(0, len(waiting), PAGE):
+            await self._tell_page(waiting[start : start + PAGE])
+
+    def _end(self, waiting: Sequence[tuple[OrderEvent, "list[Audience[T]]"]], error: Exception) -> None:
+        for audience in {audience for _, audiences in waiting for audience in audiences}:
+            audience.end(error)
+
+    async def _tell_page(self, waiting: Sequence[tuple[OrderEvent, "list[Audience[T]]"]]) -> None:
         try:
             answers = await self.answers([event for event, _ in waiting])
         except Exception as error:
-            for audience in {audience for _, audiences in waiting for audience in audiences}:
-                audience.end(error)
+            self._end(waiting, error)
             return
         since_pause = 0
         for (event, audiences), answer in zip(waiting, answers, strict=True):

@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 
 PAGE = 500  # events read from the log at a time
 APART_SECONDS = 0.002  # from one reading of the log to the next, where there is always something new: see `Feed`
+TELL_SECONDS = 0.5  # for which the feed waits until its readers have dealt with a page
 FIRST_READ_SECONDS = 5.0  # for which the start waits for the database; the feed goes on trying
 
 
@@ -33,8 +34,9 @@ class Reader(Protocol):
     def take(self, event: OrderEvent) -> asyncio.Future[None] | None:
         """The next of them, in the log's order. Must not raise: the others' turn comes after it.
 
-        The feed reads on once the future is done, so that nothing piles up where it takes time to tell of an event;
-        several readers may give the same one, and a reader the same one for several events.
+        The feed reads on once the future is done, so that nothing piles up if it takes time to tell of an event. It
+        waits no longer than `TELL_SECONDS`: a reader that takes more delays itself, and nobody else. Several readers
+        may give the same future, and a reader the same one for several events.
         """
 
 
@@ -196,7 +198,7 @@ class Feed:
         concerned = self._index.concerned
         takings = (reader.take(event) for event in events for reader in concerned(event))
         if telling := {taking for taking in takings if taking is not None}:
-            await asyncio.wait(telling)
+            await asyncio.wait(telling, timeout=TELL_SECONDS)
 
     def _report_failure(self, error: Exception) -> None:
         if isinstance(error, DatabaseUnavailable):

@@ -48,9 +48,7 @@ def _counts(counts: Counter[Any], vocabulary: Any, counted: Any) -> list[Any]:
     return [counted(status=status, count=counts[status]) for status in vocabulary]
 
 
-async def order_counts(actor: Actor, wanted: OrderFilter | None) -> OrderCounts:
-    """The counts of the orders that exist for the actor. Raises `InvalidInput`."""
-    counts = await queries.count_orders(actor, wanted.to_domain() if wanted else None)
+def show_counts(counts: queries.OrderCounts) -> OrderCounts:
     return OrderCounts(
         total=counts.total,
         archived=counts.archived,
@@ -145,7 +143,8 @@ class OrderQueries:
 
     @strawberry.field(description="How many orders there are, along each axis: for the tabs of a dashboard.")
     async def order_counts(self, info: Info, filter: Filter = None) -> OrderCounts | None:
-        return await order_counts(info.context.actor, filter)
+        wanted = filter.to_domain() if filter else None
+        return show_counts(await queries.count_orders(info.context.actor, wanted))
 
     @strawberry.field(description="What has happened to orders, oldest first.")
     async def order_events(

@@ -1,6 +1,5 @@
 """What is told live. Each subscription says which scope it needs."""
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable
 from typing import Annotated
 
@@ -10,10 +9,9 @@ from api.context import Info
 from api.live import EventSource
 from api.orders.events import OrderEvent
 from api.orders.filters import OrderEventFilter, event_filter
-from api.orders.queries import EventFilterArgument, Filter, order_counts
+from api.orders.queries import EventFilterArgument, Filter, show_counts
 from api.orders.types import OrderCounts
 from domain.actors import Scope
-from domain.event_log import EventFilter
 
 COUNTS_SECONDS = 1.0  # at most one count in this time
 
@@ -50,14 +48,9 @@ class OrderSubscriptions:
     @strawberry.subscription(description="The counts now, and whenever they change: at most one a second.")
     async def order_counts_changed(self, info: Info, filter: Filter = None) -> AsyncGenerator[OrderCounts, None]:
         actor = info.context.require(Scope.ORDERS_READ)
-        wanted = EventFilter(visible_channel_ids=actor.channel_ids)
-        with info.context.feed.watching(wanted) as changed:
-            last = None
-            while True:
-                changed.clear()
-                counts = await order_counts(actor, filter)
-                if counts != last:
-                    last = counts
-                    yield counts
-                await asyncio.sleep(COUNTS_SECONDS)  # counting is dear: also for events that change no count
-                await changed.wait()
+        last = None
+        async for counts in info.context.counting.follow(actor, filter.to_domain() if filter else None):
+            if counts != last:
+                last = counts
+                yield show_counts(counts)
+            await info.context.pay_again()

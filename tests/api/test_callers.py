@@ -12,7 +12,7 @@ import pytest
 from api.settings import Settings
 from models import OrderLine
 from models.database import connect
-from tests.clients import WAIT, Server, live
+from tests.clients import WAIT, Server, follow, live
 
 SHARE = 2  # half of the five connections that a test's pool has
 TAGS = "{ orders { nodes { tags } } }"
@@ -179,3 +179,54 @@ async def test_filters_are_put_together_one_after_another(server: Server) -> Non
     counts = [f'a{number}: orderCounts(filter: {{ tags: ["x"] }}) {{ total }}' for number in range(60)]
     one = await longest_pass(server, f"{{ {counts[0]} }}")
     assert await longest_pass(server, f"{{ {' '.join(counts)} }}") < one * 15
+
+
+COUNTS = "subscription ($filter: OrderFilter) { orderCountsChanged(filter: $filter) { %s } }"
+COUNTING = 2  # statements that one count takes
+
+
+def count_statements(caplog: pytest.LogCaptureFixture) -> int:
+    return sum("COUNT(" in record.getMessage() for record in caplog.records)
+
+
+async def test_counts_that_are_the_same_are_made_once(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever is selected of them, and however the same filter is sent."""
+    other = await server.new_token()
+    wanted = {"filter": {"status": ["PENDING"]}}
+    async with live(server) as one, live(server, other) as two:
+        await one.subscribe(COUNTS % "total", wanted)
+        await one.subscribe(COUNTS % "archived total", {**wanted, "unused": 1}, "2")
+        literal = "subscription { orderCountsChanged(filter: { status: PENDING }) { total } }"
+        await two.subscribe(literal)
+        for client in (one, one, two):
+            assert (await client.receive())["payload"]["data"]["orderCountsChanged"]["total"] == 0
+        with caplog.at_level(logging.DEBUG, "tortoise.db_client"):
+            await server.place()
+            for client in (one, one, two):
+                assert (await client.receive())["payload"]["data"]["orderCountsChanged"]["total"] == 1
+            assert count_statements(caplog) == COUNTING
+
+
+async def test_many_counts_delay_no_event_of_others(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+    count = 40
+    async with live(server) as counting, live(server, await server.new_token()) as other:
+        await follow(server, other)
+        for number in range(count):
+            await counting.subscribe(COUNTS % "total", {"filter": {"totalFrom": number / 100}}, str(number))
+        begun = {(await counting.receive())["id"] for _ in range(count)}
+        assert len(begun) == count
+        with caplog.at_level(logging.DEBUG, "tortoise.db_client"):
+            await server.place()
+            assert (await other.next())["orderEvents"]["type"] == "ORDER_PLACED"
+            assert count_statements(caplog) < count * COUNTING
+        assert {(await counting.receive())["id"] for _ in range(count)} == begun
+
+
+async def test_a_filter_that_is_refused_ends_those_who_follow_it(server: Server) -> None:
+    async with live(server) as client:
+        for number in range(2):
+            await client.subscribe(COUNTS % "total", {"filter": {"currency": "?"}}, str(number))
+            message = await client.receive()
+            assert (message["id"], message["type"]) == (str(number), "error")
+            assert message["payload"][0]["extensions"]["code"] == "BAD_USER_INPUT"
+        assert server.service.feed.readers == 0

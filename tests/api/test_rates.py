@@ -14,7 +14,7 @@ from websockets.exceptions import InvalidStatus
 from api.commands.services import ValkeyServer, valkey_server
 from api.commands.temporary_server import server_process
 from api.costs import WEIGHTS
-from api.rates import Rates
+from api.rates import Rates, caller_of
 from api.schema import schema
 from api.settings import Settings
 from tests.clients import WAIT, Server, live, open_socket, until
@@ -160,6 +160,20 @@ async def test_who_sends_no_token_is_known_by_the_address(server: Server) -> Non
         headers = {"X-Forwarded-For": address}
         response = await server.http.post(server.url, json={"query": "{ __typename }"}, headers=headers)
         assert cost_of(response)["left"] == left, address
+
+
+async def test_counting_again_is_charged_again_as_long_as_half_of_the_bucket_is_left(server: Server) -> None:
+    caller = caller_of(await server.actor(), None)
+    assert server.service.rates is not None
+    buckets = server.service.rates._own
+    other = await server.new_token()
+    async with live(server) as client:
+        await client.subscribe("subscription { orderCountsChanged { total } }")
+        for number in range(3):
+            assert await client.next() == {"orderCountsChanged": {"total": number}}
+            left = LIMIT - (number + 2) * 102
+            await until(lambda left=left: int(buckets[caller][0]) == left)  # type: ignore[misc]
+            await server.place(token=other)
 
 
 async def test_what_is_longer_than_expected_is_charged_afterwards(server: Server) -> None:
