@@ -119,7 +119,7 @@ async def test_names_find_nothing_for_those_who_may_not_see_them(empty_url: str)
     """What an order is found by besides names and e-mail addresses still finds it."""
     if not is_postgres(empty_url):
         Path(sqlite_path(empty_url)).parent.mkdir()
-    before, after = "0008_effect_lanes", "0009_rights"
+    before, after = "0008_effect_lanes", "0010_impersonal_terms"
     await migrate_to(empty_url, before)
     await fill(empty_url, json.loads((ROWS / f"{before}.json").read_text()))
     await migrate_to(empty_url, after)
