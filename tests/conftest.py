@@ -27,6 +27,7 @@ from tortoise.backends.base.executor import EXECUTOR_CACHE
 
 from api import operations
 from api.app import create_app
+from api.commands import temporary_server
 from api.commands.serve import server_options
 from api.settings import Settings
 from domain.actors import Scope, system
@@ -34,6 +35,7 @@ from domain.tokens import create_token
 from models.database import connected, migrate
 from models.file_urls import file_url
 from tests.clients import Server, new_client, until
+from tests.complaints import Complaints, complaints_in
 from tests.database import sqlite_path
 from tests.local_issuer import LocalIssuer, local_issuer
 from tests.local_stripe import Account, Wire, account_at, wire_to
@@ -252,6 +254,32 @@ def _each_document_understood_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(operations, "_Document", remembered)
         yield
+
+
+@pytest.fixture(scope="session")
+def complaints() -> Iterator[Complaints]:
+    """What asyncio has to say of this process."""
+    complaints = Complaints()
+    with complaints.collecting():
+        yield complaints
+    assert complaints.take() == []
+
+
+@pytest.fixture(autouse=True)
+def _nothing_fails_unseen(complaints: Complaints) -> Iterator[None]:
+    """A test fails if something has failed of which only the log tells, here or in a server that it has started.
+
+    A task that failed is told of when it is thrown away, which may be in a later test.
+    """
+    elsewhere: list[str] = []
+
+    def look(log: bytes) -> None:
+        elsewhere.extend(complaints_in(log))
+
+    temporary_server.look_at_log.append(look)
+    yield
+    temporary_server.look_at_log.remove(look)
+    assert complaints.take() + elsewhere == []
 
 
 @pytest.fixture

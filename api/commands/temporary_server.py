@@ -5,7 +5,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from tempfile import TemporaryDirectory, TemporaryFile
 from typing import IO
@@ -19,6 +19,7 @@ from models.database import connected, migrate
 from models.file_urls import file_url
 
 _QUIET = {"BROADCAST_URL": "memory://", "EFFECTS": "false"}  # unless the command asks for more
+look_at_log: list[Callable[[bytes], None]] = []  # called with all that a process has said, once it has ended
 START_SECONDS = 120  # for the server to answer, also on a machine that has much else to do
 
 
@@ -84,6 +85,8 @@ async def answering(
             yield process
         finally:
             await _stop(process)
+            for look in look_at_log:
+                look(os.pread(log.fileno(), os.fstat(log.fileno()).st_size, 0))
 
 
 @contextmanager

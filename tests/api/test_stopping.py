@@ -286,3 +286,21 @@ async def test_an_idle_server_ends_at_once(database_url: str, workers: str) -> N
         process.terminate()
         assert await process.wait() in (0, -signal.SIGTERM)
         assert time.monotonic() - begun < 3  # a fraction of a second on a machine that does nothing else
+
+
+async def test_a_socket_that_is_not_read_is_aborted(
+    server: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its answer waits for room. Otherwise the server would wait for that answer, and then end by force."""
+    monkeypatch.setattr("api.transport.connections.LINGER_SECONDS", 0.2)
+    monkeypatch.setattr("api.transport.connections.FINISH_SECONDS", 60)
+    much = " ".join(f"a{number}: __schema {{ types {{ name description }} }}" for number in range(100))
+    async with live(server) as client:
+        client.connection.transport.pause_reading()
+        [connection] = [each for each in server.running.server_state.connections if hasattr(each, "full")]
+        for number in range(20):
+            await client.subscribe(f"{{ {much} }}", operation_id=str(number))
+        await until(lambda: connection.full)
+        async with told_to_stop(server):
+            pass
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []

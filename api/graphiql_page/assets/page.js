@@ -270,12 +270,10 @@
   }
 
   let schemaIsMissing = false;
-  let attempts = 0;
 
   function start() {
     if (!storedTabs()) putExamplesIntoTabs();
     const graphiql = createElement(GraphiQL, {
-      key: attempts, // another one makes GraphiQL begin anew, and read the schema
       fetcher,
       storage,
       defaultHeaders: EMPTY_HEADERS,
@@ -289,9 +287,7 @@
   /** Keep the token, and read the schema with it if that was refused before. */
   async function useToken(text) {
     await keepToken(text);
-    if (!schemaIsMissing || !currentToken()) return;
-    attempts += 1;
-    start();
+    if (schemaIsMissing) document.querySelector('[aria-label="Re-fetch GraphQL schema"]').click();
   }
 
   element("token-form").addEventListener("submit", (event) => {
