@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
 import pytest
+from tortoise.transactions import in_transaction
 
 from domain.actors import system
 from domain.bell import Bell
@@ -34,6 +35,7 @@ from effects.mail import mailing, smtp
 from effects.planning import begin, plan_page
 from models import Effect, EffectPosition, FailingCounterpart, OrderEvent
 from models.enums import EffectKind, EffectState, OrderEventType
+from tests.database import statements
 from tests.domain.shop import ADA, on, place, refused, staff, types_of
 from tests.effects.due import claim
 
@@ -241,6 +243,22 @@ async def test_who_wants_an_effect_tried_ends_the_pause_of_what_it_needs(echo: E
     assert len(await claim()) == (state is not EffectState.DONE)
 
 
+async def test_looking_for_effects_takes_one_statement_if_none_may_be_carried_out(echo: Echo) -> None:
+    """Every process looks many times a second."""
+    effect = await planned(echo)
+    await Effect.all().update(lane="AUTOMATION:robot")
+    for _ in range(FAILURES):
+        await record_failure("AUTOMATION:robot", effect.id, "down")
+    with statements() as sent:
+        assert await claim() == []  # it is paused
+    assert len(sent) == 1
+    await FailingCounterpart.all().delete()
+    await Effect.all().update(due_at=datetime.now(UTC) + timedelta(minutes=1))
+    with statements() as sent:
+        assert await claim() == []  # it is not due
+    assert len(sent) == 1
+
+
 async def test_failed_effects_come_in_pages(echo: Echo) -> None:
     for _ in range(3):
         await confirmed()
@@ -377,6 +395,19 @@ async def test_who_has_lost_its_lease_ends_what_it_does(stuck: Stuck, monkeypatc
     assert stuck.cancelled == 1
     row = await Effect.get()
     assert (row.attempts, row.leased_until, row.error) == (2, taken.leased_until, None)
+
+
+async def test_who_cannot_renew_its_lease_ends_what_it_does(stuck: Stuck, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attempts, "LEASE", timedelta(seconds=0.3))
+    monkeypatch.setattr(attempts, "_LEAST_SECONDS", 0.05)
+    await planned(stuck)
+    [claimed] = await claim()
+    working = asyncio.create_task(attempt(stuck, claimed))
+    await stuck.begun.wait()
+    async with in_transaction():
+        await Effect.all().update(target="x")  # nobody else can write to the row
+        assert isinstance(await working, LeaseLost)
+    assert stuck.cancelled == 1
 
 
 @pytest.mark.parametrize("swallows", [False, True])

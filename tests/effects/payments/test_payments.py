@@ -19,7 +19,7 @@ from effects.attempts import ATTEMPT_SECONDS, attempt
 from effects.automations import Automations
 from effects.effect import GivenUp, Planned
 from effects.payments import stripe_gateway
-from effects.payments.gateways import Request
+from effects.payments.gateways import GatewayDown, Request
 from effects.payments.payments import DELAY, SECONDS, Payments
 from effects.payments.stripe_gateway import StripeGateway
 from effects.planning import begin, plan_page
@@ -308,6 +308,25 @@ class Bank:
 
     async def close(self) -> None:
         self.closed = True
+
+
+async def test_a_gateway_that_is_down_is_asked_once_for_an_order(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Who asked for the payments waits for the answers."""
+
+    class Down(Bank):
+        async def find(self, request: Request) -> Settled | None:
+            await super().find(request)
+            raise GatewayDown("nobody answers")
+
+    bank = Down()
+    given = [NewPayment(TransactionKind.SALE, Decimal("10"), "stripe", name) for name in "AB"]
+    order = await place(payments=given)
+    await refund_payment(actor=ADA, target=on(order), gateways=STRIPE)
+    assert await Payments([bank]).settle_now(order.id) == []
+    assert len(bank.heard) == 1
+    assert "nobody answers" in caplog.text
 
 
 async def test_what_a_gateway_is_handed() -> None:
