@@ -69,6 +69,7 @@ from models.turns import take_turn
 PIECE: Final = 5_000  # values of an answer that are made without a pause: some milliseconds
 TURN_SECONDS: Final = 0.005  # of work whose amount is not known, without a pause
 JSON_BYTES_OF_ONE: Final = 50  # as much of a JSON value as costs one
+SHOWN_TOGETHER: Final = 500  # items of loaded lists of which the types' objects are made without a pause
 LOADED_TOGETHER: Final = 500  # items of a list for which more has to be loaded
 MOST_PLANS: Final = 8  # of one operation: one for each choice of what its @skip and @include take from variables
 
@@ -567,9 +568,17 @@ def _load(field: Loaded, columns: Columns) -> _Step:
     async def load(objects: Values, run: Run) -> Values:
         loader = run.context.loaders.of(field.loader, columns)
         keys = list(map(field.key, objects))
-        found = iter(await loader.load_many([key for key in keys if key is not None]))
+        loaded = await loader.load_many([key for key in keys if key is not None])
+        are_many = sum(len(each) for each in loaded if type(each) is list) > SHOWN_TOGETHER
+        found = iter(loaded)
         show = field.show
-        return [None if key is None else show(each, next(found)) for each, key in zip(objects, keys, strict=True)]
+        if not are_many:
+            return [None if key is None else show(each, next(found)) for each, key in zip(objects, keys, strict=True)]
+        shown: Values = []
+        for each, key in zip(objects, keys, strict=True):
+            await take_turn()
+            shown.append(None if key is None else show(each, next(found)))
+        return shown
 
     return _Step(load, True)
 

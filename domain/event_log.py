@@ -27,6 +27,7 @@ from models import Order, OrderEvent, rows
 from models.enums import OrderEventType, OrderStatus
 from models.errors import DatabaseUnavailable
 from models.statements import Write, insert, is_postgres
+from models.turns import take_turn
 
 _CURSOR = "event"
 _LARGEST_POSITION = 2**63 - 1
@@ -201,6 +202,7 @@ async def _next_events(after: int, limit: int, up_to: int = _LARGEST_POSITION) -
 
 async def read(wanted: EventFilter, *, after: int, limit: int, up_to: int | None = None) -> list[OrderEvent]:
     """The next events that are wanted, in the log's order. `up_to` is a place that `read_on` has passed."""
+    await take_turn()  # a filter takes milliseconds to become a statement
     found = OrderEvent.filter(wanted.query(), id__gt=after).order_by("id").limit(limit)
     return await _settled(found.all) if up_to is None else await found.filter(id__lte=up_to)
 

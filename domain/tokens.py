@@ -108,7 +108,9 @@ def _require_grantable(actor: Actor, scopes: Collection[Scope]) -> None:
 
 
 def _require_givable(actor: Actor, token: ApiToken) -> None:
-    """Raise `InvalidInput` unless the caller could have created a token with these rights."""
+    """Raise `InvalidInput` unless the token is the caller's own, or they could have created one with its rights."""
+    if str(token.id) == actor.id:
+        return
     if lacking := sorted(_all_scopes(token) - actor.scopes):
         raise InvalidInput(f"You do not have the scope {lacking[0]} yourself.", "scopes")
     if actor.registered_only and not token.registered_only:
@@ -291,11 +293,12 @@ async def authenticate(secret: str) -> Actor | None:
     if state_of(token) is not TokenState.ACTIVE:
         return None
     ends = [each for each in (token.expires_at, good_until) if each is not None]
+    scopes = _all_scopes(token)
     return Actor(
         kind=ActorKind.TOKEN,
         id=str(token.id),
         name=token.name,
-        scopes=frozenset(scope for scope in Scope if scope in _all_scopes(token)),
+        scopes=frozenset(scope for scope in Scope if scope in scopes),
         channel_ids=None if token.channel_ids is None else frozenset(map(UUID, token.channel_ids)),
         service_id=token.service_id,
         registered_only=token.registered_only,

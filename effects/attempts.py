@@ -85,6 +85,7 @@ async def _carry_out(kind: EffectsOfKind, effect: Effect) -> None:
     Raises what it raises, `CounterpartFailed` or `TimeoutError` when its time is over, and `LeaseLost`.
     """
     work = asyncio.create_task(kind.carry_out(effect))
+    work.add_done_callback(lambda ended: ended.cancelled() or ended.exception())  # nobody may ask for it later
     renewing = asyncio.create_task(_renew(effect))
     try:
         await asyncio.wait({work, renewing}, timeout=ATTEMPT_SECONDS, return_when=asyncio.FIRST_COMPLETED)
@@ -110,7 +111,6 @@ async def _end(work: asyncio.Task[None], effect: Effect) -> None:
             break
     else:
         log.error("what is done for %s does not end when it is cancelled, and is left behind", _name(effect))
-    work.add_done_callback(lambda ended: ended.cancelled() or ended.exception())  # nobody else asks for it
 
 
 async def _renew(effect: Effect) -> None:

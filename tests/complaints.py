@@ -11,6 +11,7 @@ _SIGNS = (
     ("asyncio", ""),  # "Exception in callback …", "Task exception was never retrieved", "Unclosed …"
     ("uvicorn.error", "Exception in ASGI application"),
 )
+_NO_COMPLAINT = "Resetting connection with an active transaction"  # asyncpg, of a task cancelled in it: that is safe
 
 
 class Complaints(logging.Handler):
@@ -57,4 +58,6 @@ def _is_in(line: bytes) -> bool:
 
 
 def _is_complaint(logger: str, message: str) -> bool:
+    if message.startswith(_NO_COMPLAINT):
+        return False
     return any(logger == name and message.startswith(beginning) for name, beginning in _SIGNS)

@@ -11,6 +11,7 @@ from domain.actors import Actor
 from domain.errors import InvalidInput
 from domain.event_log import EventFilter, channel_ids
 from domain.orders import filters
+from models.turns import take_turn
 
 field = strawberry.field
 MOST_VALUES = 200  # that one list of an event filter may name
@@ -82,6 +83,7 @@ async def event_filter(
     for name in ("order_ids", "channels"):
         if len(getattr(given, name) or ()) > MOST_VALUES:
             raise InvalidInput(f"At most {MOST_VALUES} can be named.", "filter", name)
+    await take_turn()  # two hundred ids take a millisecond to be read
     return EventFilter(
         visible_channel_ids=actor.channel_ids,
         order_ids=None

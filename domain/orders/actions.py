@@ -104,14 +104,10 @@ def available_actions(now: Situation, actor: Actor) -> list[AvailableAction]:
     An action that would be answered as a repetition, which changes nothing, is not available.
     """
     return [
-        _available(action, _caller_refusal(needs, now, actor) or needs.refuse(now)) for action, needs in _NEEDS.items()
+        _AVAILABLE[action] if refusal is None else AvailableAction(action, False, refusal.reason, refusal.code)
+        for action, needs in _NEEDS.items()
+        for refusal in (_caller_refusal(needs, now, actor) or needs.refuse(now),)
     ]
-
-
-def _available(action: OrderAction, refusal: _Refusal | None) -> AvailableAction:
-    if refusal is None:
-        return AvailableAction(action, True, None, None)
-    return AvailableAction(action, False, refusal.reason, refusal.code)
 
 
 class _Needs(NamedTuple):
@@ -275,3 +271,4 @@ _NEEDS: Final = {
     OrderAction.REFUND_PAYMENT: _Needs(Scope.PAYMENTS_WRITE, _refuse_refund),
     OrderAction.VOID_PAYMENT: _Needs(Scope.PAYMENTS_WRITE, _refuse_voiding),
 }
+_AVAILABLE: Final = {action: AvailableAction(action, True, None, None) for action in OrderAction}

@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from api import ids
 from api.settings import Settings
 from models import OrderLine
 from models.database import connect
+from models.fields import new_key
 from tests.clients import WAIT, Server, follow, live
 
 SHARE = 2  # half of the five connections that a test's pool has
@@ -230,3 +232,23 @@ async def test_a_filter_that_is_refused_ends_those_who_follow_it(server: Server)
             assert (message["id"], message["type"]) == (str(number), "error")
             assert message["payload"][0]["extensions"]["code"] == "BAD_USER_INPUT"
         assert server.service.feed.readers == 0
+
+
+@pytest.mark.wire
+async def test_pages_of_events_are_put_together_one_after_another(server: Server) -> None:
+    """Sixty of them in one operation, and between each two of them something else."""
+    orders = ", ".join(f'"{ids.encode("Order", new_key())}"' for _ in range(100))
+    pages = [f"a{number}: orderEvents(filter: $filter) {{ nodes {{ id }} }}" for number in range(60)]
+    ask = "query ($filter: OrderEventFilter = {orderIds: [%s]}) { %s }"
+    one = await longest_pass(server, ask % (orders, pages[0]))
+    assert await longest_pass(server, ask % (orders, " ".join(pages))) < one * 15
+
+
+@pytest.mark.wire
+async def test_long_lists_are_shown_in_turns(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where one operation asks for the same of them under many names."""
+    await place_long_orders(server, 8)
+    query = f"{{ orders {{ nodes {{ {' '.join(f'a{number}: lines {{ sku }}' for number in range(150))} }} }} }}"
+    in_turns = await longest_pass(server, query)
+    monkeypatch.setattr("api.compiling.SHOWN_TOGETHER", 10**9)
+    assert in_turns < await longest_pass(server, query)

@@ -227,6 +227,10 @@ async def test_a_scope_of_a_later_version_is_passed_over() -> None:
     assert actor.scopes == {READ}
     async with refused(ErrorCode.INVALID_INPUT, "scopes"):
         await rotate_token(actor=ROOT, token_id=token.id)
+    own = await manager(READ)
+    await ApiToken.filter(name="manager").update(scopes=["orders:explode", "orders:read", "tokens:write"])
+    assert own.id is not None
+    await revoke_token(actor=own, token_id=UUID(own.id))
 
 
 async def test_who_is_bound_to_channels_manages_only_tokens_within_them() -> None:

@@ -17,6 +17,7 @@ from domain.global_ids import global_id
 from domain.orders.commands import confirm_order
 from domain.orders.placing import NewAddress
 from effects.attempts import attempt
+from effects.effect import CounterpartFailed
 from effects.fulfillment_requests import FulfillmentRequests
 from effects.outgoing import Outgoing
 from effects.planning import begin, plan_page
@@ -266,3 +267,18 @@ async def test_a_service_without_a_url_is_not_called(calls: FulfillmentRequests)
     await asked(None)
     await plan_page([calls])
     assert await Effect.all().count() == 0
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_its_fault"), [(500, True), (503, True), (429, True), (None, True), (404, False), (301, False)]
+)
+async def test_whose_fault_it_is(
+    calls: FulfillmentRequests, service: Service, answer: int | None, is_its_fault: bool
+) -> None:
+    """A service that fails again and again is paused; one that refuses a request is not."""
+    service.answers = [answer]
+    await asked(service.url)
+    await plan_page([calls])
+    [effect] = await claim()
+    assert effect.lane == "FULFILLMENT_REQUEST:lager"
+    assert isinstance(await attempt(calls, effect), CounterpartFailed) is is_its_fault
