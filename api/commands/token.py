@@ -162,7 +162,8 @@ def revoke(
 
 
 async def _key(token: str) -> UUID:
-    return await find_token(actor=ACTOR, prefix_or_id=token.rstrip("…"))
+    # list ends a beginning with an ellipsis, which is several other characters where the locale is not of UTF-8.
+    return await find_token(actor=ACTOR, prefix_or_id=token.encode("ascii", "ignore").decode())
 
 
 def spread(arguments: Sequence[str]) -> list[str]:

@@ -227,7 +227,7 @@ def test_quantiles() -> None:
 
 def test_the_command_shows_the_whole_thing_on_a_server_of_its_own(file: Path) -> None:
     command = [sys.executable, "-m", "api.commands.replay", str(file)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", timeout=60, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", timeout=300, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("orders     8 (1 PENDING, 1 CONFIRMED, 4 SHIPPED, 2 CANCELLED)\n")
     assert done.stdout.endswith("All is well: every subscriber saw every event once, in the log's order.\n")
