@@ -93,7 +93,9 @@ async def test_a_token_is_created_used_listed_rotated_and_revoked(url: str) -> N
         token_id, prefix, name, *_, used, state = listed.strip().split("  ")
         assert (name, shop.startswith(prefix.rstrip("…")), shop in listed) == ("Shop", True, False)
         assert (used, state[:10]) == ("never used", "expires 20")
-        code, rotated, err = await run(url, "api.commands.token", "rotate", os.fsdecode(prefix.encode()), "--grace", "0")
+        code, rotated, err = await run(
+            url, "api.commands.token", "rotate", os.fsdecode(prefix.encode()), "--grace", "0"
+        )
         assert (code, err, rotated.count("\n")) == (0, "", 1)
         await refused_soon(client, headers)
         headers = {"Authorization": f"Bearer {rotated.strip()}"}
