@@ -13,28 +13,29 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
 
-from api import documents, graphiql, health, origins, webhooks
-from api.auth import TokenWatch
+from api.callers.oidc import issuer_of
+from api.callers.open_counts import OpenCounts
+from api.callers.rates import rates_of
+from api.callers.tokens import TokenWatch
+from api.execution.operations import Operations
+from api.execution.persisted import Documents
+from api.execution.subscriptions import Live
+from api.http import files as documents
+from api.http import graphiql, health, origins, webhooks
+from api.http import graphql as http
+from api.http.admission import ADMISSION, Admission
+from api.http.headers import SecurityHeaders
+from api.http.logs import RequestLog
+from api.http.websocket import GraphQLWebSocket
 from api.links import DELIVERY_NOTE_PATH, DELIVERY_NOTES_PATH, DOWNLOAD_PATH, Links
-from api.live import Live
-from api.logs import RequestLog
 from api.metrics import CONTENT_TYPE, Metrics
-from api.oidc import issuer_of
-from api.open_counts import OpenCounts
-from api.operations import Operations
-from api.orders.subscriptions import COUNTS_SECONDS
-from api.persisted import Documents
-from api.rates import rates_of
-from api.schema import schema
+from api.schema.orders.subscriptions import COUNTS_SECONDS
+from api.schema.root import schema
 from api.service import Service
 from api.settings import Settings
-from api.transport import http
-from api.transport.admission import ADMISSION, Admission
-from api.transport.headers import SecurityHeaders
-from api.transport.websocket import GraphQLWebSocket
-from domain.bell import Bell
-from domain.live import Feed
 from domain.orders.counting import Counting
+from domain.stream.bell import Bell
+from domain.stream.feed import Feed
 from effects.automations import Automations
 from effects.delivery_notes import settings as delivery_notes
 from effects.delivery_notes.printing import Printing
@@ -46,7 +47,7 @@ from effects.mail.mailing import Mailing
 from effects.mail.transport import transport_of
 from effects.outgoing import Outgoing
 from effects.payments.payments import Payments
-from models.database import connected
+from models.engine.database import connected
 
 
 def create_app(settings: Settings | None = None) -> Starlette:

@@ -22,9 +22,9 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 from prometheus_client.registry import Collector
 
 from domain.counterparts import is_paused
-from domain.live import Feed
-from models.database import PoolUse, pool_use
-from models.lanes import Lane
+from domain.stream.feed import Feed
+from models.engine.database import PoolUse, pool_use
+from models.engine.lanes import Lane
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 

@@ -3,20 +3,20 @@
 import asyncio
 from dataclasses import dataclass, field
 
-from api.auth import TokenWatch
-from api.context import Context
+from api.callers.open_counts import OpenCounts
+from api.callers.rates import Rates, caller_of
+from api.callers.tokens import TokenWatch
+from api.execution.context import Context
+from api.execution.operations import Operations
+from api.execution.persisted import Documents
+from api.execution.subscriptions import Live
 from api.links import Links
-from api.live import Live
 from api.metrics import Metrics
-from api.open_counts import OpenCounts
-from api.operations import Operations
-from api.persisted import Documents
-from api.rates import Rates, caller_of
 from api.settings import Settings
 from domain.actors import Actor
 from domain.egress import Egress
-from domain.live import Feed
 from domain.orders.counting import Counting
+from domain.stream.feed import Feed
 from effects.delivery_notes.printing import Printing
 from effects.payments.payments import Payments
 

@@ -10,8 +10,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from domain.actors import Scope
 from domain.egress import BadDestination, Destination, Egress
 from effects.mail.transport import transport_of
-from models.database import config, is_postgres
-from models.file_urls import file_url
+from models.engine.database import config, is_postgres
+from models.engine.file_urls import file_url
 
 ROOT = Path(__file__).resolve().parent.parent
 

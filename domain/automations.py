@@ -9,8 +9,8 @@ from domain.change import command
 from domain.channels import find_channel
 from domain.errors import InvalidInput
 from models import Automation, Channel
+from models.engine.rows import select
 from models.enums import AutomationKind
-from models.rows import select
 
 _KEYS: Final = UUID("6f1d3a52-9c0e-4b7d-8a41-2f5be3c7d910")  # the namespace of the rows' keys
 

@@ -14,15 +14,15 @@ from uuid import UUID
 from tortoise.exceptions import IntegrityError
 from tortoise.transactions import in_transaction
 
-from domain import bell, event_log
 from domain.actors import Actor
 from domain.errors import DomainError, ErrorCode, NotFound
-from domain.orders.events import Happening
+from domain.events import Happening
+from domain.stream import bell, event_log
 from models import Fulfillment, IdempotencyRecord, Order
+from models.engine.errors import DatabaseUnavailable, TransactionConflict
+from models.engine.fields import new_key
+from models.engine.statements import Write, find, insert, update, write
 from models.enums import ActorKind
-from models.errors import DatabaseUnavailable, TransactionConflict
-from models.fields import new_key
-from models.statements import Write, find, insert, update, write
 
 ATTEMPTS: Final = 4
 _LONGEST_PAUSE: Final = 0.02  # seconds before the second attempt; doubled for each after it

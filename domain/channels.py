@@ -7,7 +7,7 @@ from domain.actors import Actor
 from domain.errors import InvalidInput
 from domain.validation import matching, required_text, storable
 from models import Channel
-from models.statements import find
+from models.engine.statements import find
 
 LONGEST_CODE = 64
 

@@ -13,7 +13,7 @@ from domain.actors import Actor, Scope
 from domain.change import Target, change, command
 from domain.counterparts import end_pause
 from domain.errors import NotFound
-from domain.orders.queries import PageRequest
+from domain.paging import PageRequest
 from models import Effect
 from models.enums import EffectKind, EffectState
 

@@ -20,9 +20,10 @@ from domain.change import change, command
 from domain.channels import ensure_channel
 from domain.errors import InvalidInput, NotFound
 from domain.fulfillments.services import require_service
-from domain.orders.queries import PageRequest
+from domain.paging import PageRequest
 from domain.validation import moment, required_text
-from models import ApiToken, FulfillmentService, RetiredSecret, rows
+from models import ApiToken, FulfillmentService, RetiredSecret
+from models.engine import rows
 from models.enums import ActorKind, stored_word
 
 PREFIX: Final = "ost_"

@@ -9,8 +9,8 @@ from typing import Final
 from domain.counterparts import counterpart_in
 from effects.effect import CounterpartFailed, EffectsOfKind, GivenUp, TryAgain, remember
 from models import Effect
+from models.engine.errors import DatabaseUnavailable
 from models.enums import EffectState
-from models.errors import DatabaseUnavailable
 
 log = logging.getLogger(__name__)
 

@@ -3,16 +3,16 @@
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import ClassVar, Final
 
+from domain import rules
 from domain.actors import Actor, Scope
 from domain.automations import enabled_automations
 from domain.change import Target
 from domain.errors import DomainError
+from domain.events import AutomationRefused
 from domain.fulfillments.commands import mark_shipped
 from domain.fulfillments.packing import LineQuantity
 from domain.fulfillments.requests import request_fulfillments
-from domain.orders import rules
 from domain.orders.commands import archive_order, confirm_order
-from domain.orders.events import AutomationRefused
 from domain.payments.commands import capture_payment
 from effects.effect import Planned, finish
 from effects.payments.payments import Payments

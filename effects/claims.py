@@ -15,8 +15,8 @@ from tortoise.expressions import Q
 from domain.counterparts import FAILURES, begin_probe, counterpart_in, end_probe, is_paused, kind_of
 from effects.attempts import LEASE, LONGEST_PAUSE
 from models import Effect
+from models.engine.lanes import Lane, find_lanes
 from models.enums import EffectState
-from models.lanes import Lane, find_lanes
 
 ABREAST: Final = 8  # effects of a kind that one process carries out at the same time
 ABREAST_IN_LANE: Final = 6  # of those that need the same counterpart

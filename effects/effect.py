@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Protocol
 
 from domain.actors import Actor
 from domain.change import Target, change, command
-from domain.orders.events import Happening
+from domain.events import Happening
 from models import Effect, OrderEvent
 from models.enums import EffectKind, EffectState
 

@@ -14,17 +14,17 @@ from typing import Final
 
 from domain import counterparts
 from domain.counterparts import counterpart_in, kind_of
-from domain.event_log import EventFilter
-from domain.live import Feed
-from domain.pauses import apart, set_within
+from domain.stream.event_log import EventFilter
+from domain.stream.feed import Feed
+from domain.stream.pauses import apart, set_within
 from effects.attempts import attempt
 from effects.claims import Shares, claim, look
 from effects.effect import CounterpartFailed, EffectsOfKind
 from effects.planning import PAGE, Planning, begin, plan_known_again, plan_page
 from models import Effect
+from models.engine.errors import DatabaseUnavailable
+from models.engine.lanes import Lane
 from models.enums import EffectKind
-from models.errors import DatabaseUnavailable
-from models.lanes import Lane
 
 log = logging.getLogger(__name__)
 

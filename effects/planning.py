@@ -12,13 +12,13 @@ from typing import ClassVar, Final
 
 from tortoise.transactions import in_transaction
 
-from domain import event_log
 from domain.actors import system
 from domain.counterparts import lane_of
+from domain.stream import event_log
 from effects.effect import EffectsOfKind, GivenUp, Planned, finish
 from models import Effect, EffectPosition, OrderEvent
+from models.engine.errors import DatabaseUnavailable, TransactionConflict
 from models.enums import EffectKind, EffectState, OrderEventType, is_known
-from models.errors import DatabaseUnavailable, TransactionConflict
 
 log = logging.getLogger(__name__)
 

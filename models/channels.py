@@ -4,7 +4,7 @@ from uuid import UUID
 from tortoise import fields
 from tortoise.models import Model
 
-from models.fields import UtcField, key
+from models.engine.fields import UtcField, key
 
 
 class Channel(Model):

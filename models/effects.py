@@ -6,8 +6,8 @@ from tortoise import fields
 from tortoise.indexes import Index
 from tortoise.models import Model
 
+from models.engine.fields import UtcField, choice, key
 from models.enums import AutomationKind, EffectKind, EffectState
-from models.fields import UtcField, choice, key
 
 
 class Effect(Model):

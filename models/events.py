@@ -6,8 +6,8 @@ from tortoise import fields
 from tortoise.indexes import Index
 from tortoise.models import Model
 
+from models.engine.fields import DetailsField, UtcField, choice
 from models.enums import ActorKind, FulfillmentStatus, OrderEventType, OrderStatus, PaymentStatus
-from models.fields import DetailsField, UtcField, choice
 
 
 class OrderEvent(Model):

@@ -7,8 +7,8 @@ from tortoise.indexes import Index
 from tortoise.migrations.constraints import CheckConstraint
 from tortoise.models import Model
 
+from models.engine.fields import UtcField, choice, key
 from models.enums import FulfillmentState, RequestStatus
-from models.fields import UtcField, choice, key
 
 
 class FulfillmentService(Model):

@@ -7,6 +7,7 @@ from tortoise.indexes import Index
 from tortoise.migrations.constraints import CheckConstraint
 from tortoise.models import Model
 
+from models.engine.fields import BytewiseCharField, UtcField, choice, key
 from models.enums import (
     AddressKind,
     CancelReason,
@@ -15,7 +16,6 @@ from models.enums import (
     OrderStatus,
     PaymentStatus,
 )
-from models.fields import BytewiseCharField, UtcField, choice, key
 
 
 class OrderNumber(Model):

@@ -3,7 +3,7 @@ from datetime import datetime
 from tortoise import fields
 from tortoise.models import Model
 
-from models.fields import UtcField
+from models.engine.fields import UtcField
 
 
 class RegisteredDocument(Model):

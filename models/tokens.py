@@ -6,7 +6,7 @@ from tortoise import fields
 from tortoise.indexes import Index
 from tortoise.models import Model
 
-from models.fields import UtcField, key
+from models.engine.fields import UtcField, key
 
 
 class ApiToken(Model):

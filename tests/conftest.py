@@ -25,15 +25,15 @@ import uvicorn
 from tortoise.apps import Apps
 from tortoise.backends.base.executor import EXECUTOR_CACHE
 
-from api import operations
 from api.app import create_app
 from api.commands import temporary_server
 from api.commands.serve import server_options
+from api.execution import operations
 from api.settings import Settings
 from domain.actors import Scope, system
 from domain.tokens import create_token
-from models.database import connected, migrate
-from models.file_urls import file_url
+from models.engine.database import connected, migrate
+from models.engine.file_urls import file_url
 from tests.clients import Server, new_client, until
 from tests.complaints import Complaints, complaints_in
 from tests.database import sqlite_path
@@ -380,7 +380,7 @@ def settings(database_url: str) -> Settings:
 @pytest.fixture
 def watchful(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server of this process, if it is started later, looks all the time whether tokens have ended."""
-    monkeypatch.setattr("api.auth.WATCH_SECONDS", 0.02)
+    monkeypatch.setattr("api.callers.tokens.WATCH_SECONDS", 0.02)
 
 
 @pytest.fixture

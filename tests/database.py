@@ -14,7 +14,7 @@ from tortoise.fields import JSONField
 from tortoise.models import Model
 from tortoise.transactions import in_transaction
 
-from models.database import config, connect, is_postgres
+from models.engine.database import config, connect, is_postgres
 
 
 def tables() -> list[type[Model]]:

@@ -14,9 +14,9 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 
-from api.commands.services import postgres_server, valkey_server
-from models.database import migrate
+from models.engine.database import migrate
 from tests.local_stripe import local_stripe
+from tests.services import postgres_server, valkey_server
 
 Kind = Literal["postgres", "redis", "stripe"]
 

@@ -9,8 +9,8 @@ import typer
 
 from api.commands.environment import read_settings
 from domain.errors import DomainError
-from models.database import compare_with, connected, migrate
-from models.errors import DatabaseUnavailable, StorageFailure, WrongVersion
+from models.engine.database import compare_with, connected, migrate
+from models.engine.errors import DatabaseUnavailable, StorageFailure, WrongVersion
 
 Result = TypeVar("Result")
 

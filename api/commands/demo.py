@@ -18,13 +18,13 @@ from api.commands.database import one_sentence
 from api.commands.demo_traffic import Traffic
 from api.commands.listening import DEFAULT_PORT, PORTS, listen_at, port_of
 from api.commands.serve import server_options
-from api.commands.workers import Server
+from api.http.processes import Server
 from api.settings import ROOT, Settings
 from domain.actors import Scope, system
 from domain.tokens import authenticate, create_token
-from models import private
-from models.database import connected, migrate
-from models.file_urls import file_url
+from models.engine import private
+from models.engine.database import connected, migrate
+from models.engine.file_urls import file_url
 
 DEMO_SHOP = Path(__file__).with_name("demo_shop")
 

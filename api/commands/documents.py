@@ -9,7 +9,7 @@ import typer
 from graphql import GraphQLError, OperationDefinitionNode, parse
 
 from api.commands.database import run
-from api.operations import errors_in
+from api.execution.operations import errors_in
 from domain.actors import system
 from domain.registered_documents import Document, list_documents, register_documents, remove_document
 
@@ -100,7 +100,7 @@ def _operations(manifest: Any) -> Iterator[tuple[str, Any]]:
 
 def _document(text: Any, identifier: str | None) -> Document:
     """Raises `Unusable` and `GraphQLError` for what could never be executed."""
-    from api.schema import schema  # a second, which list and remove need not take
+    from api.schema.root import schema  # a second, which list and remove need not take
 
     if not isinstance(text, str):
         raise Unusable(f"{identifier} has no text of a document")

@@ -14,8 +14,8 @@ from api.commands.environment import read_settings
 from domain.errors import InvalidInput
 from domain.imports import shopify
 from domain.imports.running import Result, import_orders
-from models.database import config, connected, migrate
-from models.errors import DatabaseUnavailable, WrongVersion
+from models.engine.database import config, connected, migrate
+from models.engine.errors import DatabaseUnavailable, WrongVersion
 
 
 class Format(StrEnum):

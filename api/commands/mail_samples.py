@@ -11,7 +11,7 @@ from domain.locales import LOCALES
 from effects.mail.contents import write_contents
 from effects.mail.letter import Download, Item, Letter, Parcel, Payment, Person, Sums
 from effects.mail.settings import load
-from effects.templates import TemplateFault
+from effects.merchant.templates import TemplateFault
 from models.enums import CancelReason, EmailKind
 
 CHANNEL: Final = "web"

@@ -9,8 +9,8 @@ from tortoise.migrations.autodetector import MigrationAutodetector
 
 from api.commands.database import one_sentence
 from api.commands.environment import read_settings
-from models.database import TORTOISE_ORM, compare_with, migrate
-from models.errors import DatabaseUnavailable, StorageFailure, WrongVersion
+from models.engine.database import TORTOISE_ORM, compare_with, migrate
+from models.engine.errors import DatabaseUnavailable, StorageFailure, WrongVersion
 
 
 async def missing_migrations() -> list[str]:

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from api.schema import schema
+from api.schema.root import schema
 from api.settings import ROOT
 
 PATH = ROOT / "schema.graphql"

@@ -14,22 +14,22 @@ from typing import Any
 
 import typer
 
+from api.callers.open_counts import listen_backlog
 from api.commands.database import one_sentence, problem_with
 from api.commands.environment import read_settings
 from api.commands.listening import DEFAULT_PORT, PORTS, listen_at, port_of
-from api.commands.workers import SHUTDOWN_SECONDS, Supervisor
-from api.logs import is_for_people, log_config
+from api.http.connections import HTTPConnection, WebSocketConnection
+from api.http.logs import is_for_people, log_config
+from api.http.processes import SHUTDOWN_SECONDS, Supervisor
 from api.metrics import shared_between_processes
-from api.open_counts import listen_backlog
 from api.settings import ROOT, Settings
-from api.transport.connections import HTTPConnection, WebSocketConnection
 from effects.delivery_notes import settings as delivery_notes
 from effects.mail import settings as mail
 from effects.mail.eml import FolderTransport
 from effects.mail.transport import transport_of
-from models import private
-from models.database import migrate
-from models.errors import DatabaseUnavailable, StorageFailure
+from models.engine import private
+from models.engine.database import migrate
+from models.engine.errors import DatabaseUnavailable, StorageFailure
 
 log = logging.getLogger("uvicorn.error")  # where uvicorn tells of its own processes
 
@@ -43,7 +43,7 @@ def server_options(settings: Settings) -> dict[str, Any]:
         "ws": WebSocketConnection,
         "ws_max_size": settings.max_message_bytes,
         "ws_per_message_deflate": False,  # a compressor costs a socket more memory than everything else together
-        "ws_ping_interval": None,  # api.transport.websocket pings in the protocol's own way
+        "ws_ping_interval": None,  # api.http.websocket pings in the protocol's own way
         "backlog": listen_backlog(),
         "timeout_graceful_shutdown": SHUTDOWN_SECONDS,
     }

@@ -15,8 +15,8 @@ import httpx
 from api.settings import ROOT
 from domain.actors import Scope, system
 from domain.tokens import create_token
-from models.database import connected, migrate
-from models.file_urls import file_url
+from models.engine.database import connected, migrate
+from models.engine.file_urls import file_url
 
 _QUIET = {"BROADCAST_URL": "memory://", "EFFECTS": "false"}  # unless the command asks for more
 look_at_log: list[Callable[[bytes], None]] = []  # called with all that a process has said, once it has ended

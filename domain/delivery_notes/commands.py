@@ -3,17 +3,17 @@
 from collections.abc import Sequence
 from uuid import UUID
 
+from domain import rules, search
 from domain.actors import Actor, Scope
 from domain.change import Target, Unit, change, command
 from domain.delivery_notes.building import Issuer, build, checked_locale
 from domain.delivery_notes.numbers import take_number
 from domain.errors import InvalidInput, NotFound
+from domain.events import DeliveryNoteCreated
 from domain.fulfillments.packing import Packing
-from domain.orders import rules, search
-from domain.orders.events import DeliveryNoteCreated
 from models import DeliveryNote, Fulfillment
+from models.engine.fields import new_key
 from models.enums import FulfillmentState
-from models.fields import new_key
 
 
 @command

@@ -4,22 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+from domain import rules, search
 from domain.actors import Actor, Scope
 from domain.change import Target, Unit, change, command
 from domain.errors import InvalidInput, NotFound
+from domain.events import FulfillmentOpened, OrderReadyToShip, TrackingAdded, TrackingRemoved, TrackingUpdated
 from domain.fulfillments.packing import LineQuantity, Packing
-from domain.orders import rules, search
-from domain.orders.events import (
-    FulfillmentOpened,
-    OrderReadyToShip,
-    TrackingAdded,
-    TrackingRemoved,
-    TrackingUpdated,
-)
 from domain.validation import link, optional_text, required_text
 from models import DeliveryNote, Fulfillment, Order, OrderEvent, OrderLine, Tracking
+from models.engine.fields import new_key
 from models.enums import FulfillmentState, OrderEventType, OrderStatus
-from models.fields import new_key
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,15 +5,15 @@ from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
+from domain import rules
 from domain.change import Unit
 from domain.errors import InvalidInput, NotFound
-from domain.orders import rules
-from domain.orders.events import FulfillmentOpened, FulfillmentShipped, OrderShipped, Units
+from domain.events import FulfillmentOpened, FulfillmentShipped, OrderShipped, Units
 from domain.validation import quantity
 from models import Fulfillment, FulfillmentLine, Order, OrderLine
+from models.engine.fields import new_key
+from models.engine.statements import insert, select, update_all, write
 from models.enums import FulfillmentState, FulfillmentStatus, OrderStatus
-from models.fields import new_key
-from models.statements import insert, select, update_all, write
 
 _OF_ORDER: Final = 'WHERE "fulfillment_id" IN (SELECT "id" FROM "fulfillments" WHERE "order_id" = ?)'
 

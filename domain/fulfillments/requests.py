@@ -2,12 +2,12 @@
 
 from uuid import UUID
 
+from domain import rules
 from domain.actors import Actor, Scope
 from domain.change import Target, Unit, change, command
+from domain.events import FulfillmentAccepted, FulfillmentRejected, FulfillmentRequested
 from domain.fulfillments.packing import Packing
 from domain.fulfillments.services import require_service
-from domain.orders import rules
-from domain.orders.events import FulfillmentAccepted, FulfillmentRejected, FulfillmentRequested
 from domain.validation import required_text
 from models import Fulfillment, FulfillmentService, Order
 from models.enums import FulfillmentState, RequestStatus

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
+from domain import rules
 from domain.actors import Actor
 from domain.change import Target, Unit, change, command
 from domain.errors import InvalidInput
 from domain.fulfillments.commands import TrackingInfo, add_tracking, mark_ready_to_ship, mark_shipped
 from domain.fulfillments.packing import LineQuantity
 from domain.money import Money, to_decimal, to_minor
-from domain.orders import rules
 from domain.orders.commands import archive_order, cancel_order, confirm_order
 from domain.orders.placing import NewOrder, place_order
 from domain.payments.commands import Amount, refund_payment

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, NamedTuple
 
+from domain import rules
 from domain.actors import Actor, Forbidden, Scope
-from domain.orders import rules
 from models.enums import OrderStatus
 
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Collection
 
+from domain import rules
 from domain.actors import Actor, Scope
 from domain.change import Target, change, command
-from domain.orders import rules
-from domain.orders.events import (
+from domain.events import (
     NoteAdded,
     OrderArchived,
     OrderCancelled,
@@ -18,8 +18,8 @@ from domain.orders.placing import LONGEST_NOTE
 from domain.payments.ledger import give_back, require_no_capture
 from domain.validation import required_text
 from models import Order
+from models.engine.statements import Write, write
 from models.enums import CancelReason, FulfillmentState, OrderStatus
-from models.statements import Write, write
 
 LONGEST_HOLD_REASON = 1_000  # characters
 

@@ -12,12 +12,12 @@ from contextvars import copy_context
 from weakref import WeakValueDictionary
 
 from domain.actors import Actor
-from domain.event_log import EventFilter
-from domain.live import Feed
 from domain.orders.filters import OrderFilter
 from domain.orders.queries import OrderCounts, count_orders
+from domain.stream.event_log import EventFilter
+from domain.stream.feed import Feed
 from models import OrderEvent
-from models.shares import caller_now
+from models.engine.shares import caller_now
 
 
 class Counting:

@@ -12,9 +12,9 @@ from tortoise.expressions import Q, RawSQL, Subquery
 
 from domain.actors import Actor, Scope
 from domain.errors import InvalidInput
-from domain.event_log import channel_ids
 from domain.money import currencies_by_exponent, require_currency
-from domain.orders.search import prefix_range
+from domain.search import prefix_range
+from domain.stream.event_log import channel_ids
 from domain.validation import moment, storable
 from models import OrderTag, SearchTerm
 from models.enums import FulfillmentStatus, OrderSource, OrderStatus, PaymentStatus

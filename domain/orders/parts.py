@@ -1,7 +1,7 @@
 """The parts of many orders at once: each function is one statement, however many orders are asked for.
 
 Every function answers in the order of the ids that it was given. Those of `orders`, `channels` and `customers` must
-exist: they come from foreign keys. Nearly all are rows to read from (`models.rows`), which have no more than the
+exist: they come from foreign keys. Nearly all are rows to read from (`models.engine.rows`), which have no more than the
 columns that are asked for.
 """
 
@@ -25,10 +25,10 @@ from models import (
     OrderTag,
     Tracking,
     Transaction,
-    rows,
 )
-from models.rows import Columns
-from models.turns import take_turn
+from models.engine import rows
+from models.engine.rows import Columns
+from models.engine.turns import take_turn
 
 Part = TypeVar("Part", bound=Model)
 

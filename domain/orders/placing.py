@@ -5,22 +5,22 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+from domain import rules, search
 from domain.actors import Actor, Scope
 from domain.change import Idempotency, Unit, change, command
 from domain.channels import ensure_channel
 from domain.errors import DomainError, ErrorCode, InvalidInput
+from domain.events import OrderConfirmed, OrderPlaced, PlacedLine
 from domain.fulfillments.packing import Packing
 from domain.fulfillments.services import require_service
 from domain.money import LARGEST, Money, require_currency, to_minor
-from domain.orders import rules, search
-from domain.orders.events import OrderConfirmed, OrderPlaced, PlacedLine
 from domain.payments.balances import MANUAL
 from domain.payments.ledger import Ledger
 from domain.validation import link, matching, moment, optional_text, quantity, required_text
 from models import Address, Channel, Customer, FulfillmentService, Order, OrderLine, OrderNumber, OrderTag
+from models.engine.fields import new_key
+from models.engine.statements import find, insert
 from models.enums import AddressKind, OrderSource, OrderStatus, TransactionKind
-from models.fields import new_key
-from models.statements import find, insert
 
 FIRST_NUMBER = 1001
 MOST_LINES = 1000

@@ -17,14 +17,14 @@ from domain.actors import Actor
 from domain.channels import find_channel
 from domain.errors import InvalidInput
 from domain.orders.filters import OrderFilter, visible, visible_query
+from domain.paging import PageRequest
 from domain.validation import storable
-from models import Channel, Fulfillment, Order, OrderLine, rows
+from models import Channel, Fulfillment, Order, OrderLine
+from models.engine import rows
+from models.engine.statements import is_postgres
+from models.engine.turns import take_turn
 from models.enums import FulfillmentStatus, OrderStatus, PaymentStatus
-from models.statements import is_postgres
-from models.turns import take_turn
 
-MOST_PER_PAGE = 100
-DEFAULT_PER_PAGE = 50
 LONGEST_REFERENCE = 255
 _CURSOR = "order"
 
@@ -89,32 +89,6 @@ async def download_url(line_id: UUID) -> str | None:
 
 async def get_channel(actor: Actor, channel_id: UUID) -> Channel | None:
     return await Channel.get_or_none(id=channel_id) if actor.sees(channel_id) else None
-
-
-@dataclass(frozen=True, slots=True)
-class PageRequest:
-    """A window onto a list: `first` after a cursor, or `last` before one."""
-
-    first: int | None = None
-    after: str | None = None
-    last: int | None = None
-    before: str | None = None
-
-    @property
-    def size(self) -> int:
-        """How many are asked for. Raises `InvalidInput` for 0, for more than 100, and for both directions at once."""
-        if self.first is not None and self.last is not None:
-            raise InvalidInput("Ask for first or for last, not for both.", "last")
-        for name, value in (("first", self.first), ("last", self.last)):
-            if value is not None:
-                if not 1 <= value <= MOST_PER_PAGE:
-                    raise InvalidInput(f"{name} is a number from 1 to {MOST_PER_PAGE}.", name)
-                return value
-        return DEFAULT_PER_PAGE
-
-    @property
-    def backward(self) -> bool:
-        return self.last is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,11 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from decimal import Decimal
 
+from domain import rules
 from domain.actors import Actor, Scope
 from domain.change import Target, change, command
 from domain.errors import DomainError, ErrorCode, InvalidInput
 from domain.money import Money, to_minor
-from domain.orders import rules
 from domain.payments.balances import unknown_gateways
 from domain.payments.ledger import Ledger
 from domain.validation import optional_text

@@ -5,10 +5,9 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
+from domain import rules
 from domain.change import Unit
-from domain.money import Money
-from domain.orders import rules
-from domain.orders.events import (
+from domain.events import (
     PaymentAuthorized,
     PaymentCaptured,
     PaymentFailed,
@@ -17,11 +16,12 @@ from domain.orders.events import (
     PaymentRefunded,
     PaymentVoided,
 )
+from domain.money import Money
 from domain.payments import balances
 from domain.payments.balances import MANUAL, Balance
 from models import Order, Transaction
+from models.engine.fields import new_key
 from models.enums import TransactionKind, TransactionStatus, is_known
-from models.fields import new_key
 
 LONGEST_FAILURE: Final = 900  # characters: an event tells it in a sentence of 1,024
 

@@ -9,8 +9,8 @@ from typing import Any, Final
 from domain.delivery_notes.document import Document, Parcel, Position
 from effects.delivery_notes.codes import barcode, qr
 from effects.delivery_notes.presentation import Presentation
-from effects.formats import Formats
-from effects.texts import Texts, filled, parts
+from effects.merchant.formats import Formats
+from effects.merchant.texts import Texts, filled, parts
 
 _BARCODE_HEIGHT: Final = 10.0  # millimetres
 

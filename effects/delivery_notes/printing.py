@@ -15,7 +15,7 @@ from domain.errors import DomainError, InvalidInput, NotFound
 from domain.orders.queries import get_fulfillment
 from effects.delivery_notes.renderer import Renderer
 from effects.delivery_notes.settings import Merchant
-from effects.texts import filled
+from effects.merchant.texts import filled
 from models import DeliveryNote
 
 MOST_AT_ONCE: Final = 100

@@ -19,7 +19,7 @@ from pydantic import Field
 from domain.delivery_notes.document import Letterhead
 from domain.delivery_notes.numbers import NumberSeries
 from effects.delivery_notes.presentation import Presentation
-from effects.merchant_folder import (
+from effects.merchant.folder import (
     CountryCode,
     Line,
     LocaleName,
@@ -30,7 +30,7 @@ from effects.merchant_folder import (
     read_texts,
     require_folder,
 )
-from effects.texts import built_in
+from effects.merchant.texts import built_in
 
 LARGEST_LOGO: Final = 1_000_000  # bytes
 MOST_PIXELS: Final = 4_000_000

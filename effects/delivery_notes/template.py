@@ -8,7 +8,7 @@ from domain.delivery_notes.document import Document
 from effects.delivery_notes.errors import RenderingFailed
 from effects.delivery_notes.page import direction, page
 from effects.delivery_notes.presentation import Presentation
-from effects.templates import TemplateFault, Templates
+from effects.merchant.templates import TemplateFault, Templates
 
 NAME: Final = "template.html"
 DEFAULT: Final = "default/template.html"  # which a merchant's own may extend

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from effects.mail.delivery import HandOver, Mail, NotTaken
-from models import private
+from models.engine import private
 
 _LONGEST_NAME: Final = 180  # characters, of the 255 that file systems have room for
 

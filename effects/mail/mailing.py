@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import ClassVar, Final
 
 from domain.actors import system
-from domain.orders.events import EmailFailed, EmailSent
+from domain.events import EmailFailed, EmailSent
 from effects.effect import CounterpartFailed, GivenUp, Planned, finish, remember
 from effects.mail.building import DownloadLink, build
 from effects.mail.delivery import HandOver, InDoubt, NotTaken, Refused, Transport

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from effects.formats import Formats
 from effects.mail.addresses import one_line
 from effects.mail.letter import TO_CUSTOMERS, Item, Letter
 from effects.mail.settings import MailSettings
-from effects.texts import Texts, filled
+from effects.merchant.formats import Formats
+from effects.merchant.texts import Texts, filled
 from models.enums import CancelReason, EmailKind
 
 # The other reasons are the merchant's business.

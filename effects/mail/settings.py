@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, Field, StringConstraints
 
 from effects.mail.addresses import ascii_address, mailbox
-from effects.merchant_folder import (
+from effects.merchant.folder import (
     CountryCode,
     Line,
     LocaleName,
@@ -27,8 +27,8 @@ from effects.merchant_folder import (
     read_texts,
     require_folder,
 )
-from effects.templates import TemplateFault, Templates
-from effects.texts import Texts, built_in
+from effects.merchant.templates import TemplateFault, Templates
+from effects.merchant.texts import Texts, built_in
 from models.enums import EmailKind
 
 _FOLDER: Final = Path(__file__).parent

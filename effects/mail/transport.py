@@ -7,7 +7,7 @@ from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 from effects.mail.delivery import Transport
 from effects.mail.eml import FolderTransport
 from effects.mail.smtp import Server, SmtpTransport, Starttls
-from models.file_urls import path_from
+from models.engine.file_urls import path_from
 
 _PORTS: Final = {"smtp": 587, "smtps": 465}  # for submission: RFC 6409 and RFC 8314
 _EXPECTED: Final = "A mail server is smtp://USER:PASSWORD@HOST:PORT or smtps://…, a folder for mail is file:///FOLDER"

@@ -1,8 +1,8 @@
 from tortoise import migrations
 from tortoise.migrations import operations as ops
 from models.enums import ActorKind, AddressKind, CancelReason, FulfillmentState, FulfillmentStatus, OrderEventType, OrderSource, OrderStatus, PaymentStatus, TransactionKind, TransactionStatus
-from models.operations import CreateModel
-from models.fields import BytewiseCharField, UtcField
+from models.engine.operations import CreateModel
+from models.engine.fields import BytewiseCharField, UtcField
 from orjson import loads
 from tortoise.fields.base import OnDelete
 from tortoise.fields.data import JSON_DUMPS

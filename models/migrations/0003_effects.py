@@ -1,7 +1,7 @@
 from tortoise import migrations
 from tortoise.migrations import operations as ops
 from models.enums import AutomationKind, EffectKind, EffectState, RequestStatus
-from models.fields import UtcField
+from models.engine.fields import UtcField
 from orjson import loads
 from tortoise.fields.base import OnDelete
 from tortoise.fields.data import JSON_DUMPS

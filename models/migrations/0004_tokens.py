@@ -1,6 +1,6 @@
 from tortoise import migrations
 from tortoise.migrations import operations as ops
-from models.fields import UtcField
+from models.engine.fields import UtcField
 from tortoise.fields.base import OnDelete
 from uuid_utils.compat import uuid7
 from tortoise import fields

@@ -2,7 +2,7 @@ from tortoise import migrations
 from tortoise.migrations import operations as ops
 
 def _normal(column: str) -> str:
-    """Almost as `domain.orders.search.normalize`. What differs in spite of it stays personal."""
+    """Almost as `domain.search.normalize`. What differs in spite of it stays personal."""
     return f"LOWER(TRIM(CASE WHEN TRIM({column}) LIKE '#%' THEN SUBSTR(TRIM({column}), 2) ELSE {column} END))"
 
 

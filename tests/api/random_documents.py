@@ -22,7 +22,7 @@ from graphql import (
     is_required_input_field,
 )
 
-from api.enums import UNKNOWN
+from api.schema.enums import UNKNOWN
 
 Composite = GraphQLObjectType | GraphQLInterfaceType
 

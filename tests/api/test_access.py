@@ -8,9 +8,9 @@ import orjson
 import pytest
 from graphql import GraphQLObjectType
 
-from api import ids
 from api.app import create_app
-from api.schema import schema
+from api.schema import ids
+from api.schema.root import schema
 from api.settings import Settings
 from domain.actors import Scope
 from domain.automations import update_automation
@@ -18,8 +18,8 @@ from domain.counterparts import record_failure
 from domain.fulfillments.services import save_service
 from domain.tokens import create_token
 from models import Effect, OrderEvent
+from models.engine.fields import new_key
 from models.enums import AutomationKind, EffectKind, EffectState
-from models.fields import new_key
 from tests.clients import ALL_SCOPES, Server, an_order, live, open_socket
 from tests.database import all_rows
 from tests.domain.shop import ADA

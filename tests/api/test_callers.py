@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from api import ids
+from api.schema import ids
 from api.settings import Settings
 from models import OrderLine
-from models.database import connect
-from models.fields import new_key
+from models.engine.database import connect
+from models.engine.fields import new_key
 from tests.clients import WAIT, Server, follow, live
 
 SHARE = 2  # half of the five connections that a test's pool has
@@ -126,9 +126,9 @@ async def longest_pass(server: Server, query: str) -> float:
 async def test_a_long_answer_is_made_in_pieces(server: Server, monkeypatch: pytest.MonkeyPatch, query: str) -> None:
     """By a plan as by graphql-core; it stays the same answer."""
     await place_long_orders(server, 4)
-    monkeypatch.setattr("api.compiling.PIECE", 10**9)
-    monkeypatch.setattr("api.execution.LIST_PIECE", 10**9)
-    monkeypatch.setattr("api.encoding.PIECE_BYTES", 10**9)
+    monkeypatch.setattr("api.execution.steps.PIECE", 10**9)
+    monkeypatch.setattr("api.execution.execution.LIST_PIECE", 10**9)
+    monkeypatch.setattr("api.execution.encoding.PIECE_BYTES", 10**9)
     whole = await server.ask(query + " ")
     at_once = await longest_pass(server, query + " ")
     monkeypatch.undo()
@@ -141,7 +141,7 @@ async def test_a_long_answer_is_made_in_pieces(server: Server, monkeypatch: pyte
 async def test_the_path_of_an_error_in_a_long_list(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     """That graphql-core makes in pieces."""
     await place_long_orders(server, 1)
-    monkeypatch.setattr("api.execution.LIST_PIECE", 2)
+    monkeypatch.setattr("api.execution.execution.LIST_PIECE", 2)
     await OrderLine.filter(title="Sock 37").update(title="Sock 37", quantity=2**31)
     answer = await server.send("{ orders { nodes { lines { quantity } } } }")
     assert [error["path"] for error in answer["errors"]] == [["orders", "nodes", 0, "lines", 37, "quantity"]]
@@ -171,7 +171,7 @@ async def test_the_details_of_events_are_made_in_turns(server: Server, monkeypat
     await place_long_orders(server, 12)
     query = "{ orderEvents { nodes { data } } }"
     in_turns = await longest_pass(server, query)
-    monkeypatch.setattr("api.compiling.TURN_SECONDS", 10**9)
+    monkeypatch.setattr("api.execution.compiler.TURN_SECONDS", 10**9)
     assert in_turns < await longest_pass(server, query)
 
 
@@ -250,5 +250,5 @@ async def test_long_lists_are_shown_in_turns(server: Server, monkeypatch: pytest
     await place_long_orders(server, 8)
     query = f"{{ orders {{ nodes {{ {' '.join(f'a{number}: lines {{ sku }}' for number in range(150))} }} }} }}"
     in_turns = await longest_pass(server, query)
-    monkeypatch.setattr("api.compiling.SHOWN_TOGETHER", 10**9)
+    monkeypatch.setattr("api.execution.steps.SHOWN_TOGETHER", 10**9)
     assert in_turns < await longest_pass(server, query)

@@ -7,12 +7,12 @@ from uuid import UUID
 
 import pytest
 
-from api import ids
+from api.schema import ids
 from domain.actors import Scope
 from domain.change import Target
 from domain.delivery_notes.commands import create_delivery_note
 from models import ApiToken
-from models.fields import new_key
+from models.engine.fields import new_key
 from tests.api.test_access import MUTATIONS, OTHER_MUTATIONS, failed_effect, named, parts_for
 from tests.clients import Server, an_order, key_of, live
 from tests.database import all_rows
@@ -95,7 +95,7 @@ async def test_a_node_of_another_channel_does_not_exist(world: World) -> None:
 
 
 async def test_every_kind_of_node_is_in_the_table() -> None:
-    from api.schema import schema
+    from api.schema.root import schema
 
     node = schema._schema.get_type("Node")
     kinds = {each.name for each in schema._schema.get_possible_types(node)}  # type: ignore[arg-type]

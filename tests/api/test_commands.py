@@ -22,8 +22,8 @@ from api.settings import ROOT
 from domain import tokens
 from domain.actors import Scope
 from domain.tokens import authenticate
-from models.database import connected
-from models.file_urls import file_url
+from models.engine.database import connected
+from models.engine.file_urls import file_url
 from tests.clients import WAIT, new_client
 
 pytestmark = pytest.mark.wire

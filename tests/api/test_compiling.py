@@ -27,14 +27,16 @@ from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 from strawberry.schema.schema_converter import GraphQLCoreConverter
 from strawberry.types.arguments import convert_arguments
 
-from api import ids
-from api.arguments import Arguments
-from api.compiling import MutationPlan, Plan, Plans, Unexpected
-from api.context import Context
-from api.execution import prepare, run
-from api.orders.events import OrderEvent as ShownEvent
-from api.requests import Request
-from api.schema import schema
+from api.execution.arguments import Arguments
+from api.execution.context import Context
+from api.execution.execution import prepare, run
+from api.execution.plan import MutationPlan, Plan
+from api.execution.plans import Plans
+from api.execution.requests import Request
+from api.execution.steps import Unexpected
+from api.schema import ids
+from api.schema.orders.events import OrderEvent as ShownEvent
+from api.schema.root import schema
 from domain.delivery_notes.commands import create_delivery_note
 from domain.fulfillments.commands import TrackingInfo, mark_ready_to_ship, mark_shipped
 from domain.orders.commands import cancel_order, confirm_order, hold_order

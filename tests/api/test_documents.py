@@ -18,7 +18,7 @@ from domain.delivery_notes.queries import store_file
 from domain.orders.commands import confirm_order
 from domain.signing import signature, signing_key
 from models import DeliveryNote
-from models.fields import new_key
+from models.engine.fields import new_key
 from tests.clients import Server, key_of
 from tests.domain.shop import ADA, ISSUER, on, place
 

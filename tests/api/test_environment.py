@@ -13,9 +13,9 @@ import pytest
 from api.commands.environment import find_misspelt
 from api.commands.temporary_server import server_process
 from effects.mail.eml import FolderTransport
-from models.database import migrate
+from models.engine.database import migrate
+from models.engine.file_urls import file_url
 from models.enums import EffectState, OrderEventType
-from models.file_urls import file_url
 from tests.api.test_commands import run
 from tests.api.test_storage import fill, small_disk
 from tests.api.test_workers import new_token

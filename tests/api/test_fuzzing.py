@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from api.schema import schema
+from api.schema.root import schema
 from tests.api.random_documents import RandomDocument
 from tests.clients import Server, follow, live
 

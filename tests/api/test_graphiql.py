@@ -9,8 +9,8 @@ import pytest
 from graphql import OperationDefinitionNode, build_schema, parse, validate
 from graphql.execution.values import get_variable_values
 
-from api.graphiql import Example, examples, render
-from api.schema import schema
+from api.http.graphiql import Example, examples, render
+from api.schema.root import schema
 from api.settings import Settings
 from tests import browser
 from tests.clients import Server, live

@@ -10,10 +10,10 @@ import pytest
 
 from api.settings import Settings
 from domain.automations import update_automation
-from domain.event_log import cursor_at
 from domain.global_ids import global_id
 from domain.imports import history, shopify
 from domain.imports.running import Result, import_orders
+from domain.stream.event_log import cursor_at
 from models import Effect, Order, OrderEvent
 from models.enums import AutomationKind, EffectKind
 from tests.api.test_commands import run

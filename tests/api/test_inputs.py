@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from api import ids
-from models.fields import new_key
+from api.schema import ids
+from models.engine.fields import new_key
 from tests.clients import Server, an_order
 from tests.database import all_rows
 

@@ -10,10 +10,10 @@ import pytest
 from api.commands.temporary_server import free_port, server_process
 from api.settings import Settings
 from domain.actors import Scope, system
-from domain.event_log import cursor_at, cursor_of
+from domain.stream.event_log import cursor_at, cursor_of
 from domain.tokens import create_token
 from models import OrderEvent
-from models.database import connected
+from models.engine.database import connected
 from tests import npm
 from tests.clients import Server, an_order, new_client
 

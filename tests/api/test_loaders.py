@@ -6,8 +6,8 @@ from uuid import UUID
 
 import pytest
 
-from api.loaders import Loaders
-from models.rows import Columns
+from api.execution.loaders import Loaders
+from models.engine.rows import Columns
 from tests.database import Statement, statements
 from tests.domain.shop import place
 

@@ -13,10 +13,10 @@ from structlog.contextvars import get_contextvars
 from websockets.asyncio.client import connect
 
 from api.commands.temporary_server import server_process
-from api.logs import formatter
+from api.http.logs import formatter
 from domain.actors import Scope, system
 from domain.tokens import create_token
-from models.database import connected
+from models.engine.database import connected
 from tests.clients import Server, an_order, live, new_client, until
 
 pytestmark = pytest.mark.wire
@@ -66,7 +66,7 @@ async def test_a_request_has_one_line(server: Server, lines: Lines) -> None:
     assert line.pop("process") > 0
     assert line == {
         "event": "request",
-        "logger": "api.logs",
+        "logger": "api.http.logs",
         "level": "info",
         "request_id": "from-the-shop-7",
         "method": "POST",
@@ -117,7 +117,7 @@ async def test_a_fault_is_found_by_its_id_and_by_the_requests(
     async def broken(**_: Any) -> None:
         raise ZeroDivisionError("what went wrong")
 
-    monkeypatch.setattr("api.orders.mutations.place_order", broken)
+    monkeypatch.setattr("api.schema.orders.mutations.place_order", broken)
     query = "mutation ($input: PlaceOrderInput!) { placeOrder(input: $input) { order { id } } }"
     answer = await server.send(query, {"input": an_order()})
     fault_id = answer["errors"][0]["extensions"]["id"]
@@ -134,7 +134,7 @@ async def test_an_error_outside_graphql_is_a_fault_too(
     def broken(*_: Any) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("api.transport.http._wants_graphiql", broken)
+    monkeypatch.setattr("api.http.graphql._wants_graphiql", broken)
     response = await server.http.get(server.url, headers={"X-Request-ID": "mine"})
     assert (response.status_code, response.headers["x-request-id"]) == (500, "mine")
     [error] = response.json()["errors"]
@@ -150,7 +150,7 @@ async def test_a_websocket_has_one_id_and_one_line(
     async def broken(**_: Any) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("api.orders.mutations.place_order", broken)
+    monkeypatch.setattr("api.schema.orders.mutations.place_order", broken)
     query = "mutation ($input: PlaceOrderInput!) { placeOrder(input: $input) { order { id } } }"
     async with live(server) as client:
         response = client.connection.response

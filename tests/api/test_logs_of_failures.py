@@ -14,12 +14,12 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from api.commands.temporary_server import server_process
-from api.logs import formatter
+from api.http.logs import formatter
 from domain.actors import Scope, system
 from domain.tokens import create_token, revoke_token, rotate_token
 from models import ApiToken
-from models.database import connected
-from models.errors import DatabaseUnavailable
+from models.engine.database import connected
+from models.engine.errors import DatabaseUnavailable
 from tests.clients import Server, new_client, open_socket
 from tests.local_issuer import AUDIENCE, LocalIssuer
 

@@ -16,8 +16,8 @@ from api.commands.temporary_server import server_process
 from api.settings import Settings
 from domain.actors import Scope, system
 from domain.tokens import create_token, revoke_token
-from models.database import connected
-from models.errors import DatabaseUnavailable
+from models.engine.database import connected
+from models.engine.errors import DatabaseUnavailable
 from tests.clients import WAIT, Server, an_order, follow, live, new_client, until
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
@@ -85,7 +85,7 @@ async def test_a_mutation_that_breaks_is_counted(
     async def broken(**_: Any) -> None:
         raise error
 
-    monkeypatch.setattr("api.orders.mutations.place_order", broken)
+    monkeypatch.setattr("api.schema.orders.mutations.place_order", broken)
     query = "mutation ($input: PlaceOrderInput!) { placeOrder(input: $input) { order { id } } }"
     answer = await server.send(query, {"input": an_order()})
     assert answer["errors"][0]["extensions"]["code"] == code

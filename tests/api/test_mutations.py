@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from api import ids
-from models.fields import new_key
+from api.schema import ids
+from models.engine.fields import new_key
 from tests.api.test_access import MUTATIONS, PARTS, parts_for, place_for
 from tests.clients import Server, an_order
 from tests.database import all_rows

@@ -303,7 +303,7 @@ async def test_what_is_open_ends_with_the_token(server: Server, issuer: LocalIss
 @pytest.fixture
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Asks the issuer again at once, and anew all the time."""
-    monkeypatch.setattr("api.issuer_keys.PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr("api.callers.issuer_keys.PAUSE_SECONDS", 0.0)
 
 
 @pytest.mark.usefixtures("_impatient")
@@ -335,7 +335,7 @@ async def test_an_issuer_that_is_down_is_not_missed(
 ) -> None:
     """Its keys are kept; what cannot be checked is to be tried again, and works once it is back."""
     assert await answered(server, issuer.token()) == (200, None)
-    monkeypatch.setattr("api.issuer_keys.PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr("api.callers.issuer_keys.PAUSE_SECONDS", 0.0)
     issuer.down = True
     issuer.add("next")
     assert await answered(server, issuer.token("next")) == (401, "UNAUTHENTICATED")
@@ -386,7 +386,7 @@ async def test_a_document_that_makes_no_sense(
 ) -> None:
     assert await answered(server, issuer.token()) == (503, "UNAVAILABLE")
     issuer.document = {}
-    monkeypatch.setattr("api.issuer_keys.PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr("api.callers.issuer_keys.PAUSE_SECONDS", 0.0)
     assert await answered(server, issuer.token()) == (200, None)
 
 

@@ -11,14 +11,14 @@ from typing import IO, Any
 
 import pytest
 
-from api.commands.services import PostgresServer, create_database, postgres_server
 from api.commands.temporary_server import free_port, server_process
 from api.settings import ROOT
 from domain.actors import Scope, system
 from domain.tokens import create_token
-from models.database import connect, connected, migrate
+from models.engine.database import connect, connected, migrate
 from tests.api.test_sse import open_stream
 from tests.clients import WAIT, Server, follow, live, new_client, open_socket, until
+from tests.services import PostgresServer, create_database, postgres_server
 
 LINES = "subscription ($after: String!) { orderEvents(after: $after) { cursor type order { lines { title } } } }"
 AGAIN = (1013, "Try again later: resume with after")

@@ -13,8 +13,8 @@ import typer
 from typer.testing import CliRunner
 
 from api.commands import documents, token
-from api.persisted import MOST_CHARACTERS, DocumentRefused, Documents
-from api.requests import Request
+from api.execution.persisted import MOST_CHARACTERS, DocumentRefused, Documents
+from api.execution.requests import Request
 from api.settings import Settings
 from domain.actors import Scope, system
 from domain.errors import InvalidInput

@@ -9,8 +9,8 @@ import httpx
 import pypdfium2
 import pytest
 
-from api import ids
 from api.app import create_app
+from api.schema import ids
 from api.settings import Settings
 from domain.actors import Scope
 from domain.change import Target
@@ -18,7 +18,7 @@ from effects.delivery_notes.printing import Printing
 from effects.delivery_notes.renderer import Renderer
 from effects.delivery_notes.settings import load
 from models import DeliveryNote
-from models.fields import new_key
+from models.engine.fields import new_key
 from tests.clients import Server, key_of, live
 from tests.database import all_rows
 

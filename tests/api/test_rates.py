@@ -11,13 +11,13 @@ from graphql import GraphQLObjectType
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from api.commands.services import ValkeyServer, valkey_server
+from api.callers.rates import Rates, caller_of
 from api.commands.temporary_server import server_process
-from api.costs import WEIGHTS
-from api.rates import Rates, caller_of
-from api.schema import schema
+from api.execution.costs import WEIGHTS
+from api.schema.root import schema
 from api.settings import Settings
 from tests.clients import WAIT, Server, live, open_socket, until
+from tests.services import ValkeyServer, valkey_server
 
 pytestmark = pytest.mark.wire
 
@@ -257,12 +257,12 @@ class TestShared:
             await valkey.stop()
             for left in (LIMIT - 1, LIMIT - 2):  # its own bucket, which was full
                 assert cost_of(await post(server, "{ __typename }"))["left"] == left
-        said = [record for record in caplog.records if record.name == "api.rates"]
+        said = [record for record in caplog.records if record.name == "api.callers.rates"]
         assert [record.levelname for record in said] == ["WARNING"]
 
 
 async def test_many_that_ask_at_once_get_no_more_than_there_is(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.redis_rates.ANSWER_SECONDS", WAIT)  # this machine may be busy: that is no outage
+    monkeypatch.setattr("api.callers.redis_rates.ANSWER_SECONDS", WAIT)  # this machine may be busy: that is no outage
     workers = [Rates(50, REFILL, redis_url) for _ in range(2)]
     caller = uuid4().hex
     charges = await asyncio.gather(*(worker.take(caller, 1) for worker in workers for _ in range(60)))

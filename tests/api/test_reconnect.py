@@ -13,8 +13,8 @@ from typing import Any
 
 import orjson
 
-from domain.event_log import EventFilter, cursor_at, cursor_of
-from domain.live import Feed
+from domain.stream.event_log import EventFilter, cursor_at, cursor_of
+from domain.stream.feed import Feed
 from models import Channel, OrderEvent
 from models.enums import OrderEventType, OrderStatus
 from tests.clients import WAIT, Live, Server, key_of, live, new_client

@@ -8,20 +8,20 @@ import pytest
 import strawberry
 from graphql import GraphQLObjectType, get_named_type, is_introspection_type, is_leaf_type, is_object_type
 
-from api import rights
-from api.compiling import Plan
-from api.execution import prepare, run
-from api.requests import Request
+from api.execution import rights
+from api.execution.execution import prepare, run
+from api.execution.plan import Plan
+from api.execution.requests import Request
 from domain.actors import Forbidden, Scope
 from domain.change import Target, change
 from domain.delivery_notes.commands import create_delivery_note
-from domain.event_log import cursor_at
+from domain.events import EmailSent
 from domain.orders.commands import confirm_order
-from domain.orders.events import EmailSent
+from domain.stream.event_log import cursor_at
 from domain.tokens import create_token
 from models import Effect, Order
+from models.engine.fields import new_key
 from models.enums import EmailKind
-from models.fields import new_key
 from tests.api.random_documents import RandomDocument
 from tests.api.test_access import FULFILL, PAY, PLACE, READ, SET, WRITE, failed_effect
 from tests.api.test_compiling import CORE, known_values, some_of_everything, valid
@@ -112,7 +112,7 @@ async def a_service(server: Server, code: str = "lager") -> str:
 
 
 def test_every_field_of_every_type_has_a_right() -> None:
-    """A new one is seen by nobody before `api.rights` says by whom."""
+    """A new one is seen by nobody before `api.execution.rights` says by whom."""
     types = {
         name: set(each.fields)
         for name, each in CORE.type_map.items()

@@ -13,7 +13,7 @@ from graphql import (
 )
 
 from api.commands.schema import PATH, text
-from api.schema import schema
+from api.schema.root import schema
 from tests.api.test_access import OTHER_MUTATIONS
 
 pytestmark = pytest.mark.wire

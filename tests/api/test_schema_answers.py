@@ -6,8 +6,8 @@ import orjson
 import pytest
 from graphql import get_introspection_query
 
-from api.requests import Request
-from api.schema_answers import SchemaAnswers, schema_answers
+from api.execution.requests import Request
+from api.execution.schema_answers import SchemaAnswers, schema_answers
 from api.settings import Settings
 from tests.clients import Server, live
 

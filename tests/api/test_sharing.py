@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from api.http.wire import UNREAD_BYTES
 from api.settings import Settings
-from api.transport.wire import UNREAD_BYTES
 from domain.actors import Scope
-from domain.event_log import cursor_at
+from domain.stream.event_log import cursor_at
 from tests.clients import LONG_DOCUMENTS, Live, Server, live, until
 from tests.database import Statement, statements
 

@@ -15,9 +15,9 @@ import orjson
 import pytest
 
 from api.commands.temporary_server import answering, free_port
+from api.http.connections import MOST_FRAGMENTS, MOST_HEAD_BYTES, MOST_PIPELINED, HTTPConnection
+from api.http.wire import UNREAD_BYTES
 from api.settings import Settings
-from api.transport.connections import MOST_FRAGMENTS, MOST_HEAD_BYTES, MOST_PIPELINED, HTTPConnection
-from api.transport.wire import UNREAD_BYTES
 from tests.api.test_stopping import writes_held
 from tests.clients import Server, an_order, live, new_client, until
 
@@ -160,7 +160,7 @@ class TestRoom:
             await client.subscribe("{ __typename }")  # it is known who this is
             assert await client.next() == {"__typename": "Query"}
             assert not third.at_eof()
-        [line] = [each.getMessage() for each in caplog.records if each.name == "api.transport.admission"]
+        [line] = [each.getMessage() for each in caplog.records if each.name == "api.http.admission"]
         assert line.startswith("3 connections are open, which is the limit (MAX_CONNECTIONS")
 
     @with_settings(max_connections=2, max_connections_per_address=9)
@@ -234,7 +234,7 @@ class TestRoom:
                 assert await is_answered(port)
             log.seek(0)
             said = [orjson.loads(line) for line in log]
-        lines = [each["event"] for each in said if each["logger"] == "api.transport.admission"]
+        lines = [each["event"] for each in said if each["logger"] == "api.http.admission"]
         assert len(lines) == 1
         assert lines[0].startswith("192 connections are open, which is the limit (MAX_CONNECTIONS")
 
@@ -415,7 +415,7 @@ class TestRequestsSentAhead:
 async def test_an_answer_that_is_not_read_is_not_kept(
     server: Server, closing: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.transport.connections.LINGER_SECONDS", 0.3)
+    monkeypatch.setattr("api.http.connections.LINGER_SECONDS", 0.3)
     much = " ".join(f"a{number}: __schema {{ types {{ name description }} }}" for number in range(100))
     body = orjson.dumps({"query": f"{{ {much} }}"})
     head = POST + f"Authorization: Bearer {server.token}\r\n".encode() + closing

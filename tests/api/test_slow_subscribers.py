@@ -11,9 +11,9 @@ import orjson
 import pytest
 from websockets.exceptions import ConnectionClosed
 
+from api.http.wire import UNREAD_BYTES
 from api.settings import Settings
-from api.transport.wire import UNREAD_BYTES
-from domain.event_log import cursor_at, cursor_of
+from domain.stream.event_log import cursor_at, cursor_of
 from models import OrderEvent
 from tests.clients import Live, Server, live, new_client, until
 

@@ -9,9 +9,11 @@ from dataclasses import replace
 import pytest
 from typer.testing import CliRunner
 
-from api.commands.soak.__main__ import app
-from api.commands.soak.audience import audience
-from api.commands.soak.checks import (
+from api.commands.watching import Differences, Event
+from api.settings import ROOT
+from tests.soak.__main__ import app
+from tests.soak.audience import audience
+from tests.soak.checks import (
     MOST_EXAMPLES,
     Seen,
     answer_problems,
@@ -21,12 +23,10 @@ from api.commands.soak.checks import (
     summed_up,
     wanted_cursors,
 )
-from api.commands.soak.faults import EXPLAINED, Fault
-from api.commands.soak.ledger import Ledger, LoggedEvent, StoredOrder
-from api.commands.soak.load import CHANNELS, DONE, NO_ANSWER, Act, Order, Sent
-from api.commands.soak.report import Report
-from api.commands.watching import Differences, Event
-from api.settings import ROOT
+from tests.soak.faults import EXPLAINED, Fault
+from tests.soak.ledger import Ledger, LoggedEvent, StoredOrder
+from tests.soak.load import CHANNELS, DONE, NO_ANSWER, Act, Order, Sent
+from tests.soak.report import Report
 
 FAULTS = (Fault.KILL_WORKER, Fault.RESTART_POSTGRES, Fault.RESTART_VALKEY, Fault.CUT_SOCKETS)
 
@@ -34,7 +34,7 @@ FAULTS = (Fault.KILL_WORKER, Fault.RESTART_POSTGRES, Fault.RESTART_VALKEY, Fault
 def test_nothing_is_lost_in_a_short_soak() -> None:
     faults = [argument for fault in FAULTS for argument in ("--fault", fault)]
     size = ("--seconds", "5", "--workers", "2", "--subscribers", "20", "--rate", "10", "--seed", "1")
-    command = [sys.executable, "-m", "api.commands.soak", *size, *faults]
+    command = [sys.executable, "-m", "tests.soak", *size, *faults]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", timeout=240, check=False)
     assert (done.returncode, done.stdout.splitlines()[-1]) == (
         0,

@@ -22,7 +22,7 @@ from api.settings import Settings
 from domain.actors import Scope, system
 from domain.tokens import create_token
 from models import Order, OrderEvent
-from models.database import connect, connected, is_postgres
+from models.engine.database import connect, connected, is_postgres
 from models.enums import OrderStatus
 from tests.api.test_sse import COMPLETE, EVENTS, open_stream
 from tests.clients import Server, follow, key_of, live, new_client, open_socket, until
@@ -292,8 +292,8 @@ async def test_a_socket_that_is_not_read_is_aborted(
     server: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Its answer waits for room. Otherwise the server would wait for that answer, and then end by force."""
-    monkeypatch.setattr("api.transport.connections.LINGER_SECONDS", 0.2)
-    monkeypatch.setattr("api.transport.connections.FINISH_SECONDS", 60)
+    monkeypatch.setattr("api.http.connections.LINGER_SECONDS", 0.2)
+    monkeypatch.setattr("api.http.connections.FINISH_SECONDS", 60)
     much = " ".join(f"a{number}: __schema {{ types {{ name description }} }}" for number in range(100))
     async with live(server) as client:
         client.connection.transport.pause_reading()

@@ -16,16 +16,16 @@ import httpx
 import pytest
 from tortoise.connection import get_connection
 
-from api.commands.services import UNPRIVILEGED
 from api.settings import Settings
 from domain.actors import Scope, system
 from domain.tokens import create_token
-from models.database import connected, migrate, ping
-from models.errors import StorageFailure
+from models.engine.database import connected, migrate, ping
+from models.engine.errors import StorageFailure
 from tests.api.test_commands import run
 from tests.api.test_health import ready, ready_once, serving
 from tests.clients import an_order
 from tests.database import sqlite_path
+from tests.services import UNPRIVILEGED
 
 PLACE = "mutation ($input: PlaceOrderInput!) { placeOrder(input: $input) { order { number } userErrors { code } } }"
 MANY = [{"title": f"Socks {number} {'x' * 200}", "quantity": 1, "unitPrice": "9.90"} for number in range(150)]

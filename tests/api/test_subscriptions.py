@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from api.orders.subscriptions import COUNTS_SECONDS
-from domain.event_log import cursor_at, last_position
+from api.schema.orders.subscriptions import COUNTS_SECONDS
+from domain.stream.event_log import cursor_at, last_position
 from models import OrderEvent
 from tests.clients import WAIT, Live, Server, live, until
 

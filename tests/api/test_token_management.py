@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from api import ids
+from api.schema import ids
 from domain.actors import Scope
 from models import ApiToken
 from tests.clients import Server

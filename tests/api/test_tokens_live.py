@@ -12,12 +12,12 @@ import orjson
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
-from api import auth
+from api.callers import tokens as auth
 from api.commands.temporary_server import server_process
 from domain.actors import Scope, system
 from domain.tokens import create_token, revoke_token, rotate_token
 from models import ApiToken, RetiredSecret
-from models.database import connected
+from models.engine.database import connected
 from tests.api.test_sse import COMPLETE, EVENTS, open_stream
 from tests.api.test_workers import replaced, workers_of
 from tests.clients import ALL_SCOPES, WAIT, Server, follow, live, open_socket, until
@@ -92,7 +92,7 @@ async def test_a_secret_that_was_exchanged_loses_its_sockets_after_its_grace(ser
 
 
 async def test_the_last_use_is_written_beside_the_requests(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.auth.USE_PERIOD", timedelta(0))
+    monkeypatch.setattr("api.callers.tokens.USE_PERIOD", timedelta(0))
     used, secret = await create_token(actor=system("tests"), name="used", scopes=list(Scope))
     unused, _ = await create_token(actor=system("tests"), name="unused", scopes=list(Scope))
     await server.ask("{ viewer { name } }", token=secret)

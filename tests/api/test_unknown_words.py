@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from api.settings import Settings
-from domain.event_log import cursor_at
+from domain.stream.event_log import cursor_at
 from models import Effect, OrderEvent
 from models.enums import EffectKind, EffectState
 from tests.clients import Server, eventually, key_of, live, planned_to_the_end
@@ -127,7 +127,7 @@ async def is_ready(server: Server, effects: str) -> bool:
 async def test_planning_that_fails_for_every_event_is_told(
     server: Server, order: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.health._GRACE_SECONDS", 0.0)
+    monkeypatch.setattr("api.http.health._GRACE_SECONDS", 0.0)
     await run_sql("ALTER TABLE effect_positions RENAME TO away")
     try:
         await eventually(lambda: is_ready(server, "stalled"))

@@ -17,7 +17,7 @@ import pytest
 from api.app import create_app
 from api.commands.temporary_server import server_process
 from api.settings import Settings
-from models.database import connected, migrate
+from models.engine.database import connected, migrate
 from tests.api.test_commands import run
 from tests.api.test_health import ready, ready_once, serving
 from tests.api.test_workers import PATIENCE

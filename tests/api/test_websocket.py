@@ -11,8 +11,8 @@ from tortoise.transactions import in_transaction
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
+from api.http.connections import WebSocketConnection
 from api.settings import Settings
-from api.transport.connections import WebSocketConnection
 from models import Order, OrderEvent
 from models.enums import OrderStatus
 from tests.clients import LONG_DOCUMENTS, WAIT, Live, Server, follow, key_of, live, open_socket, until

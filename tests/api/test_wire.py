@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from api.settings import Settings
-from domain.event_log import cursor_at
+from domain.stream.event_log import cursor_at
 from tests.clients import Live, Server, live, until
 
 pytestmark = pytest.mark.wire

@@ -20,10 +20,10 @@ from websockets.exceptions import WebSocketException
 
 from api.commands.temporary_server import server_process
 from domain.actors import Scope, system
-from domain.event_log import cursor_at, cursor_of
+from domain.stream.event_log import cursor_at, cursor_of
 from domain.tokens import create_token
 from models import Order, OrderEvent
-from models.database import connected
+from models.engine.database import connected
 from tests.clients import an_order, key_of, new_client
 
 PATIENCE = 60  # seconds for processes to start, while the machine is busy with other tests

@@ -7,11 +7,11 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from api.commands.services import PostgresServer, ValkeyServer, postgres_server, valkey_server
-from domain import bell
-from domain.bell import Bell
-from domain.brokers import PostgresBackend
+from domain.stream import bell
+from domain.stream.bell import Bell
+from domain.stream.brokers import PostgresBackend
 from tests.clients import until
+from tests.services import PostgresServer, ValkeyServer, postgres_server, valkey_server
 
 BROKERS = ("redis", "postgres")
 NOWHERE = {"redis": "redis://127.0.0.1:1", "postgres": "postgres://nobody@127.0.0.1:1/nothing"}

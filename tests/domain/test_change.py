@@ -14,13 +14,13 @@ from typing import Any
 
 import pytest
 
-from domain import bell
 from domain.change import change
 from domain.errors import DomainError, ErrorCode
 from domain.fulfillments.commands import TrackingInfo, mark_ready_to_ship, mark_shipped
 from domain.orders.commands import add_order_note, cancel_order, confirm_order
-from domain.orders.rules import TRANSITIONS
 from domain.payments.commands import Amount, record_payment, refund_payment
+from domain.rules import TRANSITIONS
+from domain.stream import bell
 from models import IdempotencyRecord, Order
 from models.enums import CancelReason, OrderStatus
 from tests.database import all_rows, nobody_writes, sqlite_path

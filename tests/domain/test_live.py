@@ -10,13 +10,13 @@ from uuid import uuid4
 import pytest
 from tortoise.transactions import in_transaction
 
-from domain import bell
-from domain.audiences import BACKLOG, READ_BACK, Audience, Slot, Teller, events_of, follow, subscribe
-from domain.bell import Bell
+from api.execution.audiences import BACKLOG, READ_BACK, Audience, Slot, Teller, events_of, follow, subscribe
 from domain.errors import InvalidInput
-from domain.event_log import CursorExpired, EventFilter, cursor_at, last_position
-from domain.live import Feed, _Flag, _Index
 from domain.orders.commands import add_order_note, confirm_order
+from domain.stream import bell
+from domain.stream.bell import Bell
+from domain.stream.event_log import CursorExpired, EventFilter, cursor_at, last_position
+from domain.stream.feed import Feed, _Flag, _Index
 from models import Order, OrderEvent
 from models.enums import ActorKind, OrderEventType, OrderStatus
 from tests.database import run_sql

@@ -10,16 +10,17 @@ from typing import Any
 import pytest
 from tortoise.transactions import in_transaction
 
-from domain import bell, event_log
-from domain.audiences import events_of
-from domain.bell import Bell
-from domain.event_log import EventFilter, cursor_at, cursor_of, last_position
-from domain.live import Feed
+from api.execution.audiences import events_of
 from domain.orders.commands import add_order_note, confirm_order
-from models import Order, OrderEvent, statements
-from models.database import connect
+from domain.stream import bell, event_log
+from domain.stream.bell import Bell
+from domain.stream.event_log import EventFilter, cursor_at, cursor_of, last_position
+from domain.stream.feed import Feed
+from models import Order, OrderEvent
+from models.engine import statements
+from models.engine.database import connect
+from models.engine.errors import DatabaseUnavailable
 from models.enums import ActorKind, OrderEventType
-from models.errors import DatabaseUnavailable
 from tests.clients import until
 from tests.database import statements as statements_sent
 from tests.domain.shop import ADA, on, place

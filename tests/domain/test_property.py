@@ -17,12 +17,12 @@ from uuid import UUID
 
 import pytest
 
-from domain import bell
 from domain.actors import system
 from domain.errors import DomainError
 from domain.orders import actions
+from domain.stream import bell
 from models import Order
-from models.database import connected
+from models.engine.database import connected
 from models.enums import OrderStatus
 from tests.database import reader_of
 from tests.domain.order_model import Authorization, Line, ModelOrder, Refused

@@ -5,10 +5,10 @@ from uuid import UUID
 
 import pytest
 
+from domain import rules
 from domain.actors import Scope, system
-from domain.orders import rules
 from domain.orders.actions import ActionRefusalCode, OrderAction, Situation, available_actions
-from domain.orders.rules import PaymentSummary
+from domain.rules import PaymentSummary
 from models.enums import FulfillmentStatus, OrderStatus, PaymentStatus, TransactionKind, TransactionStatus
 
 PENDING, CONFIRMED, READY_TO_SHIP, SHIPPED, CANCELLED = OrderStatus

@@ -12,8 +12,8 @@ from api.commands.import_orders import app
 from domain.imports import shopify
 from domain.imports.running import Outcome, Result
 from models import Channel, Order, OrderEvent, OrderLine, OrderTag
+from models.engine.file_urls import file_url
 from models.enums import ActorKind, FulfillmentStatus, OrderSource, OrderStatus, PaymentStatus
-from models.file_urls import file_url
 from tests.domain.shopify_orders import (
     TABLES,
     at,

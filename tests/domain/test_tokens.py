@@ -11,7 +11,7 @@ import pytest
 from domain.actors import Actor, Scope, system
 from domain.channels import ensure_channel
 from domain.errors import ErrorCode
-from domain.orders.queries import PageRequest
+from domain.paging import PageRequest
 from domain.tokens import (
     KNOWN_SECONDS,
     Callers,

@@ -9,14 +9,14 @@ import pytest
 from tortoise.transactions import in_transaction
 
 from domain.actors import system
-from domain.bell import Bell
 from domain.counterparts import FAILURES, PROBE, record_failure
 from domain.effects import cursor_of, failed_effects, retry_effect
 from domain.errors import ErrorCode
-from domain.live import Feed
+from domain.events import NoteAdded
 from domain.orders.commands import add_order_note, confirm_order
-from domain.orders.events import NoteAdded
-from domain.orders.queries import PageRequest
+from domain.paging import PageRequest
+from domain.stream.bell import Bell
+from domain.stream.feed import Feed
 from effects import attempts, engine, fulfillment_requests
 from effects.attempts import (
     ATTEMPT_SECONDS,

@@ -9,7 +9,7 @@ import pytest
 from domain.delivery_notes.document import Document
 from effects.delivery_notes.page import direction
 from effects.delivery_notes.presentation import Presentation
-from effects.formats import Formats
+from effects.merchant.formats import Formats
 from tests.effects.notes import LONG_WORD, NOTES, PRESENTATION
 from tests.effects.paper import Box, Paper
 

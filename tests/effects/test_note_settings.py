@@ -11,8 +11,8 @@ from api.settings import ROOT
 from domain.delivery_notes.document import Letterhead
 from domain.delivery_notes.numbers import NumberSeries
 from domain.locales import LOCALES
-from effects import texts
 from effects.delivery_notes.settings import load
+from effects.merchant import texts
 
 TEXTS = ROOT / "effects" / "delivery_notes" / "texts"
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="10" height="10"/>'

@@ -16,8 +16,8 @@ from domain.counterparts import FAILURES, FIRST_PAUSE, LONGEST_PAUSE, PROBE, pau
 from effects.attempts import ATTEMPT_SECONDS
 from effects.claims import ABREAST, ABREAST_IN_LANE, Shares, look
 from models import Effect, FailingCounterpart, OrderEvent
+from models.engine.fields import new_key
 from models.enums import EffectKind, EffectState
-from models.fields import new_key
 from tests.clients import WAIT, Server
 from tests.effects.mail.post import PostOffice, post_office
 

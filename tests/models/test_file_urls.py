@@ -8,8 +8,8 @@ import pytest
 
 from effects.mail.eml import FolderTransport
 from effects.mail.transport import transport_of
-from models.database import config, connected, migrate
-from models.file_urls import file_url, path_from
+from models.engine.database import config, connected, migrate
+from models.engine.file_urls import file_url, path_from
 from tests.database import sqlite_path
 
 ODD = [

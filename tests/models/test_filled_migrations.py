@@ -17,7 +17,7 @@ import pytest
 from tortoise import Tortoise
 from tortoise.migrations.api import migrate
 
-from models.database import config, connect, is_postgres
+from models.engine.database import config, connect, is_postgres
 from tests.database import sqlite_path
 
 MIGRATIONS = Path(__file__).parents[2] / "models" / "migrations"

@@ -13,8 +13,8 @@ from tortoise.models import Model
 
 from api.commands.migrate import missing_migrations
 from api.settings import ROOT
-from models.database import config, connected, migrate
-from models.file_urls import file_url
+from models.engine.database import config, connected, migrate
+from models.engine.file_urls import file_url
 from tests.database import run_sql, tables
 
 # The catalogue of each engine, read into the same shapes: another engine is another reader.
@@ -234,7 +234,7 @@ def test_the_options_of_a_postgres_url() -> None:
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql"])
 def test_a_postgres_url(scheme: str) -> None:
     connection = config(f"{scheme}://me:secret@db.example:5433/orders")["connections"]["default"]
-    assert connection["engine"] == "models.postgres"
+    assert connection["engine"] == "models.engine.postgres"
     credentials = {key: connection["credentials"][key] for key in ("host", "port", "user", "password", "database")}
     assert credentials == {
         "host": "db.example",

@@ -10,13 +10,14 @@ import pytest
 from tortoise import connections
 from tortoise.transactions import in_transaction
 
-from api.commands.services import PostgresServer, create_database, postgres_server
-from models import Channel, postgres
-from models.database import connected, migrate
-from models.errors import DatabaseUnavailable, TransactionConflict
-from models.fields import new_key
+from models import Channel
+from models.engine import postgres
+from models.engine.database import connected, migrate
+from models.engine.errors import DatabaseUnavailable, TransactionConflict
+from models.engine.fields import new_key
 from tests.clients import until
 from tests.database import run_sql
+from tests.services import PostgresServer, create_database, postgres_server
 
 pytestmark = pytest.mark.postgres
 

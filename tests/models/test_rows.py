@@ -35,6 +35,7 @@ from models import (
     Tracking,
     Transaction,
 )
+from models.engine.fields import new_key
 from models.enums import (
     ActorKind,
     AddressKind,
@@ -45,7 +46,6 @@ from models.enums import (
     TransactionKind,
     TransactionStatus,
 )
-from models.fields import new_key
 from tests.database import run_sql
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)

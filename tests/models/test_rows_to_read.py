@@ -5,7 +5,8 @@ import pytest
 from domain.actors import Scope, system
 from domain.orders.placing import NewAddress, NewCustomer
 from domain.tokens import create_token
-from models import Order, OrderLine, OrderNumber, rows
+from models import Order, OrderLine, OrderNumber
+from models.engine import rows
 from tests.database import tables
 from tests.domain.shop import ADA, paid, place
 

@@ -8,9 +8,9 @@ from tortoise.exceptions import IntegrityError, ValidationError
 from tortoise.transactions import in_transaction
 
 from models import Channel, Order, OrderEvent, OrderLine, SearchTerm
+from models.engine.fields import new_key
+from models.engine.statements import Write, find, insert, select, update, update_all, write
 from models.enums import ActorKind, CancelReason, OrderEventType, OrderSource, OrderStatus
-from models.fields import new_key
-from models.statements import Write, find, insert, select, update, update_all, write
 from tests.database import all_rows, statements
 
 pytestmark = pytest.mark.usefixtures("database")

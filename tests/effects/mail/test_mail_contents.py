@@ -7,7 +7,7 @@ from domain.locales import LOCALES
 from effects.mail.contents import write_contents
 from effects.mail.page import _readable_on
 from effects.mail.settings import load
-from effects.texts import parts
+from effects.merchant.texts import parts
 
 SETTINGS = load(None)
 KINDS = tuple(samples())

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 from api.commands.mail_samples import app, samples
 from effects.mail.contents import write_contents
 from effects.mail.settings import load
-from effects.templates import TemplateFault
+from effects.merchant.templates import TemplateFault
 from tests.effects.mail.post import shop
 
 ORDER = samples()["order_confirmation"]

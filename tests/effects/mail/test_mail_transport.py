@@ -9,7 +9,7 @@ from effects.mail.delivery import Mail
 from effects.mail.eml import FolderTransport
 from effects.mail.smtp import Server
 from effects.mail.transport import server_of, transport_of
-from models.file_urls import file_url
+from models.engine.file_urls import file_url
 from tests.effects.mail.post import parsed
 
 

@@ -11,8 +11,8 @@ import pytest
 from domain.payments.settling import Settled
 from effects.payments.gateways import GatewayDown, GatewayRefused, GatewayUnavailable, Request
 from effects.payments.stripe_gateway import TRANSACTION, StripeGateway
+from models.engine.fields import new_key
 from models.enums import TransactionKind
-from models.fields import new_key
 from tests.effects.service import endless_body, serving
 from tests.local_stripe import API_KEY, Account, Wire
 

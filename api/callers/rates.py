@@ -1,0 +1,168 @@
+"""How much a caller may ask for in a time: a bucket for each token, and for each address that sends none.
+
+A bucket is full at first and fills again at a constant rate. An operation takes its cost out before it is executed.
+Where the bell rings through Redis, all processes share the buckets that lie there; otherwise each has its own.
+"""
+
+import asyncio
+import ipaddress
+import logging
+import math
+import time
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from starlette.types import Scope
+
+from api.settings import Settings
+from domain.actors import Actor
+
+log = logging.getLogger(__name__)
+
+NOT_UNDERSTOOD: Final = 100  # what a document costs that is refused: to find that out took work, too
+FILL_SECONDS: Final = 20.0  # in which an empty bucket is full again, unless said otherwise
+APART_SECONDS: Final = 5.0  # for which a process keeps to its own buckets after Redis has failed
+MOST_BUCKETS: Final = 10_000  # of one process; the one that has lain longest, and so is the fullest, is forgotten
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """What a caller was charged or, unless `taken`, could not be: `left` is what the bucket has now."""
+
+    asked: int
+    left: float
+    limit: int
+    refill_rate: float  # a second
+    taken: bool
+
+    @property
+    def retry_seconds(self) -> int:
+        """After how many seconds there is enough, if nothing else is taken."""
+        return max(1, math.ceil((self.asked - self.left) / self.refill_rate))
+
+    def as_extension(self) -> dict[str, Any]:
+        return {"asked": self.asked, "left": int(self.left), "limit": self.limit, "refillRate": self.refill_rate}
+
+
+class Rates:
+    """The buckets, each of which holds `limit` and gets `refill_rate` back a second.
+
+    While Redis does not answer, the process keeps to buckets of its own.
+    """
+
+    def __init__(self, limit: int, refill_rate: float, redis_url: str | None = None) -> None:
+        self._limit = limit
+        self._refill_rate = refill_rate
+        self._own: dict[str, tuple[float, float]] = {}  # what is left, as of when
+        self._shared: Any = None
+        self._apart_until: float | None = None
+        self._unread: dict[str, tuple[float, Charge]] = {}
+        if redis_url is not None:
+            from api.callers.redis_rates import SharedBuckets  # a tenth of a second that most processes need not spend
+
+            self._shared = SharedBuckets(redis_url, limit, refill_rate)
+
+    async def take(self, caller: str, cost: int) -> Charge:
+        """Take the cost out of the caller's bucket, if it is in there."""
+        taken, left = await self._take(caller, cost)
+        return Charge(cost, left, self._limit, self._refill_rate, taken)
+
+    async def take_what_is_left(self, caller: str, *, extra: int, total: int) -> Charge:
+        """Take what an answer has cost more than expected, as far as it is in the bucket: it was made already."""
+        charge = await self.take(caller, extra)
+        if not charge.taken:
+            charge = await self.take(caller, int(charge.left))
+        return replace(charge, asked=total, taken=True)
+
+    async def take_when_spare(self, caller: str, cost: int) -> None:
+        """Wait until half of the bucket is left besides the cost, and take it.
+
+        So what a caller follows never takes what it asks for: it is told later.
+        """
+        cost = min(cost, self._limit // 2)
+        needed = min(self._limit / 2 + cost, self._limit)
+        while (left := (await self.take(caller, 0)).left) < needed:  # noqa: ASYNC110 - a bucket tells nobody
+            await asyncio.sleep((needed - left) / self._refill_rate)
+        await self.take(caller, cost)
+
+    async def take_for_refusal(self, caller: str) -> Charge:
+        """For a document that was not understood. Where there is not even that, see `unread`."""
+        charge = await self.take(caller, min(NOT_UNDERSTOOD, self._limit))
+        if not charge.taken:
+            _remember(self._unread, caller, (time.monotonic() + charge.retry_seconds, charge))
+        return charge
+
+    def unread(self, caller: str) -> Charge | None:
+        """Why nothing more of the caller's is read for now: its bucket is empty, and its last document was refused."""
+        until, charge = self._unread.get(caller, (0.0, None))
+        return charge if time.monotonic() < until else None
+
+    async def close(self) -> None:
+        if self._shared is not None:
+            await self._shared.close()
+
+    async def _take(self, caller: str, cost: int) -> tuple[bool, float]:
+        if self._shared is None or time.monotonic() < (self._apart_until or 0.0):
+            return self._take_own(caller, cost)
+        try:
+            answer: tuple[bool, float] = await self._shared.take(caller, cost)
+        except OSError as error:
+            if self._apart_until is None:
+                log.warning("what callers ask for is counted by each process, as Redis does not answer: %s", error)
+            self._apart_until = time.monotonic() + APART_SECONDS
+            return self._take_own(caller, cost)
+        if self._apart_until is not None:
+            log.info("what callers ask for is counted in Redis again")
+            self._apart_until = None
+        return answer
+
+    def _take_own(self, caller: str, cost: int) -> tuple[bool, float]:
+        now = time.monotonic()
+        left, at = self._own.get(caller, (float(self._limit), now))
+        left = min(self._limit, left + (now - at) * self._refill_rate)
+        taken = cost <= left
+        if taken:
+            left -= cost
+            _remember(self._own, caller, (left, now))
+        return taken, left
+
+
+def _remember(buckets: dict[str, Any], caller: str, value: Any) -> None:
+    """The first in the dictionary is the one that has lain longest."""
+    buckets.pop(caller, None)
+    buckets[caller] = value
+    if len(buckets) > MOST_BUCKETS:
+        del buckets[next(iter(buckets))]
+
+
+def rates_of(settings: Settings) -> Rates | None:
+    """None where callers may ask for as much as they like."""
+    limit = settings.rate_limit
+    if limit is None:
+        return None
+    url = settings.bell_url if settings.bell_url.startswith("redis") else None
+    return Rates(limit, settings.rate_refill or limit / FILL_SECONDS, url)
+
+
+def caller_of(actor: Actor | None, address: str | None) -> str:
+    """By what a caller is known: the token, or without one the address."""
+    if actor is not None and actor.id is not None:
+        return f"{actor.kind}:{actor.id}"
+    return network_of(address)
+
+
+def address_of(scope: Scope) -> str | None:
+    """The client's; `None` where it has none, as on a UNIX socket."""
+    client = scope.get("client")
+    return client[0] if client else None
+
+
+def network_of(address: str | None) -> str:
+    """An IPv4 address; of IPv6 the network of 64 bits, all of whose addresses one client may have."""
+    try:
+        parsed = ipaddress.ip_address(address or "")
+    except ValueError:
+        return "unknown"
+    if isinstance(parsed, ipaddress.IPv6Address):
+        return str(parsed.ipv4_mapped or ipaddress.ip_network((parsed, 64), strict=False))
+    return str(parsed)

@@ -1,0 +1,141 @@
+"""What an operation knows of its caller."""
+
+import sys
+from asyncio import Task
+from copy import copy
+from typing import Any, Final, Self
+from uuid import UUID
+
+from strawberry.types import Info as StrawberryInfo
+
+from api.callers.open_counts import OpenCounts
+from api.callers.rates import Charge, Rates
+from api.execution.limits import Budget
+from api.execution.loaders import Loaders
+from api.execution.persisted import Documents
+from api.links import Links
+from api.metrics import Metrics
+from domain.actors import Actor, Scope
+from domain.egress import Egress
+from domain.orders.counting import Counting
+from domain.stream.feed import Feed
+from effects.delivery_notes.printing import Printing
+from effects.payments.payments import Payments
+
+OPERATION: Final = "orderstream.operation"  # where an HTTP request's scope has its `Context`
+
+
+class Unauthenticated(Exception):
+    """The operation needs a token, and there is none, or not a good one."""
+
+    def __init__(self, message: str = "Send a token: Authorization: Bearer TOKEN.") -> None:
+        super().__init__(message)
+
+
+class Context:
+    """One operation's, or one answer's of a subscription.
+
+    `registered_only` says that the document must be a registered one, `introspection` that it may ask for the schema.
+
+    Once the document was understood, `operation_kind` is query, mutation or subscription, and `operation_name` the
+    operation's name if it has one. `charge` is what it cost, where that is counted, and `budget` counts what it turns
+    out to cost.
+
+    `work` is what goes on even if the operation is cancelled, until it is done.
+    """
+
+    def __init__(
+        self,
+        actor: Actor | None,
+        caller: str,
+        *,
+        feed: Feed,
+        counting: Counting,
+        metrics: Metrics,
+        links: Links,
+        printing: Printing,
+        payments: Payments,
+        rates: Rates | None,
+        open_counts: OpenCounts,
+        egress: Egress,
+        documents: Documents,
+        registered_only: bool,
+        introspection: bool,
+    ) -> None:
+        self._actor = actor
+        self.caller = caller
+        self.feed = feed
+        self.counting = counting
+        self.metrics = metrics
+        self.links = links
+        self.printing = printing
+        self.payments = payments
+        self.rates = rates
+        self.open_counts = open_counts
+        self.egress = egress
+        self.charge: Charge | None = None
+        self.documents = documents
+        self.registered_only = registered_only
+        self.introspection = introspection
+        self.budget = Budget(0, sys.maxsize)
+        self.operation_kind = "unknown"
+        self.operation_name: str | None = None
+        self.renew_loaders()
+        self.work: set[Task[Any]] = set()
+
+    def hold(self, work: Task[Any]) -> None:
+        """Add to the work of the operation."""
+        self.work.add(work)
+        work.add_done_callback(self.work.discard)
+
+    def stop(self) -> None:
+        """Cancel what the operation loads. Until that has ended, it belongs to its work."""
+        for batch in self.loaders.cancel():
+            self.hold(batch)
+
+    @property
+    def actor(self) -> Actor:
+        """Who asks. Raises `Unauthenticated` for nobody."""
+        if self._actor is None:
+            raise Unauthenticated
+        return self._actor
+
+    @property
+    def rights(self) -> Actor | None:
+        """Equal for two callers, once they are nameless, if one may see and do what the other may."""
+        return self._actor
+
+    def nameless(self) -> Self:
+        """For what is worked out for all who have the same rights."""
+        shared = copy(self)
+        shared._actor = self._actor and self._actor.nameless()
+        return shared
+
+    def with_loaders(self, loaders: Loaders) -> Self:
+        context = copy(self)
+        context.loaders = loaders
+        return context
+
+    def renew_loaders(self) -> None:
+        """Forget what was loaded."""
+        self.loaders = Loaders(self._service_id)
+
+    def with_new_loaders(self) -> Self:
+        return self.with_loaders(Loaders(self._service_id))
+
+    @property
+    def _service_id(self) -> UUID | None:
+        return None if self._actor is None else self._actor.service_id
+
+    async def pay_again(self) -> None:
+        """Take the cost of what a subscription does once more, when the caller can spare it."""
+        if self.rates is not None:
+            await self.rates.take_when_spare(self.caller, self.budget.expected)
+
+    def require(self, scope: Scope, *, services_too: bool = False) -> Actor:
+        """Who asks, if they have the scope. Raises `Unauthenticated` and `Forbidden`."""
+        self.actor.require(scope, services_too=services_too)
+        return self.actor
+
+
+Info = StrawberryInfo[Context, None]

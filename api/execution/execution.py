@@ -1,0 +1,504 @@
+"""Running a GraphQL operation, and what its errors tell the client."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any, Final, cast
+
+from graphql import (
+    ExecutionResult,
+    Executor,
+    GraphQLError,
+    GraphQLObjectType,
+    GraphQLOutputType,
+    GraphQLResolveInfo,
+    OperationType,
+    VariableValues,
+    create_source_event_stream,
+)
+from graphql.execution.collect_fields import FieldDetailsList
+from graphql.pyutils import Path
+from strawberry.exceptions import StrawberryGraphQLError
+from strawberry.execution import optimized_is_awaitable
+from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
+from uuid_utils import uuid7
+
+from api.callers.open_counts import TooManyOpen
+from api.callers.rates import Charge
+from api.execution.context import Context, Unauthenticated
+from api.execution.encoding import encode, encode_in_turns
+from api.execution.limits import LimitExceeded
+from api.execution.operations import NotUnderstood, Operation, Operations
+from api.execution.persisted import DocumentRefused
+from api.execution.plan import MutationPlan, Plan
+from api.execution.requests import Request
+from api.execution.schema_answers import schema_answers
+from api.execution.steps import Outcomes
+from domain.actors import Forbidden
+from domain.errors import DomainError
+from domain.naming import camel
+from models.engine.errors import DatabaseUnavailable
+from models.engine.shares import act_for
+from models.engine.turns import take_turn
+
+log = logging.getLogger(__name__)
+
+READING: Final = frozenset({OperationType.QUERY})
+FOLLOWING: Final = READING | {OperationType.SUBSCRIPTION}
+ONE_ANSWER: Final = READING | {OperationType.MUTATION}
+ANY: Final = frozenset(OperationType)
+
+SUCCESS: Final = "success"  # as an outcome; any other is a code
+UNAVAILABLE: Final = "UNAVAILABLE"
+RATE_LIMITED: Final = "RATE_LIMITED"
+INTERNAL: Final = "INTERNAL"
+DEAR: Final = 1_000  # an operation that costs more waits for its turn
+LIST_PIECE: Final = 10  # items of a list that graphql-core completes without a pause
+LONGEST_MESSAGE: Final = 1_000  # characters of an error that are sent
+RETRY_SECONDS: Final = 1  # after which a client may try again what was UNAVAILABLE
+
+_CODES: Final[tuple[tuple[type | tuple[type, ...], str], ...]] = (
+    (Unauthenticated, "UNAUTHENTICATED"),
+    (Forbidden, "FORBIDDEN"),
+    (DatabaseUnavailable, UNAVAILABLE),
+    (TooManyOpen, RATE_LIMITED),
+    ((DomainError, GraphQLError, StrawberryGraphQLError), "BAD_USER_INPUT"),
+)
+
+
+class Answer:
+    """What is sent for one result: `payload`, which must not be changed any more.
+
+    `outcome` is `SUCCESS`, or the first error's code.
+    `executed` is false where the document or its variables were refused; `unavailable` is true where the database could
+    not be used, and the same request may succeed in a moment; where the caller has asked for too much, it may after
+    `retry_seconds`.
+    """
+
+    __slots__ = ("_json", "executed", "outcome", "payload", "retry_seconds", "unavailable")
+
+    def __init__(self, payload: dict[str, Any], *, executed: bool, unavailable: bool = False) -> None:
+        self.payload = payload
+        self.executed = executed
+        self.unavailable = unavailable
+        self.retry_seconds: int | None = None
+        self._json: bytes | None = None
+        errors = payload.get("errors")
+        self.outcome = str(errors[0]["extensions"]["code"]) if errors else SUCCESS
+
+    @classmethod
+    def encoded(cls, data: bytes) -> "Answer":
+        """Return an answer without errors from its JSON."""
+        answer = cls({}, executed=True)
+        answer._json = data
+        return answer
+
+    def with_charge(self, charge: Charge) -> "Answer":
+        """The same, which also says what it cost, or would have."""
+        extensions = {"cost": charge.as_extension()}
+        payload = {**self.payload, "extensions": extensions}
+        answer = Answer(payload, executed=self.executed, unavailable=self.unavailable)
+        if self._json is not None:
+            answer._json = self._json[:-1] + b',"extensions":' + encode(extensions) + b"}"
+        answer.retry_seconds = None if charge.taken else charge.retry_seconds
+        return answer
+
+    def as_json(self) -> bytes:
+        """The payload, which is encoded once however many it is sent to."""
+        if self._json is None:
+            try:
+                self._json = encode(self.payload)
+            except TypeError as error:  # nested more deeply than the encoder goes, or a text that is not Unicode
+                self._json = encode({"errors": [fault(error)]})
+        return self._json
+
+    async def encode_in_turns(self) -> None:
+        """Encode a long answer beforehand, in pieces, so that what else the process does is not held up."""
+        try:
+            self._json = await encode_in_turns(self.payload)
+        except TypeError as error:
+            self._json = encode({"errors": [fault(error)]})
+
+
+class OperationNotAllowed(Exception):
+    """An operation of this kind cannot be run by this kind of request."""
+
+    def __init__(self, kind: OperationType) -> None:
+        super().__init__(f"A {kind.value} cannot be run this way.")
+        self.kind = kind
+
+
+async def execute(
+    operations: Operations, request: Request, context: Context, allowed: frozenset[OperationType] = ONE_ANSWER
+) -> Answer:
+    """Run a query or a mutation. Raises `OperationNotAllowed`."""
+    operation = await understand(operations, request, context, allowed & ONE_ANSWER)
+    return operation if isinstance(operation, Answer) else await run(operation, request, context)
+
+
+async def understand(
+    operations: Operations, request: Request, context: Context, allowed: frozenset[OperationType]
+) -> Operation | Answer:
+    """The operation, which the context is told of and charged for; an answer where it cannot be executed.
+
+    Raises `OperationNotAllowed`.
+    """
+    act_for(context.caller)
+    if context.rates is not None and (charge := context.rates.unread(context.caller)) is not None:
+        return _too_much(charge, context)
+    try:
+        request = await context.documents.find(request, registered_only=context.registered_only)
+        operation = operations.find(request, introspection=context.introspection)
+        if operation.kind not in allowed:
+            raise OperationNotAllowed(operation.kind)
+        context.operation_kind = operation.kind.value
+        context.operation_name = operation.name
+        if operation.errors:
+            return await _refused(not_executed(operation.errors), context)
+        if context.rights is None and not operation.is_about_schema:  # nothing is done with what it has given
+            return await _refused(await _refuse_without_token(operation, request, context), context)
+        context.budget = operations.budget(operation, request)
+    except DocumentRefused as error:
+        return await _refused(refusal(str(error), error.code), context)
+    except DatabaseUnavailable as error:
+        return _counted(not_executed([GraphQLError(str(error), original_error=error)]), context)
+    except NotUnderstood as error:
+        return await _refused(not_executed(error.errors), context)
+    if context.rates is not None:
+        context.charge = await context.rates.take(context.caller, context.budget.expected)
+        if not context.charge.taken:
+            return _too_much(context.charge, context)
+    if context.budget.expected > DEAR:  # many may have come at once
+        await take_turn()
+    return operation
+
+
+async def _refuse_without_token(operation: Operation, request: Request, context: Context) -> Answer:
+    """Answer with an error for each field that needs a token, and with what is selected of the schema besides."""
+    executor = _WithoutToken.build(
+        operation.schema,
+        operation.without_inputs,
+        None,
+        context,
+        request.variables,
+        operation.name,
+        max_coercion_errors=1,
+        hide_suggestions=not context.introspection,
+    )
+    if isinstance(executor, list):
+        return not_executed(executor[:1])
+    answer = await _executed(executor)
+    if operation.kind is OperationType.SUBSCRIPTION:  # which was not begun: it has no data
+        return Answer({"errors": answer.payload["errors"]}, executed=False)
+    return answer
+
+
+class _WithoutToken(StrawberryGraphQLCoreExecutionContext):
+    """Executes the fields of introspection. Refuses all others before their arguments are looked at."""
+
+    def execute_field(
+        self, parent_type: GraphQLObjectType, source: Any, field_details_list: FieldDetailsList, path: Path, *rest: Any
+    ) -> Any:
+        name = field_details_list[0].node.name.value
+        field = self.schema.get_field(parent_type, name)
+        if path.prev is not None or field is None or name.startswith("__"):
+            return super().execute_field(parent_type, source, field_details_list, path, *rest)
+        error = Unauthenticated()
+        if parent_type is self.schema.mutation_type:
+            self.context_value.metrics.mutation(name, code_of(error))
+        self.handle_field_error(error, field.type, field_details_list, path)
+        return None
+
+
+async def _refused(answer: Answer, context: Context) -> Answer:
+    if context.rates is not None:
+        context.charge = await context.rates.take_for_refusal(context.caller)
+        if not context.charge.taken:
+            return _too_much(context.charge, context)
+    return _counted(answer, context)
+
+
+def _too_much(charge: Charge, context: Context) -> Answer:
+    context.charge = charge
+    message = (
+        f"This costs {charge.asked:,}, and there is {int(charge.left):,} left of {charge.limit:,}, of which"
+        f" {charge.refill_rate:g} come back each second. Try again in {charge.retry_seconds} s."
+    )
+    return _counted(refusal(message, RATE_LIMITED), context)
+
+
+async def run(operation: Operation, request: Request, context: Context) -> Answer:
+    """Return the answer of a query or a mutation, which waits until its caller has a slot for it."""
+    if operation.is_about_schema:
+        return _counted(await _answer_about_schema(operation, request, context), context)
+    slots = context.open_counts.operations
+    await slots.take(context.caller)
+    try:
+        return await _run(operation, request, context)
+    except asyncio.CancelledError:
+        context.stop()
+        raise
+    finally:
+        slots.free(context.caller, context.work)
+
+
+async def _answer_about_schema(operation: Operation, request: Request, context: Context) -> Answer:
+    """Answer a query for the schema alone, from what is kept if the same was asked before."""
+    known = schema_answers.find(operation, request.variables)
+    if known is not None:
+        return Answer.encoded(known)
+    try:
+        variables = operation.variables(request.variables, hide_suggestions=not context.introspection)
+    except GraphQLError as error:
+        return not_executed([error])
+    answer = await _executed(prepare(operation, variables, context))
+    if answer.outcome == SUCCESS:
+        schema_answers.keep(operation, request.variables, answer.as_json())
+    return answer
+
+
+async def _run(operation: Operation, request: Request, context: Context) -> Answer:
+    """Run it by its plan, or if that gives no answer, by graphql-core."""
+    try:
+        variables = operation.variables(request.variables, hide_suggestions=not context.introspection)
+    except GraphQLError as error:
+        return _counted(not_executed([error]), context)
+    outcomes: Outcomes = {}
+    try:
+        answer = await _run_plan(operation.plans.find(variables), context, variables, outcomes)
+    except (DatabaseUnavailable, LimitExceeded) as error:  # a second attempt would take as long again
+        answer = _give_up(error)
+    if answer is None:
+        answer = await _executed(prepare(operation, variables, context, outcomes))
+    if context.rates is not None and context.budget.extra:
+        context.charge = await context.rates.take_what_is_left(
+            context.caller, extra=context.budget.extra, total=context.budget.total
+        )
+    answer = _counted(answer, context)
+    if context.budget.is_long:
+        await answer.encode_in_turns()
+    return answer
+
+
+async def _run_plan(
+    plan: Plan | MutationPlan | None, context: Context, variables: VariableValues, outcomes: Outcomes
+) -> Answer | None:
+    """Run the plan. Return None if there is none or it fails; `outcomes` are then those of its root fields so far.
+
+    Raise `DatabaseUnavailable` and `LimitExceeded`.
+    """
+    if plan is None:
+        return None
+    try:
+        if isinstance(plan, MutationPlan):
+            data = await plan.data(await plan.run(context, variables, outcomes), context, variables)
+        else:
+            [data] = await plan.data([None], context, variables, outcomes)
+    except (DatabaseUnavailable, LimitExceeded):
+        raise
+    except Exception as error:
+        log.debug("a plan was given up", exc_info=error)
+        return None
+    return Answer({"data": data}, executed=True)
+
+
+def _counted(answer: Answer, context: Context) -> Answer:
+    context.metrics.operation(context.operation_kind, answer.outcome)
+    return answer if context.charge is None else answer.with_charge(context.charge)
+
+
+def prepare(
+    operation: Operation, variables: VariableValues, context: Context, outcomes: Outcomes | None = None
+) -> Executor[Any]:
+    """Return what executes the operation with these variables.
+
+    A root field with an outcome is not resolved again: a mutation is carried out once, and a query asks once.
+    """
+    executor = _InTurns.build(
+        operation.schema,
+        operation.without_variables,
+        None,
+        context,
+        None,
+        operation.name,
+        is_awaitable=cast(Any, optimized_is_awaitable),
+        middleware=[_known(outcomes)] if outcomes else None,
+        hide_suggestions=not context.introspection,
+    )
+    assert isinstance(executor, Executor)  # the document is valid
+    executor.variable_values = variables
+    return executor
+
+
+class _InTurns(StrawberryGraphQLCoreExecutionContext):
+    """Executes as graphql-core does, but makes long lists in pieces: what else the process does is not held up."""
+
+    def complete_iterable_value(
+        self,
+        item_type: GraphQLOutputType,
+        field_details_list: FieldDetailsList,
+        info: GraphQLResolveInfo[Context],
+        path: Path,
+        items: Any,
+        *rest: Any,
+    ) -> Any:
+        complete = partial(super().complete_iterable_value, item_type, field_details_list, info)
+        if not isinstance(items, list) or len(items) <= LIST_PIECE:
+            return complete(path, items, *rest)
+
+        self.context_value.budget.is_long = True
+
+        async def complete_in_turns() -> list[Any]:
+            done: list[Any] = []
+            for start in range(0, len(items), LIST_PIECE):
+                await take_turn()
+                made: Any = complete(_PathFrom(path, start), items[start : start + LIST_PIECE], *rest)
+                done += await made if self.is_awaitable(made) else made
+            return done
+
+        return complete_in_turns()
+
+
+class _PathFrom(Path):
+    """The path of a list of which only the items from `start` on are made."""
+
+    start: int
+
+    def __new__(cls, path: Path, start: int) -> "_PathFrom":
+        made = super().__new__(cls, *path)
+        made.start = start
+        return made
+
+    def add_key(self, key: str | int, typename: str | None = None) -> Path:
+        return super().add_key(key + self.start if isinstance(key, int) else key, typename)
+
+
+def _known(outcomes: Outcomes) -> Callable[..., Any]:
+    """Return a middleware that gives root fields the outcomes that they have had."""
+
+    def resolve(following: Callable[..., Any], source: Any, info: GraphQLResolveInfo[Context], **arguments: Any) -> Any:
+        outcome = outcomes.get(str(info.path.key)) if info.path.prev is None else None
+        if outcome is None:
+            return following(source, info, **arguments)
+        if outcome.error is not None:
+            raise outcome.error
+        return outcome.value
+
+    return resolve
+
+
+async def answers_of(
+    operation: Operation, variables: VariableValues, context: Context, root_values: list[Any]
+) -> list[Answer]:
+    """Return what a subscription with these variables gives for each of its events.
+
+    Raise `DatabaseUnavailable`; all other errors are in the answers.
+    """
+    plan = operation.plans.find(variables)
+    assert not isinstance(plan, MutationPlan)
+    if plan is not None:
+        try:
+            return [Answer({"data": data}, executed=True) for data in await plan.data(root_values, context, variables)]
+        except DatabaseUnavailable:
+            raise
+        except LimitExceeded as error:
+            return [_give_up(error)] * len(root_values)
+        except Exception as error:
+            log.debug("a plan was given up", exc_info=error)
+    executor = prepare(operation, variables, context)
+    return await asyncio.gather(*(_executed(executor.build_per_event_executor(each)) for each in root_values))
+
+
+async def _executed(executor: Executor[Any]) -> Answer:
+    """By graphql-core, which loads anew what a plan may have failed to load."""
+    executor.context_value = executor.context_value.with_new_loaders()
+    result = executor.execute_operation(False)
+    if executor.is_awaitable(result):
+        result = await result
+    assert isinstance(result, ExecutionResult)
+    errors = [present(error) for error in result.errors or ()]
+    unavailable = any(each["extensions"]["code"] == UNAVAILABLE for each in errors)
+    payload: dict[str, Any] = {"data": result.data}
+    if errors:
+        payload["errors"] = errors
+    if unavailable and not any((result.data or {}).values()):
+        payload["data"] = None  # nothing was answered: the request failed as a whole, and is to be sent again
+    return Answer(payload, executed=True, unavailable=unavailable)
+
+
+async def source_of(executor: Executor[Any]) -> Any:
+    """The stream of what is to be told, or an answer where there is none."""
+    source = create_source_event_stream(executor)
+    if executor.is_awaitable(source):
+        source = await source
+    return not_executed(source.errors or ()) if isinstance(source, ExecutionResult) else source
+
+
+def _give_up(error: DatabaseUnavailable | LimitExceeded) -> Answer:
+    """Return the answer of an operation that was begun and cannot be finished."""
+    cause = error if isinstance(error, DatabaseUnavailable) else None
+    shown = present(GraphQLError(str(error), original_error=cause))
+    return Answer({"data": None, "errors": [shown]}, executed=True, unavailable=cause is not None)
+
+
+def refusal(message: str, code: str = "BAD_USER_INPUT") -> Answer:
+    """What is answered where nothing was executed."""
+    return Answer({"errors": [{"message": message, "extensions": {"code": code}}]}, executed=False)
+
+
+def not_executed(errors: Iterable[GraphQLError]) -> Answer:
+    """What is answered where these errors stood in the way of executing anything."""
+    presented = [present(error) for error in errors]
+    unavailable = any(each["extensions"]["code"] == UNAVAILABLE for each in presented)
+    return Answer({"errors": presented}, executed=False, unavailable=unavailable)
+
+
+def present(error: GraphQLError) -> dict[str, Any]:
+    """The error as the client sees it: with a code, and without a word of what went wrong inside."""
+    cause = error.original_error
+    formatted: dict[str, Any] = {**error.formatted, "message": _shorten(error.message)}
+    if isinstance(cause, DatabaseUnavailable):
+        return {**formatted, **outage(cause)}
+    code = "BAD_USER_INPUT" if cause is None else code_of(cause)
+    if cause is not None and code == INTERNAL:
+        return {**formatted, **fault(cause, error.path)}
+    formatted["extensions"] = {"code": code}
+    if isinstance(cause, DomainError):
+        formatted["extensions"]["field"] = [camel(part) for part in cause.field]
+    return formatted
+
+
+def _shorten(message: str) -> str:
+    """Cut out the middle of a message that quotes something long, such as a value of the client's."""
+    if len(message) <= LONGEST_MESSAGE:
+        return message
+    return f"{message[: LONGEST_MESSAGE // 2]} … {message[-LONGEST_MESSAGE // 4 :]}"
+
+
+def code_of(cause: BaseException) -> str:
+    """The code of the error that a client sees for this cause."""
+    for kinds, code in _CODES:
+        if isinstance(cause, kinds):
+            return code
+    return INTERNAL
+
+
+def fault(cause: BaseException, path: Any = None) -> dict[str, Any]:
+    """The error that a client sees for a bug or an outage: what went wrong is in the log, under its id."""
+    fault_id = str(uuid7())
+    log.error("fault %s at %s", fault_id, path, exc_info=cause)
+    return {
+        "message": "Something went wrong on our side. Give us the id, and we find it in the log.",
+        "extensions": {"code": INTERNAL, "id": fault_id},
+    }
+
+
+def outage(cause: DatabaseUnavailable) -> dict[str, Any]:
+    """The error that a client sees where the database could not be used."""
+    log.warning("the database could not be used: %s", cause)
+    return {
+        "message": "The database cannot be reached at the moment. Try again, with the same idempotencyKey if it is a"
+        " change: it may have been written.",
+        "extensions": {"code": UNAVAILABLE},
+    }

@@ -1,0 +1,103 @@
+"""Which document a request means: it may come as its text, by its hash, or as both.
+
+Two agreements of GraphQL's clients meet here. Automatic persisted queries (Apollo's; urql speaks it, too): a client
+sends the hash alone, and the text besides where the server does not know it yet. Persisted documents (appendix A of
+https://github.com/graphql/graphql-over-http): documents are registered beforehand, and sent by `documentId`.
+"""
+
+import time
+from dataclasses import replace
+from typing import Final
+
+from api.execution.requests import Request
+from domain.registered_documents import hash_of, registered_text
+
+MOST_CHARACTERS: Final = 4_000_000  # of the texts that clients have sent with a hash
+FRESH_SECONDS: Final = 1.0  # for which it is taken for granted that a document is still registered
+
+
+class DocumentRefused(Exception):
+    """There is no such document for this caller. `code` is the error's."""
+
+    def __init__(self, message: str, code: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Documents:
+    """Those that clients have sent with their hashes, and those that are registered.
+
+    The former are kept in each process for itself: on another worker, or after a restart, it costs the client one more
+    request. The latter are in the database. One that is registered can be used at once, one that is removed for
+    `FRESH_SECONDS` at most.
+    """
+
+    def __init__(self) -> None:
+        self._sent = _SentTexts()
+        self._registered: dict[str, tuple[str, float]] = {}  # and until when that need not be looked up again
+
+    async def find(self, request: Request, *, registered_only: bool) -> Request:
+        """The request with its document's text. Raises `DocumentRefused` and `DatabaseUnavailable`.
+
+        With `registered_only`, the document must be registered, however it is sent.
+        """
+        document_id, text = request.document_id, request.query
+        if document_id is None and not registered_only:
+            return request
+        hashed = _hash(text) if text else None
+        if text and document_id is not None and document_id != hashed:
+            raise DocumentRefused("The hash is not that of the query.", "BAD_USER_INPUT")
+        if registered_only:
+            found = await self._registered_text(document_id or hashed or "")
+            if found is None:
+                raise DocumentRefused("This document is not registered.", "DOCUMENT_NOT_REGISTERED")
+            return replace(request, query=found)
+        assert document_id is not None
+        if text:
+            self._sent.keep(document_id, text)
+            return request
+        found = self._sent.get(document_id) or await self._registered_text(document_id)
+        if found is None:
+            raise DocumentRefused("PersistedQueryNotFound", "PERSISTED_QUERY_NOT_FOUND")
+        return replace(request, query=found)
+
+    async def _registered_text(self, document_id: str) -> str | None:
+        known = self._registered.get(document_id)
+        if known is not None and time.monotonic() < known[1]:
+            return known[0]
+        text = await registered_text(document_id)
+        if text is None:
+            self._registered.pop(document_id, None)
+        else:
+            self._registered[document_id] = (text, time.monotonic() + FRESH_SECONDS)
+        return text
+
+
+class _SentTexts:
+    """By their hashes; those that were not asked for the longest go first."""
+
+    def __init__(self) -> None:
+        self._texts: dict[str, str] = {}
+        self._characters = 0
+
+    def get(self, document_id: str) -> str | None:
+        text = self._texts.pop(document_id, None)
+        if text is not None:
+            self._texts[document_id] = text
+        return text
+
+    def keep(self, document_id: str, text: str) -> None:
+        if self.get(document_id) is not None:
+            return
+        self._texts[document_id] = text
+        self._characters += len(text)
+        while self._characters > MOST_CHARACTERS:
+            oldest = next(iter(self._texts))
+            self._characters -= len(self._texts.pop(oldest))
+
+
+def _hash(text: str) -> str | None:
+    try:
+        return hash_of(text)
+    except UnicodeEncodeError:  # half a surrogate pair, which is in no document
+        return None

@@ -1,0 +1,59 @@
+"""What all that is answered over HTTP has in common, whether it is GraphQL or not."""
+
+import asyncio
+from collections.abc import Coroutine, Mapping
+from typing import Any, Final, TypeVar
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from api.execution.execution import RETRY_SECONDS, UNAVAILABLE, outage, refusal
+from models.engine.errors import DatabaseUnavailable
+
+T = TypeVar("T")
+
+RETRY: Final[Mapping[str, str]] = {"Retry-After": str(RETRY_SECONDS)}
+
+
+class TooLarge(Exception):
+    """A body has more bytes than are taken."""
+
+
+async def read_body(request: Request, most_bytes: int) -> bytes:
+    """The body, of which no more is read than that. Raises `TooLarge`, and Starlette's `ClientDisconnect`."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > most_bytes:
+            raise TooLarge
+    return bytes(body)
+
+
+async def run_unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """Run the work to its end, but cancel it if the client goes. Raises Starlette's `ClientDisconnect` then."""
+    running = asyncio.ensure_future(work)
+    gone = asyncio.create_task(_disconnect(request))
+    try:
+        await asyncio.wait((running, gone), return_when=asyncio.FIRST_COMPLETED)
+        if running.done():
+            return running.result()
+        raise ClientDisconnect
+    finally:
+        for task in (running, gone):
+            task.cancel()
+        await asyncio.gather(running, gone, return_exceptions=True)
+
+
+async def _disconnect(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def refused(status: int, message: str, code: str, headers: Mapping[str, str] | None = None) -> Response:
+    """An error in JSON, of the shape that GraphQL's errors have."""
+    return Response(refusal(message, code).as_json(), status, headers, media_type="application/json")
+
+
+def unavailable(error: DatabaseUnavailable) -> Response:
+    """503 during an outage of the database, which is logged."""
+    return refused(503, outage(error)["message"], UNAVAILABLE, RETRY)

@@ -1,0 +1,537 @@
+"""Subscriptions, and everything else, over WebSocket by the graphql-transport-ws protocol.
+
+https://github.com/enisdenjo/graphql-ws/blob/master/PROTOCOL.md
+
+In one point this is kinder than the protocol: a message that makes no sense closes the socket with 4400 only while
+nothing runs on it. With operations under way it is answered or passed over, so that one broken message does not
+cost a dashboard its subscriptions.
+"""
+
+import asyncio
+import contextlib
+import logging
+from typing import Any
+
+import orjson
+from graphql import OperationType
+from starlette.datastructures import Headers
+from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDisconnected
+
+from api.callers.issuer_keys import IssuerUnavailable
+from api.callers.open_counts import TooManyOpen
+from api.callers.rates import caller_of
+from api.callers.tokens import InvalidToken
+from api.execution.context import Context
+from api.execution.execution import ANY, RATE_LIMITED, SUCCESS, Answer, fault, refusal, run, understand
+from api.execution.requests import MalformedRequest, Request, parse_request
+from api.execution.subscriptions import Live, Subscription, failure
+from api.http import origins
+from api.http.connections import answered
+from api.http.plain import RETRY, refused
+from api.http.wire import wire_of
+from api.service import Service
+from domain.actors import Actor
+from models.engine.errors import DatabaseUnavailable
+
+log = logging.getLogger(__name__)
+
+SUBPROTOCOL = "graphql-transport-ws"
+
+# WebSocket's own close codes (RFC 6455, section 7.4, and IANA's registry): clients take both for "connect again".
+SERVICE_RESTART = 1012
+TRY_AGAIN_LATER = 1013
+
+# The protocol's close codes.
+BAD_REQUEST = 4400
+UNAUTHORIZED = 4401
+FORBIDDEN = 4403
+SUBPROTOCOL_NOT_ACCEPTABLE = 4406
+TIMEOUT = 4408
+SUBSCRIBER_EXISTS = 4409
+TOO_MANY_INITS = 4429
+INTERNAL_ERROR = 4500
+
+_WITH_DETAILS = frozenset({"connection_init", "ping", "pong"})  # messages whose payload may be missing
+_LONGEST_REASON = 123  # bytes that a close frame has room for (RFC 6455, section 5.5)
+
+
+class _Close(Exception):
+    """The socket is to be closed with this code and reason.
+
+    `answer_first`: after the queries and mutations that run on it have been answered. `cut_off` is what the metrics
+    call it where it is nothing that the client has done.
+    """
+
+    def __init__(self, code: int, reason: str, *, cut_off: str | None = None, answer_first: bool = False) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason.encode()[:_LONGEST_REASON].decode(errors="ignore")
+        self.cut_off = cut_off
+        self.answer_first = answer_first
+
+
+class _Senseless(Exception):
+    """A message is none of the protocol's: why is the message of this."""
+
+
+class GraphQLWebSocket:
+    """The ASGI application for WebSockets.
+
+    As a function it would be wrapped by Starlette in three more, whose frames stay for as long as the socket: 2 KiB.
+    """
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One WebSocket, from its handshake to its end."""
+        websocket = WebSocket(scope, receive, send)
+        if not origins.is_welcome(Headers(scope=scope), self._service.settings):
+            await origins.refuse(websocket)
+            return
+        if SUBPROTOCOL not in scope.get("subprotocols", ()):
+            await websocket.accept()
+            await websocket.close(SUBPROTOCOL_NOT_ACCEPTABLE, "Subprotocol not acceptable")
+            return
+        try:
+            with self._service.open_counts.connection_from(scope), self._service.metrics.socket():
+                await websocket.accept(SUBPROTOCOL)
+                await _Connection(websocket, self._service).run()
+        except TooManyOpen as error:
+            await websocket.send_denial_response(refused(429, str(error), RATE_LIMITED, RETRY))
+
+
+class _Connection:
+    """The protocol's state for one socket.
+
+    `_tasks` are the operations whose work is not over yet, with their contexts, and the subscriptions that are being
+    begun. `_ids` are the client's ids of these and of the subscriptions that are followed. An id is free for another
+    operation once it is complete, also if its work goes on.
+
+    There is no task for a socket but the one that the server runs it in, and none for a subscription: with three
+    tasks more, a subscribed socket took 58 KiB (`scripts/bench memory`).
+    """
+
+    __slots__ = (
+        "_actor",
+        "_closing",
+        "_heard",
+        "_ids",
+        "_initialized",
+        "_listening",
+        "_loop",
+        "_mute",
+        "_pinging",
+        "_room",
+        "_senders",
+        "_service",
+        "_settings",
+        "_stalling",
+        "_subscriptions",
+        "_tasks",
+        "_websocket",
+        "_wire",
+    )
+
+    def __init__(self, websocket: WebSocket, service: Service) -> None:
+        self._websocket = websocket
+        self._wire = wire_of(websocket)
+        self._service = service
+        self._settings = service.settings
+        self._loop = asyncio.get_running_loop()
+        self._ids: dict[str, asyncio.Task[None] | _Following] = {}
+        self._tasks: dict[asyncio.Task[None], Context] = {}
+        self._actor: Actor | None = None
+        self._initialized = False
+        self._listening: asyncio.Timeout | None = None
+        self._closing: _Close | None = None
+        self._mute = False  # nothing more is sent but the close frame
+        self._heard = True
+        self._senders = 0  # of whom some may wait until the wire is no longer full
+        self._room: asyncio.Event | None = None
+        self._stalling: asyncio.TimerHandle | None = None
+        self._pinging = self._loop.call_later(self._settings.ping_seconds, self._ping)
+
+    async def run(self) -> None:
+        """Until either side closes: then every operation is over, too."""
+        self._wire.attach(self._wire_changed, self._wire_lost)
+        try:
+            with contextlib.suppress(TimeoutError):  # which is how `_close` ends it
+                async with asyncio.timeout(None) as self._listening:
+                    await self._receive()
+            self._listening = None
+            if self._closing is not None and self._closing.answer_first:
+                await asyncio.gather(*(answered(task, context) for task, context in self._tasks.items()))
+        finally:
+            self._pinging.cancel()
+            if self._stalling is not None:
+                self._stalling.cancel()
+            await self._end_operations()
+        if self._closing is not None:
+            await self._send_close(self._closing)
+
+    async def _end_operations(self) -> None:
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        following = self._following()
+        self._ids.clear()
+        for each in following:
+            each.close()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _close(self, close: _Close) -> None:
+        """The first one counts."""
+        self._mute = self._mute or not close.answer_first
+        if self._closing is not None:
+            return
+        self._closing = close
+        if self._listening is not None:
+            self._listening.reschedule(self._loop.time())
+        if close.cut_off is not None:
+            self._service.metrics.cut_off(close.cut_off)
+
+    async def _send_close(self, close: _Close) -> None:
+        # A server whose close frames wait behind what a client does not read is not waited for.
+        with contextlib.suppress(TimeoutError, WebSocketDisconnected, WebSocketDisconnect):
+            async with asyncio.timeout(1):
+                if close.answer_first:
+                    await self._wire.flushed()
+                await self._websocket.close(close.code, close.reason)
+
+    async def _receive(self) -> None:
+        try:
+            actor = await self._expect_init()
+            if actor is None:
+                return
+            counted = self._service.open_counts.connection_of(caller_of(actor, None))
+            with counted, self._service.tokens.ends_with(actor, self._end_of_token):
+                self.write(b'{"type":"connection_ack"}')
+                while (text := await self._next_text()) is not None:
+                    await self._handle(text)
+        except _Close as close:
+            self._close(close)
+        except TooManyOpen as error:
+            self._close(_Close(TRY_AGAIN_LATER, str(error), cut_off="too many"))
+        except Exception:
+            log.exception("a WebSocket's message could not be handled")
+            self._close(_Close(INTERNAL_ERROR, "Something went wrong on our side"))
+
+    def _end_of_token(self) -> None:
+        self._close(_Close(FORBIDDEN, "Forbidden: the token has ended", cut_off="token ended"))
+
+    async def _expect_init(self) -> Actor | None:
+        """Reads up to the connection_init: whose it is, or `None` where the client goes before."""
+        try:
+            async with asyncio.timeout(self._settings.init_timeout_seconds):
+                message = await self._first_message()
+        except TimeoutError:
+            raise _Close(TIMEOUT, "Connection initialisation timeout") from None
+        if message is not None:
+            self._actor = await self._authenticate(message)
+            self._initialized = True
+            self._wire.keep()
+        return self._actor
+
+    async def _first_message(self) -> dict[str, Any] | None:
+        """The connection_init; `None` where the client goes before. Pings may come before it."""
+        while (text := await self._next_text()) is not None:
+            try:
+                message = _parse(text)
+                if message["type"] == "connection_init":
+                    return message
+                if message["type"] == "subscribe":
+                    raise _Close(UNAUTHORIZED, "Unauthorized")
+                await self._handle_message(message)
+            except _Senseless as error:
+                raise _Close(BAD_REQUEST, str(error)) from error
+        return None
+
+    async def _next_text(self) -> str | bytes | None:
+        """What the client sends next, `None` once it has gone. The server refuses what is too long.
+
+        Raises `_Close` once the server is to end. What the client has just sent is not begun, and it is told nothing
+        about it: it sends that again elsewhere.
+        """
+        received = await self._websocket.receive()
+        if self._service.stopping.is_set():
+            raise _Close(SERVICE_RESTART, "Service Restart", cut_off="stopping", answer_first=True)
+        if received["type"] == "websocket.disconnect":
+            return None
+        self._heard = True
+        text: str | None = received.get("text")
+        return text if text is not None else bytes(received["bytes"])
+
+    async def _authenticate(self, message: dict[str, Any]) -> Actor:
+        payload = message.get("payload") or {}
+        given = next((value for name, value in payload.items() if name.lower() == "authorization"), None)
+        given = self._websocket.headers.get("authorization") if given is None else given
+        try:
+            actor = await self._service.tokens.actor_of(given)
+        except InvalidToken as error:
+            raise _Close(FORBIDDEN, "Forbidden: the token is not valid") from error
+        except (DatabaseUnavailable, IssuerUnavailable) as error:
+            raise _Close(TRY_AGAIN_LATER, "Try again later", cut_off="unavailable") from error
+        if actor is None:
+            raise _Close(FORBIDDEN, "Forbidden: send a token as Authorization in the connection_init payload")
+        return actor
+
+    async def _handle(self, text: str | bytes) -> None:
+        try:
+            await self._handle_message(_parse(text))
+        except _Senseless as error:
+            if not self._ids:
+                raise _Close(BAD_REQUEST, str(error)) from error
+            log.info("passed over a message on a WebSocket with operations under way: %s", error)
+
+    async def _handle_message(self, message: dict[str, Any]) -> None:
+        match message["type"]:
+            case "ping":
+                await self._send(_pong(message))
+            case "pong":
+                pass
+            case "subscribe":
+                await self._subscribe(message)
+            case "complete":
+                match self._ids.pop(_id_of(message), None):
+                    case asyncio.Task() as task:
+                        task.cancel()
+                    case _Following() as following:
+                        following.close()
+            case "connection_init":
+                raise _Close(TOO_MANY_INITS, "Too many initialisation requests")
+            case _:
+                raise _Senseless("There is no such type of message")
+
+    async def _subscribe(self, message: dict[str, Any]) -> None:
+        operation_id = _id_of(message)
+        if operation_id in self._ids:
+            raise _Close(SUBSCRIBER_EXISTS, f"Subscriber for {operation_id} already exists")
+        try:
+            request = parse_request(message.get("payload"))
+        except MalformedRequest as error:
+            if self._ids:
+                await self._send(_errors(operation_id, refusal(str(error))))
+            raise _Senseless(str(error)) from error
+        limit = self._settings.max_operations_per_socket
+        if self._busy() >= limit:
+            answer = refusal(f"A socket runs at most {limit} operations at a time.", RATE_LIMITED)
+            await self._send(_errors(operation_id, answer))
+            return
+        context = self._service.context(self._actor)
+        task = asyncio.create_task(self._run(operation_id, request, context))
+        self._ids[operation_id] = task
+        self._tasks[task] = context
+        task.add_done_callback(self._task_done)
+
+    def _busy(self) -> int:
+        """Return how many operations run. One that the client has completed is counted until its work is over."""
+        tasks = self._tasks.items()
+        running = sum(bool(context.work) or not (task.cancelling() or task.done()) for task, context in tasks)
+        return running + len(self._following())
+
+    def _task_done(self, task: asyncio.Task[None]) -> None:
+        """Forget an operation once all of its work is over."""
+        left = self._tasks[task].work
+        if left:
+            next(iter(left)).add_done_callback(lambda _: self._task_done(task))
+        else:
+            del self._tasks[task]
+
+    async def _run(self, operation_id: str, request: Request, context: Context) -> None:
+        """Answers an operation, or begins a subscription. One that is cancelled is complete and says nothing more."""
+        try:
+            answer = await self._answer(operation_id, request, context)
+        except Exception as error:
+            answer = Answer({"errors": [fault(error)]}, executed=False)
+        if answer is None:
+            return
+        if answer.executed:
+            await self._send(_head(operation_id) + answer.as_json() + b"}")
+        self.forget(operation_id, asyncio.current_task())
+        await self._send(_message("complete", operation_id) if answer.executed else _errors(operation_id, answer))
+
+    async def _answer(self, operation_id: str, request: Request, context: Context) -> Answer | None:
+        """`None` where the operation goes on as a subscription, and where it cannot be begun for now."""
+        operation = await understand(self._service.operations, request, context, ANY)
+        if isinstance(operation, Answer):
+            return operation
+        if operation.kind is not OperationType.SUBSCRIPTION:
+            return await run(operation, request, context)
+        following = _Following(self, operation_id, self._service.live)
+        subscription = await self._service.live.subscribe(operation, request, context, following)
+        if isinstance(subscription, Answer):
+            if not subscription.unavailable:
+                return subscription
+            self.unavailable()
+            return None
+        following.subscription = subscription
+        following.full = self._wire.full
+        self._ids[operation_id] = following
+        return None
+
+    def forget(self, operation_id: str, holder: object) -> None:
+        """Before the last message of an operation goes out: its id may be used again then."""
+        if self._ids.get(operation_id) is holder:
+            del self._ids[operation_id]
+
+    def unavailable(self) -> None:
+        """A subscription cannot go on for now."""
+        reason = "Try again later: resume with after"
+        self._close(_Close(TRY_AGAIN_LATER, reason, cut_off="unavailable", answer_first=True))
+
+    def write(self, message: bytes) -> None:
+        """It leaves at once, or waits with what is there already."""
+        if not self._mute:
+            self._wire.write(message)
+
+    async def _send(self, message: bytes) -> None:
+        """As `write`, but once there is room: what many operations have to say would fill up the memory otherwise."""
+        self._senders += 1
+        try:
+            while self._wire.full and not self._mute:
+                self._room = self._room or asyncio.Event()
+                await self._room.wait()
+        finally:
+            self._senders -= 1
+        self.write(message)
+        self._flush()
+
+    def _wire_changed(self) -> None:
+        for following in self._following():
+            following.full = self._wire.full
+        if self._wire.full:
+            if self._stalling is None:
+                self._stalling = self._loop.call_later(self._settings.stall_seconds, self._stalled)
+            return
+        if self._stalling is not None:
+            self._stalling.cancel()
+            self._stalling = None
+        self._let_senders_on()
+        self._flush()
+
+    def _wire_lost(self) -> None:
+        """The client has gone: nothing waits for room any more."""
+        self._mute = True
+        self._let_senders_on()
+
+    def _let_senders_on(self) -> None:
+        if self._room is not None:
+            self._room.set()
+            self._room = None
+
+    def _flush(self) -> None:
+        """Subscriptions go on where nobody waits who has just one thing to say."""
+        if self._senders:
+            return
+        for following in self._following():
+            if self._wire.full:
+                return
+            following.flush()
+
+    def _following(self) -> "list[_Following]":
+        return [each for each in self._ids.values() if isinstance(each, _Following)]
+
+    def _stalled(self) -> None:
+        self._close(_Close(TIMEOUT, "Too slow: resume with after", cut_off="stalled"))
+
+    def _ping(self) -> None:
+        """Pings the client, and gives it up where nothing has come from it since the last ping."""
+        self._pinging = self._loop.call_later(self._settings.ping_seconds, self._ping)
+        if not self._initialized:
+            return
+        if not self._heard:
+            self._close(_Close(TIMEOUT, "No answer to a ping: resume with after", cut_off="no pong"))
+            return
+        self._heard = False
+        self.write(b'{"type":"ping"}')
+
+
+class _Following:
+    """Where the answers of a socket's subscription go."""
+
+    __slots__ = ("_connection", "_head", "_id", "_live", "_outcome", "full", "subscription")
+
+    full: bool  # as its wire, which is asked for each answer: a property would take a tenth of the time of a delivery
+    subscription: Subscription
+
+    def __init__(self, connection: _Connection, operation_id: str, live: Live) -> None:
+        self._connection = connection
+        self._live = live
+        self._id = operation_id
+        self._head = _head(operation_id)
+        self._outcome = SUCCESS
+        self.full = False
+
+    def next(self, answer: Answer) -> None:
+        self._outcome = answer.outcome
+        self._connection.write(self._head + answer.as_json() + b"}")
+        self._live.delivered()
+
+    def end(self, error: Exception | None) -> None:
+        answer = None if error is None else failure(error)
+        self._outcome = self._outcome if answer is None else answer.outcome
+        self._connection.forget(self._id, self)
+        if answer is None:
+            self._connection.write(_message("complete", self._id))
+        elif answer.unavailable:
+            self._connection.unavailable()
+        else:
+            self._connection.write(_errors(self._id, answer))
+        self.close()
+
+    def flush(self) -> None:
+        self.subscription.flush()
+
+    def close(self) -> None:
+        self._live.unsubscribe(self.subscription, self._outcome)
+        del self.subscription  # which refers to this: it is not left for the garbage collector to find
+
+
+def _parse(text: str | bytes) -> dict[str, Any]:
+    """An object with a type, and with a payload that this type may have. Raises `_Senseless`."""
+    if isinstance(text, bytes):
+        raise _Senseless("Messages are text, not binary")
+    try:
+        message = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        raise _Senseless("This is not JSON") from None
+    if not isinstance(message, dict) or not isinstance(message.get("type"), str):
+        raise _Senseless("A message is an object with a type")
+    kind, payload = message["type"], message.get("payload")
+    if kind in _WITH_DETAILS and not (payload is None or isinstance(payload, dict)):
+        raise _Senseless(f"The payload of a {kind} is an object")
+    return message
+
+
+def _id_of(message: dict[str, Any]) -> str:
+    """Raises `_Senseless`."""
+    operation_id = message.get("id")
+    if not isinstance(operation_id, str) or not operation_id:
+        raise _Senseless("This message needs an id, which is a string")
+    return operation_id
+
+
+def _pong(ping: dict[str, Any]) -> bytes:
+    """With the ping's payload. Raises `_Senseless` for one that is nested too deeply to be given back."""
+    try:
+        return orjson.dumps({"type": "pong", **{name: ping[name] for name in ("payload",) if name in ping}})
+    except TypeError:
+        raise _Senseless("This payload cannot be given back") from None
+
+
+def _message(kind: str, operation_id: str, payload: bytes | None = None) -> bytes:
+    """A message about an operation, around a payload that is encoded already."""
+    start = b'{"id":' + orjson.dumps(operation_id) + b',"type":"' + kind.encode() + b'"'
+    return start + (b"}" if payload is None else b',"payload":' + payload + b"}")
+
+
+def _head(operation_id: str) -> bytes:
+    """What is before the payload of a `next` message, behind which there is one brace."""
+    return _message("next", operation_id, b"")[:-1]
+
+
+def _errors(operation_id: str, answer: Answer) -> bytes:
+    """The `error` message, which ends the operation."""
+    return _message("error", operation_id, orjson.dumps(answer.payload["errors"], default=str))

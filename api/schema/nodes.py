@@ -1,0 +1,40 @@
+"""What every type with a global id has in common."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, Final, Self
+
+import strawberry
+
+from api.execution.fields import column
+from domain.global_ids import global_id
+
+_ID: Final = "An opaque id, unique among all types."
+
+
+@strawberry.interface(description="Something that can be fetched again by its id.")
+class Node:
+    id: strawberry.ID = strawberry.field(description=_ID)
+
+
+def node_id(type_name: str, description: str = _ID) -> Any:
+    """The field `id` of that type: the global id of its row."""
+    return column(description, partial(global_id, type_name), "row.id")
+
+
+@strawberry.type(description="Where a page lies in its list.")
+class PageInfo:
+    has_next_page: bool = strawberry.field(description="Whether there is more after this page.")
+    has_previous_page: bool = strawberry.field(description="Whether there is more before this page.")
+    start_cursor: str | None = strawberry.field(description="The cursor of the page's first item.")
+    end_cursor: str | None = strawberry.field(description="The cursor of the page's last item.")
+
+    @classmethod
+    def following(cls, after: str | None, cursors: Sequence[str], has_next_page: bool) -> Self:
+        """Of the items with these cursors, in a list that is read forward only; an empty page ends where it began."""
+        return cls(
+            has_next_page=has_next_page,
+            has_previous_page=after is not None,
+            start_cursor=cursors[0] if cursors else None,
+            end_cursor=cursors[-1] if cursors else after,
+        )

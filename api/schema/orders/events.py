@@ -1,0 +1,138 @@
+"""Events as GraphQL shows them."""
+
+import contextlib
+from datetime import datetime
+from typing import Any, Self, cast
+
+import strawberry
+from strawberry import Private
+from strawberry.scalars import JSON
+
+import models
+from api.execution.context import Info
+from api.execution.fields import column, composed, loaded, redacted
+from api.execution.loaders import Loaders, TimelinePage
+from api.execution.rights import PERSONAL
+from api.schema import enums, ids
+from api.schema.nodes import Node, PageInfo, node_id
+from api.schema.orders.types import Order
+from api.schema.personal import without_addresses, without_personal_data
+from domain.errors import InvalidInput
+from domain.paging import PageRequest
+from domain.stream import event_log
+
+field = strawberry.field
+
+_ID_TYPES = {
+    "deliveryNoteId": "DeliveryNote",
+    "effectId": "Effect",
+    "fulfillmentId": "Fulfillment",
+    "lineId": "OrderLine",
+    "replacesId": "DeliveryNote",
+    "trackingId": "Tracking",
+    "transactionId": "Transaction",
+}
+
+
+@strawberry.type(description="Who did something.")
+class Actor:
+    kind: enums.ActorKind = field(description="What kind of caller.")
+    id: str | None = field(description="The token's, person's or channel's own key; null for an operator's command.")
+    name: str = field(description="The name of the token, person, rule, channel or command.")
+
+
+@strawberry.type(description="One thing that happened to an order.")
+class OrderEvent(Node):
+    row: Private[models.OrderEvent]
+    id: strawberry.ID = node_id("OrderEvent")
+    cursor: str = column("Its place in the log: resume with after: this cursor.", event_log.cursor_at, "row.id")
+    type: enums.OrderEventType = column("What happened.")
+    occurred_at: datetime = column("When it happened.")
+    actor: Actor = composed("Who did it.", Actor, kind="row.actor_kind", id="row.actor_id", name="row.actor_name")
+    order_version: int = column("The order's version after it.")
+    from_status: enums.OrderStatus | None = column("The status before, where it changed.")
+    to_status: enums.OrderStatus | None = column("The status after, where it changed.")
+    from_payment_status: enums.PaymentStatus | None = column("The payment status before, where it changed.")
+    to_payment_status: enums.PaymentStatus | None = column("The payment status after, where it changed.")
+    from_fulfillment_status: enums.FulfillmentStatus | None = column("The fulfillment status before, where it changed.")
+    to_fulfillment_status: enums.FulfillmentStatus | None = column("The fulfillment status after, where it changed.")
+    message: str = redacted(
+        "What happened, in an English sentence. Without e-mail addresses, unless you have customers:read.",
+        PERSONAL,
+        without_addresses,
+    )
+    order: Order = loaded("The order as it is now.", "orders", "order_id", lambda _, row: Order.of(row))
+
+    @classmethod
+    def of(cls, row: models.OrderEvent) -> Self:
+        return cls(row=row)
+
+    @field(
+        description="The details, by the type of event; ids and amounts as elsewhere in this API. Without e-mail"
+        " addresses and notes, unless you have customers:read."
+    )
+    def data(self, info: Info) -> JSON | None:
+        data = _with_global_ids(self.row.data)
+        return cast(JSON, data if PERSONAL.is_held_by(info.context.actor) else without_personal_data(data))
+
+
+def _with_global_ids(value: Any, name: str = "") -> Any:
+    """The log keeps the rows' keys; callers know things by their global ids."""
+    if isinstance(value, dict):
+        return {key: _with_global_ids(each, key) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_with_global_ids(each, name) for each in value]
+    if isinstance(value, str) and name in _ID_TYPES:
+        with contextlib.suppress(InvalidInput):  # another version may have other keys under this name
+            return ids.encode(_ID_TYPES[name], ids.parse_key(value))
+    return value
+
+
+@strawberry.type(description="An event in a list.")
+class OrderEventEdge:
+    node: OrderEvent = field(description="The event.")
+    cursor: str = field(description="Its place in the log.")
+
+
+@strawberry.type(description="A page of events, oldest first.")
+class OrderEventConnection:
+    edges: list[OrderEventEdge] = field(description="The events with their cursors.")
+    nodes: list[OrderEvent] = field(description="The events.")
+    page_info: PageInfo = field(
+        description="Where the page lies in the log. There is always an endCursor to resume with, also after no events."
+    )
+
+    @classmethod
+    async def page(cls, wanted: event_log.EventFilter, first: int | None, after: str | None) -> Self:
+        """Of the log. Raises `InvalidInput` for a page size or a cursor that is none."""
+        size, position = _window(first, after)
+        rows = await event_log.read(wanted, after=position, limit=size + 1)
+        return cls._of(rows, size, position)
+
+    @classmethod
+    async def timeline(cls, order: models.Order, loaders: Loaders, first: int | None, after: str | None) -> Self:
+        """Of an order that the caller has been given. Raises as `page` does."""
+        size, position = _window(first, after)
+        rows = await loaders.timelines.load(TimelinePage(order.id, position, size + 1))
+        return cls._of(rows, size, position)
+
+    @classmethod
+    def _of(cls, rows: list[models.OrderEvent], size: int, position: int) -> Self:
+        """The page after a position, from its events and one more where there is one."""
+        nodes = [OrderEvent.of(row) for row in rows[:size]]
+        edges = [OrderEventEdge(node=node, cursor=event_log.cursor_of(node.row)) for node in nodes]
+        return cls(
+            edges=edges,
+            nodes=nodes,
+            page_info=PageInfo(
+                has_next_page=len(rows) > size,
+                has_previous_page=position > 0,
+                start_cursor=edges[0].cursor if edges else None,
+                end_cursor=edges[-1].cursor if edges else event_log.cursor_at(position),
+            ),
+        )
+
+
+def _window(first: int | None, after: str | None) -> tuple[int, int]:
+    """How many events, and after which place in the log. Raises `InvalidInput`."""
+    return PageRequest(first=first).size, 0 if after is None else event_log.position_of(after)

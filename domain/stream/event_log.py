@@ -1,0 +1,241 @@
+"""The event log: written by many at the same time, read in its one order, from a place in it.
+
+An event's place is its id, a number that the database gives it when it is written. On SQLite writers come one after
+another. On PostgreSQL they do not wait for each other, and a lower number may become visible after a higher one. So
+each writer says beforehand, with an advisory lock that ends with its transaction, above which number its own will be;
+and nobody is shown an event while a lower one may still come (the horizon).
+
+Two other ways are known. A counter row in each transaction makes all writers wait for each other's commit.
+Transaction ids (`xid8` below `pg_snapshot_xmin`) wait for every transaction of the whole server that writes anything,
+and begin anew when a dump is restored elsewhere: events would then be sorted before those that are there.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+from uuid import UUID
+
+from tortoise.connection import get_connection
+from tortoise.expressions import Q, RawSQL
+
+from domain import cursors
+from domain.actors import Actor
+from domain.channels import find_channels
+from domain.errors import InvalidInput
+from models import Order, OrderEvent
+from models.engine import rows
+from models.engine.errors import DatabaseUnavailable
+from models.engine.statements import Write, insert, is_postgres
+from models.engine.turns import take_turn
+from models.enums import OrderEventType, OrderStatus
+
+_CURSOR = "event"
+_LARGEST_POSITION = 2**63 - 1
+
+SETTLE_SECONDS: Final = 5.0  # for which a page waits for the writers of the events before its last
+_LOOK_SECONDS: Final = 0.002
+
+# The advisory locks of writers: this in the upper 16 bits, the last number given before they wrote in the lower 48.
+_WRITING: Final = 0x4F53
+
+_ANNOUNCE: Final = f"""
+    SELECT pg_advisory_xact_lock_shared(({_WRITING}::bigint << 48) + last_value - CASE WHEN is_called THEN 0 ELSE 1 END)
+    FROM order_events_id_seq
+"""  # noqa: S608 - a number of ours
+
+# The last number that was given must be read before the locks: who takes a lock later is given higher ones. That is
+# why it is materialized, and why the search for locks depends on it.
+_HORIZON: Final = """
+    WITH given AS MATERIALIZED (
+        SELECT last_value - CASE WHEN is_called THEN 0 ELSE 1 END AS id FROM order_events_id_seq
+    )
+    SELECT LEAST(given.id, (
+        SELECT MIN(((classid::bigint & 65535) << 32) | objid::bigint) FROM pg_locks
+        WHERE locktype = 'advisory' AND objsubid = 1 AND classid::bigint >> 16 = $1
+            AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+            AND given.id IS NOT NULL
+    )) AS id FROM given
+"""
+
+
+class CursorExpired(InvalidInput):
+    """The log no longer reaches back to this cursor: what came after it cannot be given without a gap."""
+
+
+def cursor_of(event: OrderEvent) -> str:
+    """What a subscriber or a page resumes after."""
+    return cursor_at(event.id)
+
+
+def cursor_at(position: int) -> str:
+    """The cursor of a place in the log; 0 is before its first event."""
+    return cursors.encode(_CURSOR, position)
+
+
+def position_of(cursor: str) -> int:
+    """The place in the log. Raises `InvalidInput`."""
+    [position] = cursors.decode(cursor, _CURSOR, 1, "after")
+    if not isinstance(position, int) or isinstance(position, bool) or not 0 <= position <= _LARGEST_POSITION:
+        raise InvalidInput("This is not a cursor of this list.", "after")
+    return position
+
+
+@dataclass(frozen=True, slots=True)
+class EventFilter:
+    """Which events are meant: those for which all that is given here holds.
+
+    `None` leaves an axis open; an empty collection matches nothing. `visible_channel_ids` are the channels that
+    exist for the caller (`Actor.channel_ids`).
+    """
+
+    visible_channel_ids: frozenset[UUID] | None = None
+    order_ids: frozenset[UUID] | None = None
+    channel_ids: frozenset[UUID] | None = None
+    types: frozenset[OrderEventType] | None = None
+    to_status: frozenset[OrderStatus] | None = None
+    status_changes_only: bool = False
+
+    @property
+    def channels(self) -> frozenset[UUID] | None:
+        """Those of which it can mean events; `None` for all."""
+        if self.visible_channel_ids is None or self.channel_ids is None:
+            return self.channel_ids if self.visible_channel_ids is None else self.visible_channel_ids
+        return self.visible_channel_ids & self.channel_ids
+
+    def matches(self, event: OrderEvent) -> bool:
+        return (
+            (self.visible_channel_ids is None or event.channel_id in self.visible_channel_ids)
+            and (self.order_ids is None or event.order_id in self.order_ids)
+            and (self.channel_ids is None or event.channel_id in self.channel_ids)
+            and (self.types is None or event.type in self.types)
+            and (self.to_status is None or event.to_status in self.to_status)
+            and (not self.status_changes_only or event.changes_status)
+        )
+
+    def query(self) -> Q:
+        """The same for the database, but for `status_changes_only`: what it finds must still be matched."""
+        query = Q()
+        for column, values in (
+            ("channel_id", self.visible_channel_ids),
+            ("order_id", self.order_ids),
+            ("channel_id", self.channel_ids),
+            ("type", self.types),
+            ("to_status", self.to_status),
+        ):
+            if values is not None:
+                condition: dict[str, Any] = {f"{column}__in": list(values)}
+                query &= Q(**condition)
+        return query
+
+
+async def channel_ids(actor: Actor, codes: Collection[str] | None) -> frozenset[UUID] | None:
+    """The channels of these codes that exist for the caller; `None` for no choice at all."""
+    if codes is None:
+        return None
+    return frozenset(channel.id for channel in await find_channels(actor, codes))
+
+
+def appending(events: Sequence[Mapping[str, Any]]) -> Write:
+    """The last that a `change` writes: from there to its commit, the log is not read beyond this place."""
+    return insert(OrderEvent, events, after=_ANNOUNCE if is_postgres() else None)
+
+
+async def _horizon() -> int:
+    """No event will be written at this place or before it any more."""
+    if not is_postgres():
+        return _LARGEST_POSITION
+    connection: Any = get_connection("default")
+    [row] = await connection.fetch(_HORIZON, [_WRITING])
+    return int(row["id"])
+
+
+async def last_position() -> int:
+    """The place of the newest event that may be shown, 0 where there is none."""
+    newest = await OrderEvent.filter(id__lte=await _horizon()).order_by("-id").first().only("id")
+    return newest.id if newest else 0
+
+
+async def require_kept(position: int) -> None:
+    """Raises `CursorExpired` where the log no longer has all that came after this place."""
+    oldest = await OrderEvent.all().order_by("id").first().only("id")
+    if oldest is None or position >= oldest.id - 1:
+        return
+    if position == 0 and await _reaches_back():
+        return
+    raise CursorExpired("The event log does not reach back to this cursor. Read the orders anew.", "after")
+
+
+async def _reaches_back() -> bool:
+    """Whether the log is whole. Its first number says nothing: a change that failed may have used lower ones up."""
+    first = await Order.all().order_by("number").first().only("id")
+    return first is None or await OrderEvent.exists(order_id=first.id, order_version=1)
+
+
+async def require_reachable(position: int) -> None:
+    """Raises `CursorExpired` for a place before the log's beginning, `InvalidInput` for one beyond its end."""
+    await require_kept(position)
+    if position and not await OrderEvent.exists(id__gte=position):
+        raise InvalidInput("This cursor is beyond the end of the event log.", "after")
+
+
+async def read_on(*, after: int, limit: int) -> list[OrderEvent]:
+    """The next events of all orders, as far as no other can come between them any more: rows to read from.
+
+    `after` is such a place, too. Numbers that follow one another from there leave no room for another event: only who
+    finds one missing looks at the writers, which is as much work as reading the events.
+    """
+    events = await _next_events(after, limit)
+    if not events or events[-1].id - after == len(events):
+        return events
+    whole = [event for place, event in enumerate(events, start=after + 1) if event.id == place]
+    reached = after + len(whole)
+    horizon = await _horizon()
+    if horizon > reached:
+        # What was missing may have been written meanwhile, or never comes.
+        whole += await _next_events(reached, limit - len(whole), horizon)
+    return whole
+
+
+async def _next_events(after: int, limit: int, up_to: int = _LARGEST_POSITION) -> list[OrderEvent]:
+    return await rows.select(OrderEvent, 'WHERE "id" > ? AND "id" <= ? ORDER BY "id" LIMIT ?', after, up_to, limit)
+
+
+async def read(wanted: EventFilter, *, after: int, limit: int, up_to: int | None = None) -> list[OrderEvent]:
+    """The next events that are wanted, in the log's order. `up_to` is a place that `read_on` has passed."""
+    await take_turn()  # a filter takes milliseconds to become a statement
+    found = OrderEvent.filter(wanted.query(), id__gt=after).order_by("id").limit(limit)
+    return await _settled(found.all) if up_to is None else await found.filter(id__lte=up_to)
+
+
+async def timelines(order_ids: Collection[UUID], *, after: int, limit: int) -> dict[UUID, list[OrderEvent]]:
+    """The next events of each of these orders, in the log's order: one statement for all of them."""
+    place = RawSQL('ROW_NUMBER() OVER (PARTITION BY "order_id" ORDER BY "id")')
+    numbered = OrderEvent.filter(order_id__in=list(order_ids), id__gt=after).annotate(place=place)
+    sql = f'SELECT * FROM ({numbered.sql(params_inline=True)}) AS "n" WHERE "place" <= {int(limit)} ORDER BY "id"'  # noqa: S608 - keys and numbers only
+    found: dict[UUID, list[OrderEvent]] = {each: [] for each in order_ids}
+    for event in await _settled(lambda: OrderEvent.raw(sql)):
+        found[event.order_id].append(event)
+    return found
+
+
+async def _settled(read: Callable[[], Awaitable[Any]]) -> list[OrderEvent]:
+    """What is read, once no event can come before the last of it any more: its cursors must be good for the whole log.
+
+    Who writes such an event is about to commit. Raises `DatabaseUnavailable` where one of them does not come to an end.
+    """
+    try:
+        async with asyncio.timeout(SETTLE_SECONDS):
+            while True:
+                horizon = await _horizon()
+                events: list[OrderEvent] = list(await read())
+                if not events or events[-1].id <= horizon:
+                    return events
+                await asyncio.sleep(_LOOK_SECONDS)
+    except TimeoutError as error:
+        raise DatabaseUnavailable("a change of an order does not come to its end") from error
+
+
+async def find(actor: Actor, event_id: int) -> OrderEvent | None:
+    events = await _settled(lambda: OrderEvent.filter(id=event_id))
+    return events[0] if events and actor.sees(events[0].channel_id) else None
