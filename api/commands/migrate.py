@@ -38,7 +38,7 @@ def main(
     url = read_settings().database_url
     if check:
         if missing := asyncio.run(missing_migrations()):
-            sys.exit(f"The models have changed: write a migration ({', '.join(missing)}), see the README.")
+            sys.exit(f"The models have changed: write a migration ({', '.join(missing)}), see docs/contributing.md.")
         _check_database(url)
         return
     with one_sentence():
