@@ -12,7 +12,7 @@ from tests.complaints import Complaints, complaints_in
 FAILS = """
 import asyncio, sys
 from logging.config import dictConfig
-from api.logs import log_config
+from api.http.logs import log_config
 dictConfig(log_config("info", as_json=True))
 
 async def answer(reader, writer):
