@@ -252,3 +252,11 @@ async def test_long_lists_are_shown_in_turns(server: Server, monkeypatch: pytest
     in_turns = await longest_pass(server, query)
     monkeypatch.setattr("api.execution.steps.SHOWN_TOGETHER", 10**9)
     assert in_turns < await longest_pass(server, query)
+
+
+@pytest.mark.wire
+@pytest.mark.parametrize(("name", "word"), [("types", "ORDER_PLACED"), ("toStatus", "SHIPPED")])
+async def test_a_list_of_an_event_filter_names_so_many_at_most(server: Server, name: str, word: str) -> None:
+    answer = await server.send(f"{{ orderEvents(filter: {{ {name}: [{f'{word} ' * 201}] }}) {{ nodes {{ id }} }} }}")
+    assert answer["errors"][0]["message"] == "At most 200 can be named."
+    assert answer["errors"][0]["extensions"]["field"] == ["filter", name]

@@ -80,7 +80,7 @@ async def event_filter(
 ) -> EventFilter:
     """The events that the filter means among those of the actor's channels. Raises `InvalidInput`."""
     given = given or OrderEventFilter()
-    for name in ("order_ids", "channels"):
+    for name in ("order_ids", "channels", "types", "to_status"):
         if len(getattr(given, name) or ()) > MOST_VALUES:
             raise InvalidInput(f"At most {MOST_VALUES} can be named.", "filter", name)
     await take_turn()  # two hundred ids take a millisecond to be read
