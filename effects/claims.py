@@ -24,7 +24,7 @@ ABREAST_IN_LANE: Final = 6  # of those that need the same counterpart
 SKEW: Final = timedelta(minutes=1)  # by which the clocks of two processes may differ
 
 
-class Shares:
+class LaneShares:
     """What one process does at the same time, by lane."""
 
     def __init__(self) -> None:
@@ -60,7 +60,7 @@ async def look() -> list[Lane]:
     return await find_lanes(now, now + LEASE + SKEW)
 
 
-async def claim(lanes: Collection[Lane], shares: Shares) -> AsyncIterator[Effect]:
+async def claim(lanes: Collection[Lane], shares: LaneShares) -> AsyncIterator[Effect]:
     """Lease effects that are due, as many as the shares have room for: nobody else has them until the lease ends.
 
     The caller enters each into the shares before it asks for the next.

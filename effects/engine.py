@@ -18,7 +18,7 @@ from domain.stream.event_log import EventFilter
 from domain.stream.feed import Feed
 from domain.stream.pauses import apart, set_within
 from effects.attempts import attempt
-from effects.claims import Shares, claim, look
+from effects.claims import LaneShares, claim, look
 from effects.effect import CounterpartFailed, EffectsOfKind
 from effects.planning import PAGE, Planning, begin, plan_known_again, plan_page
 from models import Effect
@@ -48,7 +48,7 @@ class Engine:
         self._count = count
         self._kinds: dict[EffectKind, EffectsOfKind] = {each.kind: each for each in (*kinds, Planning(kinds))}
         self.last_planned: float | None = None
-        self._shares = Shares()
+        self._shares = LaneShares()
         self._attempts: set[asyncio.Task[None]] = set()
         self._to_do = asyncio.Event()
         self.lanes: Sequence[Lane] = ()  # as they were when last looked at

@@ -162,7 +162,7 @@ async def understand(
     except DocumentRefused as error:
         return await _refused(refusal(str(error), error.code), context)
     except DatabaseUnavailable as error:
-        return _counted(not_executed([GraphQLError(str(error), original_error=error)]), context)
+        return _count_answer(not_executed([GraphQLError(str(error), original_error=error)]), context)
     except NotUnderstood as error:
         return await _refused(not_executed(error.errors), context)
     if context.rates is not None:
@@ -216,7 +216,7 @@ async def _refused(answer: Answer, context: Context) -> Answer:
         context.charge = await context.rates.take_for_refusal(context.caller)
         if not context.charge.taken:
             return _too_much(context.charge, context)
-    return _counted(answer, context)
+    return _count_answer(answer, context)
 
 
 def _too_much(charge: Charge, context: Context) -> Answer:
@@ -225,13 +225,13 @@ def _too_much(charge: Charge, context: Context) -> Answer:
         f"This costs {charge.asked:,}, and there is {int(charge.left):,} left of {charge.limit:,}, of which"
         f" {charge.refill_rate:g} come back each second. Try again in {charge.retry_seconds} s."
     )
-    return _counted(refusal(message, RATE_LIMITED), context)
+    return _count_answer(refusal(message, RATE_LIMITED), context)
 
 
 async def run(operation: Operation, request: Request, context: Context) -> Answer:
     """Return the answer of a query or a mutation, which waits until its caller has a slot for it."""
     if operation.is_about_schema:
-        return _counted(await _answer_about_schema(operation, request, context), context)
+        return _count_answer(await _answer_about_schema(operation, request, context), context)
     slots = context.open_counts.operations
     await slots.take(context.caller)
     try:
@@ -263,7 +263,7 @@ async def _run(operation: Operation, request: Request, context: Context) -> Answ
     try:
         variables = operation.variables(request.variables, hide_suggestions=not context.introspection)
     except GraphQLError as error:
-        return _counted(not_executed([error]), context)
+        return _count_answer(not_executed([error]), context)
     outcomes: Outcomes = {}
     try:
         answer = await _run_plan(operation.plans.find(variables), context, variables, outcomes)
@@ -275,7 +275,7 @@ async def _run(operation: Operation, request: Request, context: Context) -> Answ
         context.charge = await context.rates.take_what_is_left(
             context.caller, extra=context.budget.extra, total=context.budget.total
         )
-    answer = _counted(answer, context)
+    answer = _count_answer(answer, context)
     if context.budget.is_long:
         await answer.encode_in_turns()
     return answer
@@ -303,7 +303,7 @@ async def _run_plan(
     return Answer({"data": data}, executed=True)
 
 
-def _counted(answer: Answer, context: Context) -> Answer:
+def _count_answer(answer: Answer, context: Context) -> Answer:
     context.metrics.operation(context.operation_kind, answer.outcome)
     return answer if context.charge is None else answer.with_charge(context.charge)
 

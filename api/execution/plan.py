@@ -3,19 +3,11 @@
 from collections.abc import Callable
 from typing import Any
 
-from graphql import (
-    VariableValues,
-)
+from graphql import VariableValues
 
 from api.execution.context import Context
 from api.execution.rights import Right
-from api.execution.steps import (
-    Outcome,
-    Outcomes,
-    Run,
-    Step,
-    Values,
-)
+from api.execution.steps import Outcome, Outcomes, Run, Step, Values
 
 
 class Plan:

@@ -1,4 +1,4 @@
-"""uvicorn's connections, of which a client that does not read can hold none, and which end in good order.
+"""uvicorn's connections, changed in two ways: a client that does not read holds none, and all end in good order.
 
 uvicorn closes a connection when what was written has been sent. To a client that has stopped reading that is never:
 its buffers would stay, and the server could not end. So such a connection is aborted.

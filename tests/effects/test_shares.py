@@ -14,7 +14,7 @@ from api.settings import Settings
 from domain import counterparts
 from domain.counterparts import FAILURES, FIRST_PAUSE, LONGEST_PAUSE, PROBE, pause_after
 from effects.attempts import ATTEMPT_SECONDS
-from effects.claims import ABREAST, ABREAST_IN_LANE, Shares, look
+from effects.claims import ABREAST, ABREAST_IN_LANE, LaneShares, look
 from models import Effect, FailingCounterpart, OrderEvent
 from models.engine.fields import new_key
 from models.enums import EffectKind, EffectState
@@ -385,7 +385,7 @@ def test_pauses_grow_and_end() -> None:
 
 
 def test_each_lane_and_each_kind_has_its_share() -> None:
-    shares = Shares()
+    shares = LaneShares()
     slow, slower, quick = (f"FULFILLMENT_REQUEST:{name}" for name in ("slow", "slower", "quick"))
     assert (ABREAST, ABREAST_IN_LANE) == (8, 6)
     assert [shares.free(lane) for lane in (slow, "AUTOMATION:", "EMAIL:smtp")] == [6, 8, 6]
