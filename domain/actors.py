@@ -28,6 +28,11 @@ class Forbidden(Exception):
         """Return the error for a caller who lacks the scope."""
         return cls(f"This needs the scope {scope.value}.")
 
+    @classmethod
+    def for_services(cls) -> Self:
+        """Return the error for a fulfillment service, whatever its scopes are."""
+        return cls("A fulfillment service cannot do this.")
+
 
 @dataclass(frozen=True, slots=True)
 class Actor:
@@ -50,9 +55,11 @@ class Actor:
     secret_hash: str | None = field(default=None, repr=False)
 
     def require(self, scope: Scope, *, services_too: bool = False) -> None:
-        """Raises `Forbidden` unless the caller has the scope; a fulfillment service has it where so said only."""
-        if scope not in self.scopes or (self.service_id is not None and not services_too):
+        """Raise Forbidden if the caller lacks the scope, or is a fulfillment service and this is not for services."""
+        if scope not in self.scopes:
             raise Forbidden.without(scope)
+        if self.service_id is not None and not services_too:
+            raise Forbidden.for_services()
 
     def nameless(self) -> Self:
         """The same rights, and nobody in particular: what is worked out for it is good for all who have them."""

@@ -36,12 +36,13 @@ class Right:
         return any(actor.scopes.issuperset(each) for each in self.alternatives)
 
     def require(self, actor: Actor) -> None:
-        """Raise `Forbidden` if the caller does not hold the right."""
+        """Raise Forbidden if the caller does not hold the right. Name a scope of the alternative that lacks least."""
         if self.is_held_by(actor):
             return
         if actor.service_id is not None:
             raise Forbidden("A fulfillment service does not see this.")
-        raise Forbidden.without(next(each for each in self.alternatives[0] if each not in actor.scopes))
+        missing = ([scope for scope in each if scope not in actor.scopes] for each in self.alternatives)
+        raise Forbidden.without(min(missing, key=len)[0])
 
 
 GIVEN: Final = Right(((),), services_too=True)  # whoever is given the object sees this of it, too

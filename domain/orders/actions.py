@@ -124,7 +124,7 @@ def _caller_refusal(needs: _Needs, now: Situation, actor: Actor) -> _Refusal | N
     if actor.service_id is None:
         return None
     if not needs.services_too:
-        return _Refusal(ActionRefusalCode.NOT_FOR_SERVICES, "A fulfillment service cannot do this.")
+        return _Refusal(ActionRefusalCode.NOT_FOR_SERVICES, str(Forbidden.for_services()))
     if not now.asked:
         return _Refusal(ActionRefusalCode.NOT_ASKED, "You are not asked to ship anything of this order.")
     return None

@@ -12,6 +12,7 @@ from api.execution import rights
 from api.execution.execution import prepare, run
 from api.execution.plan import Plan
 from api.execution.requests import Request
+from api.schema.ids import encode
 from domain.actors import Forbidden, Scope
 from domain.change import Target, change
 from domain.delivery_notes.commands import create_delivery_note
@@ -432,6 +433,41 @@ async def test_a_service_is_told_what_it_can_do_with_its_own(server: Server) -> 
     query = "mutation ($i: AddTrackingInput!) { addTracking(input: $i) { userErrors { code } } }"
     answer = await server.send(query, {"i": refusing}, own)
     assert answer == {"data": {"addTracking": {"userErrors": [{"code": "INVALID_TRANSITION"}]}}}
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "createDeliveryNote(input: { orderId: $order, fulfillmentId: $fulfillment })",
+        "createDeliveryNotes(input: { fulfillmentIds: [$fulfillment] })",
+        "markReadyToShip(input: { orderId: $order })",
+        "requestFulfillment(input: { orderId: $order })",
+    ],
+)
+async def test_a_service_is_not_told_that_it_lacks_a_scope_that_it_has(server: Server, call: str) -> None:
+    """What is not for services is refused for the same reason as among the available actions."""
+    own = await a_service(server)
+    given = await asked(server, "lager")
+    for name, key in (("$order", "orderId"), ("$fulfillment", "fulfillmentId")):
+        call = call.replace(name, f'"{given[key]}"')
+    answer = await server.send(f"mutation {{ {call} {{ __typename }} }}", token=own)
+    [error] = answer["errors"]
+    assert (error["message"], error["extensions"]["code"]) == ("A fulfillment service cannot do this.", "FORBIDDEN")
+    assert list(answer["data"].values()) == [None]
+
+
+async def test_the_scope_that_is_named_is_enough(server: Server) -> None:
+    """Those who may see delivery notes already lack one scope for their PDFs, whichever way they may see the notes."""
+    order = await Order.get(id=key_of((await server.do("placeOrder", a_full_order(lines=an_order()["lines"])))["id"]))
+    await confirm_order(actor=ADA, target=on(order))
+    note = await create_delivery_note(actor=ADA, target=on(order), issuer=ISSUER)
+    query = """mutation ($i: AddTrackingInput!) { addTracking(input: $i) {
+        order { deliveryNotes { url } } userErrors { message } } }"""
+    given = {"orderId": encode("Order", order.id), "fulfillmentId": encode("Fulfillment", note.fulfillment_id)}
+    answer = await server.send(query, {"i": {**given, "number": "T-1"}}, await server.new_token(FULFILL))
+    assert [error["message"] for error in answer["errors"]] == ["This needs the scope customers:read."]
+    token = await server.new_token(FULFILL, CUSTOMERS)
+    assert "signature" in str(await server.ask(query, {"i": {**given, "number": "T-2"}}, token))
 
 
 CALLERS = [
