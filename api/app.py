@@ -1,8 +1,9 @@
 """The ASGI application."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, nullcontext
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 from starlette.applications import Starlette
@@ -11,9 +12,9 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
-from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 
-from api.callers.oidc import issuer_of
+from api.callers.oidc import Issuer, issuer_of
 from api.callers.open_counts import OpenCounts
 from api.callers.rates import rates_of
 from api.callers.tokens import TokenWatch
@@ -40,6 +41,7 @@ from effects.automations import Automations
 from effects.delivery_notes import settings as delivery_notes
 from effects.delivery_notes.printing import Printing
 from effects.delivery_notes.renderer import Renderer
+from effects.effect import EffectsOfKind
 from effects.engine import Engine
 from effects.fulfillment_requests import FulfillmentRequests
 from effects.mail import settings as mail
@@ -51,16 +53,49 @@ from models.engine.database import connected
 
 
 def create_app(settings: Settings | None = None) -> Starlette:
-    """The application for these settings, by default those of the environment. The database must be migrated."""
+    """Return the application for these settings, by default those of the environment. The database must be migrated."""
     settings = settings or Settings()
+    issuer = issuer_of(settings)
+    service = _service(settings, issuer)
+    requests = FulfillmentRequests(Outgoing(settings.egress))
+    engine = Engine(service.feed, _kinds_of_effects(service, requests), service.metrics.count_unplanned_event)
+    readiness = health.Readiness(service, engine if settings.effects else None)
+    admission = Admission(settings, service.open_counts, service.metrics)
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Any]]:
+        effects = engine.running() if settings.effects else nullcontext()
+        async with (
+            connected(settings.database_url),
+            readiness.running(),
+            service.feed.running(),
+            effects,
+            AsyncExitStack() as closing,
+        ):
+            for part in (requests, service.payments, service.printing, service.rates, service.tokens):
+                if part is not None:
+                    closing.push_async_callback(part.close)  # the last one is closed first
+            with _tasks(_background_work(service, issuer, engine)):
+                yield {"stopping": service.stopping, ADMISSION: admission}
+
+    app = Starlette(
+        routes=_routes(service, engine, readiness),
+        lifespan=lifespan,
+        middleware=_middleware(service),
+        exception_handlers={HTTPException: http.refuse},
+    )
+    app.state.service = service
+    return app
+
+
+def _service(settings: Settings, issuer: Issuer | None) -> Service:
+    """Make the parts of the server. This is the only place that knows all of them."""
     feed = Feed(Bell(settings.bell_url), settings.poll_seconds)
-    renderer = Renderer(processes=settings.render_processes, seconds=settings.render_seconds)
     metrics = Metrics(settings.metrics)
     operations = Operations(schema, settings, metrics)
     open_counts = OpenCounts(settings)
-    admission = Admission(settings, open_counts, metrics)
-    issuer = issuer_of(settings)
-    service = Service(
+    renderer = Renderer(processes=settings.render_processes, seconds=settings.render_seconds)
+    return Service(
         operations=operations,
         live=Live(feed, operations, metrics, open_counts),
         documents=Documents(),
@@ -76,82 +111,66 @@ def create_app(settings: Settings | None = None) -> Starlette:
         open_counts=open_counts,
         egress=settings.egress,
     )
+
+
+def _kinds_of_effects(service: Service, requests: FulfillmentRequests) -> list[EffectsOfKind]:
+    settings, payments = service.settings, service.payments
     mailing = Mailing(mail.load(settings.mail_folder), transport_of(settings.mail_url), service.links.download)
-    requests = FulfillmentRequests(Outgoing(settings.egress))
-    engine = Engine(
-        feed, [mailing, requests, service.payments, Automations(service.payments)], metrics.count_unplanned_event
-    )
-    readiness = health.Readiness(service, engine if settings.effects else None)
+    return [mailing, requests, payments, Automations(payments)]
 
-    async def stop_rendering() -> None:
-        """Begin no document once the server is to end. It would not be ready in time."""
-        await service.stopping.wait()
-        service.printing.stop()
 
-    @asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Any]]:
-        effects = engine.running() if settings.effects else nullcontext()
-        async with connected(settings.database_url), readiness.running(), feed.running(), effects:
-            tasks = [asyncio.create_task(service.tokens.run()), asyncio.create_task(stop_rendering())]
-            if issuer is not None:
-                tasks.append(asyncio.create_task(issuer.keys.run()))
-            if settings.metrics:
-                tasks.append(asyncio.create_task(service.metrics.run(feed, lambda: engine.lanes)))
-            try:
-                yield {"stopping": service.stopping, ADMISSION: admission}
-            finally:
-                for task in tasks:
-                    task.cancel()
-                await service.tokens.close()
-                if service.rates is not None:
-                    await service.rates.close()
-                await service.printing.close()
-                await service.payments.close()
-                await requests.close()
+def _background_work(service: Service, issuer: Issuer | None, engine: Engine) -> list[Coroutine[Any, Any, None]]:
+    """Return what goes on for as long as the server runs."""
+    work = [service.tokens.run(), _stop_rendering(service)]
+    if issuer is not None:
+        work.append(issuer.keys.run())
+    if service.settings.metrics:
+        work.append(service.metrics.run(service.feed, lambda: engine.lanes))
+    return work
 
-    async def delivery_note(request: Request) -> Response:
-        return await documents.delivery_note(request, service)
 
-    async def several_delivery_notes(request: Request) -> Response:
-        return await documents.delivery_notes(request, service)
+@contextmanager
+def _tasks(work: Iterable[Coroutine[Any, Any, None]]) -> Iterator[None]:
+    """Run these side by side with the block, and cancel them at its end."""
+    tasks = [asyncio.create_task(each) for each in work]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
 
-    async def download(request: Request) -> Response:
-        return await documents.download(request, service)
 
-    async def stripe_events(request: Request) -> Response:
-        return await webhooks.stripe(request, service)
+async def _stop_rendering(service: Service) -> None:
+    """Begin no document once the server is to end. It would not be ready in time."""
+    await service.stopping.wait()
+    service.printing.stop()
 
+
+def _routes(service: Service, engine: Engine, readiness: health.Readiness) -> list[BaseRoute]:
     async def figures(request: Request) -> Response:
-        service.metrics.observe(feed, engine.lanes)
+        service.metrics.observe(service.feed, engine.lanes)
         return Response(service.metrics.exposition(), media_type=CONTENT_TYPE)
 
     async def home(request: Request) -> Response:
         return RedirectResponse("graphql")  # relative: a proxy may have added a prefix
 
-    routes: list[Route | Mount | WebSocketRoute] = [
-        # They are looked at in turn: what is asked nearly always comes first.
+    routes: list[BaseRoute] = [
+        # Starlette tries them in turn, so the busiest comes first.
         Route("/graphql", http.GraphQLHTTP(service), methods=["GET", "POST"]),
         WebSocketRoute("/graphql", GraphQLWebSocket(service)),
-        Route(DELIVERY_NOTE_PATH, delivery_note),
-        Route(DELIVERY_NOTES_PATH, several_delivery_notes),
-        Route(DOWNLOAD_PATH, download),
+        Route(DELIVERY_NOTE_PATH, partial(documents.delivery_note, service=service)),
+        Route(DELIVERY_NOTES_PATH, partial(documents.delivery_notes, service=service)),
+        Route(DOWNLOAD_PATH, partial(documents.download, service=service)),
         Route("/", home),
-        Route("/webhooks/stripe", stripe_events, methods=["POST"]),
+        Route("/webhooks/stripe", partial(webhooks.stripe, service=service), methods=["POST"]),
         Route("/healthz", health.alive),
         Route("/readyz", readiness.answer),
     ]
-    if settings.metrics:
+    if service.settings.metrics:
         routes.append(Route("/metrics", figures))
-    if settings.graphiql:
+    if service.settings.graphiql:
         routes.append(Mount("/graphiql", graphiql.assets()))
-    app = Starlette(
-        routes=routes,
-        lifespan=lifespan,
-        middleware=_middleware(service),
-        exception_handlers={HTTPException: http.refuse},
-    )
-    app.state.service = service
-    return app
+    return routes
 
 
 def _middleware(service: Service) -> list[Middleware]:

@@ -1,8 +1,9 @@
-"""What an operation knows of its caller."""
+"""What an operation knows of its caller, and of the server that runs it."""
 
 import sys
 from asyncio import Task
 from copy import copy
+from dataclasses import dataclass
 from typing import Any, Final, Self
 from uuid import UUID
 
@@ -32,49 +33,50 @@ class Unauthenticated(Exception):
         super().__init__(message)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collaborators:
+    """The parts of the server that operations use. `create_app` makes them, once for each process.
+
+    A new one is declared here and made there. Resolvers find it as `info.context.server`.
+    """
+
+    feed: Feed
+    counting: Counting
+    metrics: Metrics
+    links: Links
+    printing: Printing
+    payments: Payments
+    rates: Rates | None  # None if callers may ask for as much as they like
+    open_counts: OpenCounts
+    egress: Egress
+    documents: Documents
+
+
 class Context:
-    """One operation's, or one answer's of a subscription.
+    """The context of one operation, or of one answer of a subscription.
 
-    `registered_only` says that the document must be a registered one, `introspection` that it may ask for the schema.
+    `registered_only` requires a registered document. `introspection` allows queries for the schema.
 
-    Once the document was understood, `operation_kind` is query, mutation or subscription, and `operation_name` the
-    operation's name if it has one. `charge` is what it cost, where that is counted, and `budget` counts what it turns
-    out to cost.
+    Once the document is understood, `operation_kind` is query, mutation or subscription, and `operation_name` is the
+    operation's name if it has one. `charge` is what the operation cost, if that is counted. `budget` counts what it
+    turns out to cost.
 
-    `work` is what goes on even if the operation is cancelled, until it is done.
+    `work` holds the tasks that go on until they are done, even if the operation is cancelled.
     """
 
     def __init__(
         self,
         actor: Actor | None,
         caller: str,
+        server: Collaborators,
         *,
-        feed: Feed,
-        counting: Counting,
-        metrics: Metrics,
-        links: Links,
-        printing: Printing,
-        payments: Payments,
-        rates: Rates | None,
-        open_counts: OpenCounts,
-        egress: Egress,
-        documents: Documents,
         registered_only: bool,
         introspection: bool,
     ) -> None:
         self._actor = actor
         self.caller = caller
-        self.feed = feed
-        self.counting = counting
-        self.metrics = metrics
-        self.links = links
-        self.printing = printing
-        self.payments = payments
-        self.rates = rates
-        self.open_counts = open_counts
-        self.egress = egress
+        self.server = server
         self.charge: Charge | None = None
-        self.documents = documents
         self.registered_only = registered_only
         self.introspection = introspection
         self.budget = Budget(0, sys.maxsize)
@@ -129,8 +131,8 @@ class Context:
 
     async def pay_again(self) -> None:
         """Take the cost of what a subscription does once more, when the caller can spare it."""
-        if self.rates is not None:
-            await self.rates.take_when_spare(self.caller, self.budget.expected)
+        if self.server.rates is not None:
+            await self.server.rates.take_when_spare(self.caller, self.budget.expected)
 
     def require(self, scope: Scope, *, services_too: bool = False) -> Actor:
         """Who asks, if they have the scope. Raises `Unauthenticated` and `Forbidden`."""

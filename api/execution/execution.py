@@ -145,10 +145,10 @@ async def understand(
     Raises `OperationNotAllowed`.
     """
     act_for(context.caller)
-    if context.rates is not None and (charge := context.rates.unread(context.caller)) is not None:
+    if context.server.rates is not None and (charge := context.server.rates.unread(context.caller)) is not None:
         return _too_much(charge, context)
     try:
-        request = await context.documents.find(request, registered_only=context.registered_only)
+        request = await context.server.documents.find(request, registered_only=context.registered_only)
         operation = operations.find(request, introspection=context.introspection)
         if operation.kind not in allowed:
             raise OperationNotAllowed(operation.kind)
@@ -165,8 +165,8 @@ async def understand(
         return _count_answer(not_executed([GraphQLError(str(error), original_error=error)]), context)
     except NotUnderstood as error:
         return await _refused(not_executed(error.errors), context)
-    if context.rates is not None:
-        context.charge = await context.rates.take(context.caller, context.budget.expected)
+    if context.server.rates is not None:
+        context.charge = await context.server.rates.take(context.caller, context.budget.expected)
         if not context.charge.taken:
             return _too_much(context.charge, context)
     if context.budget.expected > DEAR:  # many may have come at once
@@ -206,14 +206,14 @@ class _WithoutToken(StrawberryGraphQLCoreExecutionContext):
             return super().execute_field(parent_type, source, field_details_list, path, *rest)
         error = Unauthenticated()
         if parent_type is self.schema.mutation_type:
-            self.context_value.metrics.mutation(name, code_of(error))
+            self.context_value.server.metrics.mutation(name, code_of(error))
         self.handle_field_error(error, field.type, field_details_list, path)
         return None
 
 
 async def _refused(answer: Answer, context: Context) -> Answer:
-    if context.rates is not None:
-        context.charge = await context.rates.take_for_refusal(context.caller)
+    if context.server.rates is not None:
+        context.charge = await context.server.rates.take_for_refusal(context.caller)
         if not context.charge.taken:
             return _too_much(context.charge, context)
     return _count_answer(answer, context)
@@ -232,7 +232,7 @@ async def run(operation: Operation, request: Request, context: Context) -> Answe
     """Return the answer of a query or a mutation, which waits until its caller has a slot for it."""
     if operation.is_about_schema:
         return _count_answer(await _answer_about_schema(operation, request, context), context)
-    slots = context.open_counts.operations
+    slots = context.server.open_counts.operations
     await slots.take(context.caller)
     try:
         return await _run(operation, request, context)
@@ -271,8 +271,8 @@ async def _run(operation: Operation, request: Request, context: Context) -> Answ
         answer = _give_up(error)
     if answer is None:
         answer = await _executed(prepare(operation, variables, context, outcomes))
-    if context.rates is not None and context.budget.extra:
-        context.charge = await context.rates.take_what_is_left(
+    if context.server.rates is not None and context.budget.extra:
+        context.charge = await context.server.rates.take_what_is_left(
             context.caller, extra=context.budget.extra, total=context.budget.total
         )
     answer = _count_answer(answer, context)
@@ -304,7 +304,7 @@ async def _run_plan(
 
 
 def _count_answer(answer: Answer, context: Context) -> Answer:
-    context.metrics.operation(context.operation_kind, answer.outcome)
+    context.server.metrics.operation(context.operation_kind, answer.outcome)
     return answer if context.charge is None else answer.with_charge(context.charge)
 
 

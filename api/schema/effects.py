@@ -278,7 +278,7 @@ class EffectMutations:
                     email=input.email,
                     url=input.url,
                     new_secret=input.new_secret,
-                    egress=info.context.egress,
+                    egress=info.context.server.egress,
                 ),
             )
         except DomainError as refusal:

@@ -93,4 +93,4 @@ async def _count_outcome(info: Info, needed: Scope, command: Callable[[], Awaita
         outcome = code_of(error)
         raise
     finally:
-        info.context.metrics.mutation(info.field_name, outcome)
+        info.context.server.metrics.mutation(info.field_name, outcome)

@@ -78,7 +78,7 @@ class DeliveryNotesPayload:
         if not self.printed:
             return None
         PRINTED.require(info.context.actor)
-        return await info.context.links.delivery_notes(self.printed)
+        return await info.context.server.links.delivery_notes(self.printed)
 
 
 async def answer(
@@ -103,14 +103,14 @@ async def settled(
     async def settle() -> Settlement:
         target = target_of(input)
         order = await command(target)
-        return Settlement(order, await info.context.payments.settle_act(info.context.actor, target))
+        return Settlement(order, await info.context.server.payments.settle_act(info.context.actor, target))
 
     try:
         settlement = await carry_out(info, needed, settle)
     except DomainError as refusal:
         return OrderPayload(order=None, user_errors=[UserError.of(refusal)])
     order = settlement.order
-    if info.context.payments.gateways:
+    if info.context.server.payments.gateways:
         order = await info.context.loaders.orders.load(order.id)
     return OrderPayload(order=Order.of(order), user_errors=[UserError.of(each) for each in settlement.refusals])
 
@@ -152,7 +152,7 @@ class OrderMutations:
                 target=target,
                 reason=input.reason,
                 refund=bool(input.refund),
-                gateways=info.context.payments.gateways,
+                gateways=info.context.server.payments.gateways,
             ),
         )
 
@@ -197,7 +197,7 @@ class OrderMutations:
             outcome = await carry_out(
                 info,
                 Scope.FULFILLMENT_WRITE,
-                lambda: info.context.printing.create(
+                lambda: info.context.server.printing.create(
                     actor=info.context.actor,
                     target=target_of(input),
                     fulfillment_id=optional_key("Fulfillment", input.fulfillment_id, "fulfillment_id"),
@@ -374,7 +374,7 @@ class OrderMutations:
                 actor=info.context.actor,
                 target=target,
                 amount=to_amount(input.amount),
-                gateways=info.context.payments.gateways,
+                gateways=info.context.server.payments.gateways,
             ),
         )
 
@@ -409,7 +409,7 @@ class OrderMutations:
                 target=target,
                 amount=to_amount(input.amount),
                 reference=input.reference,
-                gateways=info.context.payments.gateways,
+                gateways=info.context.server.payments.gateways,
             ),
         )
 
@@ -420,7 +420,7 @@ class OrderMutations:
             Scope.PAYMENTS_WRITE,
             input,
             lambda target: payments.void_payment(
-                actor=info.context.actor, target=target, gateways=info.context.payments.gateways
+                actor=info.context.actor, target=target, gateways=info.context.server.payments.gateways
             ),
         )
 
@@ -435,7 +435,7 @@ class OrderMutations:
             outcomes = await carry_out(
                 info,
                 Scope.FULFILLMENT_WRITE,
-                lambda: info.context.printing.create_all(
+                lambda: info.context.server.printing.create_all(
                     actor=info.context.actor, fulfillment_ids=input.keys(), locale=input.locale
                 ),
             )

@@ -130,7 +130,7 @@ class OrderLine:
     async def download(self, info: Info) -> str | None:
         if self.row.download_url is None or not self.row.shipped_quantity:
             return None
-        return await info.context.links.download(self.row.id)
+        return await info.context.server.links.download(self.row.id)
 
 
 async def _service(info: Info, service_id: UUID | None) -> FulfillmentService | None:
@@ -249,7 +249,7 @@ class DeliveryNote(Node):
         " customers:read."
     )
     async def url(self, info: Info) -> str:
-        return await info.context.links.delivery_note(self.row.id)
+        return await info.context.server.links.delivery_note(self.row.id)
 
     @field(description="What it is the note of.")
     async def fulfillment(self, info: Info) -> Fulfillment:

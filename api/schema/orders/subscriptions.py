@@ -28,7 +28,7 @@ async def _events(
 ) -> EventSource[OrderEvent]:
     actor = info.context.require(Scope.ORDERS_READ)
     wanted = await event_filter(actor, given, status_changes_only=status_changes_only)
-    return EventSource(info.context.feed, wanted, after, OrderEvent.of)
+    return EventSource(info.context.server.feed, wanted, after, OrderEvent.of)
 
 
 @strawberry.type(description="Everything that can be followed live, without gaps: resume with after.")
@@ -49,7 +49,7 @@ class OrderSubscriptions:
     async def order_counts_changed(self, info: Info, filter: Filter = None) -> AsyncGenerator[OrderCounts, None]:
         actor = info.context.require(Scope.ORDERS_READ)
         last = None
-        async for counts in info.context.counting.follow(actor, filter.to_domain() if filter else None):
+        async for counts in info.context.server.counting.follow(actor, filter.to_domain() if filter else None):
             if counts != last:
                 last = counts
                 yield show_counts(counts)

@@ -191,7 +191,7 @@ async def _situation(row: models.Order, context: Context, *, is_service: bool) -
         authorized=sum(each.amount for each in authorizations),
         capturing=under_way(transactions, TransactionKind.CAPTURE),
         refunding=under_way(transactions, TransactionKind.REFUND),
-        unknown_gateways=unknown_gateways(authorizations, context.payments.gateways),
+        unknown_gateways=unknown_gateways(authorizations, context.server.payments.gateways),
         asked=not is_service or any(each.state is not FulfillmentState.CANCELLED for each in fulfillments),
     )
 
