@@ -2,11 +2,8 @@
 
 import datetime
 from dataclasses import dataclass
-from typing import Final
 
 from models.enums import CancelReason, EmailKind
-
-TO_CUSTOMERS: Final = frozenset(EmailKind) - {EmailKind.NEW_ORDER, EmailKind.FULFILLMENT_REQUEST}
 
 
 @dataclass(frozen=True, slots=True)

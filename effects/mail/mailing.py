@@ -2,17 +2,18 @@
 
 import asyncio
 from collections.abc import Coroutine, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import ClassVar, Final
 
 from domain.actors import system
 from domain.events import EmailFailed, EmailSent
 from effects.effect import CounterpartFailed, GivenUp, Planned, finish, remember
-from effects.mail.building import DownloadLink, build
+from effects.mail.building import build
 from effects.mail.delivery import HandOver, InDoubt, NotTaken, Refused, Transport
+from effects.mail.email import DownloadLink
+from effects.mail.emails import emails_after
 from effects.mail.message import write_mail
-from effects.mail.planning import plan
+from effects.mail.occasion import Occasion
 from effects.mail.settings import MailSettings
 from models import Effect, OrderEvent
 from models.enums import EffectKind, EffectState, EmailKind, stored_word
@@ -51,11 +52,13 @@ class Mailing:
         self._grace_seconds = grace_seconds
 
     async def plan(self, events: Sequence[OrderEvent]) -> list[tuple[OrderEvent, Planned]]:
-        return [
-            (event, replace(planned, counterpart=SERVER))
-            for event in events
-            for planned in await plan(event, self._settings)
-        ]
+        planned = []
+        for event in events:
+            occasion = Occasion(event, self._settings)
+            for email in emails_after(event.type):
+                addresses = await email.recipients(occasion)
+                planned += [(event, Planned(email.kind, address, counterpart=SERVER)) for address in addresses]
+        return planned
 
     async def carry_out(self, effect: Effect) -> None:
         """Raises `GivenUp` where the message was refused for good, or may have been sent, and `NotTaken`."""

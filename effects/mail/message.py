@@ -9,7 +9,8 @@ from typing import Final
 from effects.mail.addresses import ascii_address, named
 from effects.mail.contents import write_contents
 from effects.mail.delivery import Mail, Refused
-from effects.mail.letter import TO_CUSTOMERS, Letter
+from effects.mail.emails import EMAILS
+from effects.mail.letter import Letter
 from effects.mail.settings import MailSettings, Sender
 from models import Effect
 
@@ -17,9 +18,9 @@ _LONGEST_NAME: Final = 100  # characters
 
 
 def write_mail(letter: Letter, effect: Effect, settings: MailSettings) -> Mail:
-    """The message of this effect, whose Message-ID is the same in each attempt.
+    """Return the message of this effect. Its Message-ID is the same in each attempt.
 
-    Raises `Refused` where it is to nobody whom mail can be sent to, and `TemplateFault`.
+    Raise Refused if mail cannot be sent to the address, and TemplateFault.
     """
     try:
         recipient = ascii_address(effect.target)
@@ -40,7 +41,7 @@ def write_mail(letter: Letter, effect: Effect, settings: MailSettings) -> Mail:
 
 
 def _name_of_recipient(letter: Letter) -> str:
-    name = letter.customer.name if letter.kind in TO_CUSTOMERS else None
+    name = letter.customer.name if EMAILS[letter.kind].to_customer else None
     return (name or "")[:_LONGEST_NAME]
 
 

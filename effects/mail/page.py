@@ -1,18 +1,14 @@
 """What a template is given: the letter, put into words and in the order in which the e-mail has it."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from effects.mail.addresses import one_line
-from effects.mail.letter import TO_CUSTOMERS, Item, Letter
+from effects.mail.emails import EMAILS
+from effects.mail.letter import Item, Letter
 from effects.mail.settings import MailSettings
 from effects.merchant.formats import Formats
 from effects.merchant.texts import Texts, filled
-from models.enums import CancelReason, EmailKind
-
-# The other reasons are the merchant's business.
-_REASONS_TO_TELL: Final = (CancelReason.CUSTOMER, CancelReason.INVENTORY, CancelReason.DECLINED)
 
 _GATEWAYS: Final = ("cash", "card", "manual")  # which have a name for customers; another one goes by its own
 
@@ -60,17 +56,18 @@ class Link:
 
 
 def page(letter: Letter, settings: MailSettings) -> dict[str, Any]:
-    """The variables of the templates."""
+    """Return the variables of the templates."""
+    email = EMAILS[letter.kind]
     texts, formats, sender = settings.texts[letter.locale], Formats(letter.locale), settings.sender(letter.channel_code)
     values = {
-        "number": letter.order_number if letter.kind in TO_CUSTOMERS else letter.own_number,
+        "number": letter.order_number if email.to_customer else letter.own_number,
         "date": formats.date(letter.order_date),
         "total": formats.money(letter.sums.total, letter.currency),
         "amount": formats.money(letter.amount or 0, letter.currency),
         "channel": letter.channel,
         "name": one_line(letter.customer.name or ""),
     }
-    head = "shipped_in_parts" if letter.in_parts else letter.kind.lower()
+    head = email.heading(letter)
     return {
         "letter": letter,
         "texts": texts,
@@ -82,7 +79,7 @@ def page(letter: Letter, settings: MailSettings) -> dict[str, Any]:
         "heading": filled(texts[f"{head}_heading"], values),
         "reference": filled(texts["reference"], values),
         "greeting": filled(texts["greeting" if values["name"] else "greeting_nameless"], values),
-        "paragraphs": [filled(texts[f"{head}_intro"], values), *_more(letter, texts)],
+        "paragraphs": [filled(texts[f"{head}_intro"], values), *email.paragraphs(letter, texts)],
         "rows": [_row(item, letter, texts, formats) for item in letter.items],
         "sums": _sums(letter, texts, formats),
         "payments": _payments(letter, texts, formats),
@@ -90,7 +87,7 @@ def page(letter: Letter, settings: MailSettings) -> dict[str, Any]:
         "addresses": _addresses(letter, texts),
         "parcels": _parcels(letter, texts),
         "downloads": [Link("", one_line(each.title), _web(each.url)) for each in letter.downloads],
-        "facts": _facts(letter, texts, formats),
+        "facts": [Fact(texts[name], one_line(value)) for name, value in email.facts(letter, formats) if value],
         "note": letter.note or "",
     }
 
@@ -100,23 +97,6 @@ def _readable_on(colour: str) -> str:
     parts = [int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5)]
     red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
     return "#000000" if 0.2126 * red + 0.7152 * green + 0.0722 * blue > _BRIGHT else "#ffffff"
-
-
-def _more(letter: Letter, texts: Texts) -> list[str]:
-    """What else is to be said, one paragraph each."""
-    match letter.kind:
-        case EmailKind.ORDER_CONFIRMATION:
-            return [texts["order_confirmation_next"]] if letter.needs_shipping else []
-        case EmailKind.CANCELLATION:
-            told = letter.reason in _REASONS_TO_TELL
-            reason = [texts[f"cancellation_reason_{str(letter.reason).lower()}"]] if told else []
-            return [*reason, *([] if letter.sums.paid else [texts["cancellation_nothing_paid"]])]
-        case EmailKind.REFUND:
-            return [texts["refund_next"]]
-        case EmailKind.DOWNLOADS:
-            return [texts["downloads_next"]]
-        case _:
-            return []
 
 
 def _row(item: Item, letter: Letter, texts: Texts, formats: Formats) -> Row:
@@ -188,18 +168,3 @@ def _parcels(letter: Letter, texts: Texts) -> list[Link]:
 
 def _web(url: str) -> str:
     return url if url.startswith(("https://", "http://")) else ""
-
-
-def _facts(letter: Letter, texts: Texts, formats: Formats) -> list[Fact]:
-    """Who has ordered, for the merchant; by what it goes, for a service that ships it."""
-    given: Sequence[tuple[str, str | None]] = (
-        ("customer", letter.customer.name),
-        ("email", letter.customer.email),
-        ("phone", letter.customer.phone),
-        ("channel", letter.channel),
-        ("external_number", letter.order_number if letter.order_number != letter.own_number else None),
-        ("order_date", formats.date(letter.order_date)),
-    )
-    if letter.kind is EmailKind.FULFILLMENT_REQUEST:
-        given = (("order_number", letter.own_number), ("fulfillment", letter.request))
-    return [Fact(texts[name], one_line(value)) for name, value in given if value]

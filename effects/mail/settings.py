@@ -32,9 +32,10 @@ from effects.merchant.texts import Texts, built_in
 from models.enums import EmailKind
 
 _FOLDER: Final = Path(__file__).parent
+_NAMES: Final = tuple(kind.lower() for kind in EmailKind)  # of the e-mails' folders, see `effects.mail.emails`
 _DEFAULTS: Final = "default"
 _COMMON: Final = ("base.html", "base.txt", "parts.html", "parts.txt")
-TEMPLATES: Final = tuple(f"{kind.lower()}.{end}" for kind in EmailKind for end in ("html", "txt")) + _COMMON
+TEMPLATES: Final = tuple(f"{name}.{end}" for name in _NAMES for end in ("html", "txt")) + _COMMON
 
 
 def _is_mailbox(text: str) -> str:
@@ -116,7 +117,7 @@ def load(folder: Path | None) -> MailSettings:
         default_locale=settings.default_locale,
         time_zone=settings.time_zone,
         country_code=settings.country_code,
-        texts=read_texts(folder, built_in(_FOLDER / "texts")),
+        texts=read_texts(folder, _default_texts()),
         templates=_templates(folder),
         _rest=_sender(settings, _Channel()),
         _channels={code: _sender(settings, channel) for code, channel in settings.channels.items()},
@@ -148,9 +149,20 @@ def _templates(folder: Path | None) -> Templates:
     return templates
 
 
+def _default_texts() -> dict[str, Texts]:
+    return built_in(_FOLDER / "texts", *(_FOLDER / "emails" / name / "texts.toml" for name in _NAMES))
+
+
 @cache
 def _default_templates() -> dict[str, str]:
-    return {f"{_DEFAULTS}/{name}": (_FOLDER / _DEFAULTS / name).read_text(encoding="utf-8") for name in TEMPLATES}
+    return {f"{_DEFAULTS}/{name}": _default_template(name) for name in TEMPLATES}
+
+
+def _default_template(name: str) -> str:
+    """Return the source of the template. An e-mail without templates of its own has those that all extend."""
+    email, _, end = name.partition(".")
+    folder = _FOLDER / _DEFAULTS if name in _COMMON else _FOLDER / "emails" / email
+    return read_source(folder / name) or f'{{% extends "base.{end}" %}}'
 
 
 def _own_templates(folder: Path) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from itertools import zip_longest
 from pathlib import Path
@@ -16,13 +16,20 @@ Texts = Mapping[str, str]
 
 
 @cache
-def built_in(folder: Path) -> dict[str, Texts]:
-    """The texts of each of `LOCALES`, from a folder that has one file for each language."""
-    return {locale: _of(locale, folder) for locale in LOCALES}
+def built_in(folder: Path, *files: Path) -> dict[str, Texts]:
+    """Return the texts of each of `LOCALES`.
+
+    The folder has a file for each language. Each of the other files has a table for each language.
+    """
+    tables = [tomllib.loads(path.read_text(encoding="utf-8")) for path in files]
+    return {locale: _of(locale, folder, tables) for locale in LOCALES}
 
 
-def _of(locale: str, folder: Path) -> Texts:
-    texts = read(folder / f"{locale.partition('-')[0]}.toml")
+def _of(locale: str, folder: Path, tables: Iterable[Mapping[str, Texts]]) -> Texts:
+    language = locale.partition("-")[0]
+    texts = dict(read(folder / f"{language}.toml"))
+    for table in tables:
+        texts |= table[language]
     return swiss(texts) if locale == "de-CH" else texts
 
 

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from api.commands.mail_samples import app, samples
+from api.commands.mail_samples import app
 from effects.mail.contents import write_contents
+from effects.mail.samples import samples
 from effects.mail.settings import load
 from effects.merchant.templates import TemplateFault
 from tests.effects.mail.post import shop
