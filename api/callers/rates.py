@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from starlette.types import Scope
 
+from api.lru import LRUCache
 from api.settings import Settings
 from domain.actors import Actor
 
@@ -22,7 +23,7 @@ log = logging.getLogger(__name__)
 NOT_UNDERSTOOD: Final = 100  # what a document costs that is refused: to find that out took work, too
 FILL_SECONDS: Final = 20.0  # in which an empty bucket is full again, unless said otherwise
 APART_SECONDS: Final = 5.0  # for which a process keeps to its own buckets after Redis has failed
-MOST_BUCKETS: Final = 10_000  # of one process; the one that has lain longest, and so is the fullest, is forgotten
+MOST_BUCKETS: Final = 10_000  # of one process; the least recently used one is the fullest
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +54,10 @@ class Rates:
     def __init__(self, limit: int, refill_rate: float, redis_url: str | None = None) -> None:
         self._limit = limit
         self._refill_rate = refill_rate
-        self._own: dict[str, tuple[float, float]] = {}  # what is left, as of when
+        self._own: LRUCache[str, tuple[float, float]] = LRUCache(MOST_BUCKETS)  # what is left, as of when
         self._shared: Any = None
         self._apart_until: float | None = None
-        self._unread: dict[str, tuple[float, Charge]] = {}
+        self._unread: LRUCache[str, tuple[float, Charge]] = LRUCache(MOST_BUCKETS)
         if redis_url is not None:
             from api.callers.redis_rates import SharedBuckets  # a tenth of a second that most processes need not spend
 
@@ -89,12 +90,12 @@ class Rates:
         """For a document that was not understood. Where there is not even that, see `unread`."""
         charge = await self.take(caller, min(NOT_UNDERSTOOD, self._limit))
         if not charge.taken:
-            _remember(self._unread, caller, (time.monotonic() + charge.retry_seconds, charge))
+            self._unread.put(caller, (time.monotonic() + charge.retry_seconds, charge))
         return charge
 
     def unread(self, caller: str) -> Charge | None:
         """Why nothing more of the caller's is read for now: its bucket is empty, and its last document was refused."""
-        until, charge = self._unread.get(caller, (0.0, None))
+        until, charge = self._unread.get(caller) or (0.0, None)
         return charge if time.monotonic() < until else None
 
     async def close(self) -> None:
@@ -118,21 +119,13 @@ class Rates:
 
     def _take_own(self, caller: str, cost: int) -> tuple[bool, float]:
         now = time.monotonic()
-        left, at = self._own.get(caller, (float(self._limit), now))
+        left, at = self._own.get(caller) or (float(self._limit), now)
         left = min(self._limit, left + (now - at) * self._refill_rate)
         taken = cost <= left
         if taken:
             left -= cost
-            _remember(self._own, caller, (left, now))
+            self._own.put(caller, (left, now))
         return taken, left
-
-
-def _remember(buckets: dict[str, Any], caller: str, value: Any) -> None:
-    """The first in the dictionary is the one that has lain longest."""
-    buckets.pop(caller, None)
-    buckets[caller] = value
-    if len(buckets) > MOST_BUCKETS:
-        del buckets[next(iter(buckets))]
 
 
 def rates_of(settings: Settings) -> Rates | None:

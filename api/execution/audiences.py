@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextvars import copy_context
 from typing import Generic, Protocol, TypeVar
 
+from api.lru import LRUCache
 from domain.stream import event_log
 from domain.stream.event_log import EventFilter
 from domain.stream.feed import PAGE, Feed
@@ -113,7 +114,7 @@ class Audience(Generic[T]):
         self._teller = teller
         self._subscribers: dict[Subscriber[T], None] = {}
         self._behind = 0  # how many read back
-        self._remembered: dict[int, T] = {}
+        self._remembered: LRUCache[int, T] = LRUCache(REMEMBERED)  # only while a subscriber reads back
         self._reading_back = asyncio.Lock()
         self._working: set[asyncio.Task[list[T]]] = set()
 
@@ -158,20 +159,17 @@ class Audience(Generic[T]):
 
     async def _answer_once(self, events: Sequence[OrderEvent]) -> list[T]:
         async with self._reading_back:
-            missing = [event for event in events if event.id not in self._remembered]
-            found = dict(zip((event.id for event in missing), await self._teller.answers(missing), strict=True))
-            known = {**self._remembered, **found}
-            for place, answer in found.items():
-                self._remember(place, answer)
+            remembered = ((event.id, self._remembered.get(event.id)) for event in events)
+            known = {place: answer for place, answer in remembered if answer is not None}
+            missing = [event for event in events if event.id not in known]
+            for event, answer in zip(missing, await self._teller.answers(missing), strict=True):
+                known[event.id] = answer
+                self._remember(event.id, answer)
         return [known[event.id] for event in events]
 
     def _remember(self, place: int, answer: T) -> None:
-        """For as long as somebody reads back."""
-        if not self._behind:
-            return
-        self._remembered[place] = answer
-        if len(self._remembered) > REMEMBERED:
-            del self._remembered[next(iter(self._remembered))]
+        if self._behind:
+            self._remembered.put(place, answer)
 
     def reads_back(self, task: asyncio.Task[None]) -> None:
         """A subscriber does, until the task is over."""

@@ -34,6 +34,7 @@ from api.execution.costs import WEIGHT_OF_ONE, Cost
 from api.execution.limits import Budget, budget_for, parse_document, weigh_variables
 from api.execution.plans import Plans
 from api.execution.requests import Request
+from api.lru import LRUCache
 from api.metrics import Metrics
 from api.settings import Settings
 
@@ -199,7 +200,7 @@ class Operations:
         self._schema = schema
         self._settings = settings
         self._metrics = metrics
-        self._documents: dict[tuple[str, bool], _Document] = {}
+        self._documents: LRUCache[tuple[str, bool], _Document] = LRUCache(MOST_DOCUMENTS)
 
     def find(self, request: Request, *, introspection: bool) -> Operation:
         """Return the operation that is asked for. Raise `NotUnderstood` if there is none, or it is too large."""
@@ -220,11 +221,10 @@ class Operations:
             raise NotUnderstood(error) from None
 
     def _document(self, query: str, introspection: bool) -> _Document:
-        known = self._documents.pop((query, introspection), None)
-        self._metrics.document(remembered=known is not None)
-        document = known or _Document(self._schema, query, self._settings, introspection=introspection)
-        if len(query) <= LONGEST_REMEMBERED:
-            self._documents[query, introspection] = document  # now the last that would be forgotten
-            if len(self._documents) > MOST_DOCUMENTS:
-                del self._documents[next(iter(self._documents))]
+        document = self._documents.get((query, introspection))
+        self._metrics.document(remembered=document is not None)
+        if document is None:
+            document = _Document(self._schema, query, self._settings, introspection=introspection)
+            if len(query) <= LONGEST_REMEMBERED:
+                self._documents.put((query, introspection), document)
         return document

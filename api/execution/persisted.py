@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Final
 
 from api.execution.requests import Request
+from api.lru import LRUCache
 from domain.registered_documents import hash_of, registered_text
 
 MOST_CHARACTERS: Final = 4_000_000  # of the texts that clients have sent with a hash
@@ -33,7 +34,7 @@ class Documents:
     """
 
     def __init__(self) -> None:
-        self._sent = _SentTexts()
+        self._sent: LRUCache[str, str] = LRUCache(MOST_CHARACTERS, len)  # texts by their hashes
         self._registered: dict[str, tuple[str, float]] = {}  # and until when that need not be looked up again
 
     async def find(self, request: Request, *, registered_only: bool) -> Request:
@@ -54,7 +55,8 @@ class Documents:
             return replace(request, query=found)
         assert document_id is not None
         if text:
-            self._sent.keep(document_id, text)
+            if self._sent.get(document_id) is None:
+                self._sent.put(document_id, text)
             return request
         found = self._sent.get(document_id) or await self._registered_text(document_id)
         if found is None:
@@ -71,29 +73,6 @@ class Documents:
         else:
             self._registered[document_id] = (text, time.monotonic() + FRESH_SECONDS)
         return text
-
-
-class _SentTexts:
-    """By their hashes; those that were not asked for the longest go first."""
-
-    def __init__(self) -> None:
-        self._texts: dict[str, str] = {}
-        self._characters = 0
-
-    def get(self, document_id: str) -> str | None:
-        text = self._texts.pop(document_id, None)
-        if text is not None:
-            self._texts[document_id] = text
-        return text
-
-    def keep(self, document_id: str, text: str) -> None:
-        if self.get(document_id) is not None:
-            return
-        self._texts[document_id] = text
-        self._characters += len(text)
-        while self._characters > MOST_CHARACTERS:
-            oldest = next(iter(self._texts))
-            self._characters -= len(self._texts.pop(oldest))
 
 
 def _hash(text: str) -> str | None:

@@ -20,6 +20,7 @@ from graphql import (
 
 from api.execution.compiler import Compiler, NotCompiled
 from api.execution.plan import MutationPlan, Plan
+from api.lru import LRUCache
 
 MOST_PLANS: Final = 8  # of one operation: one for each choice of what its @skip and @include take from variables
 
@@ -31,7 +32,7 @@ class Plans:
         self._schema = schema
         self._document = document
         self._operation = operation
-        self._plans: dict[tuple[Any, ...], Plan | MutationPlan | None] = {}
+        self._plans: LRUCache[tuple[Any, ...], Plan | MutationPlan | None] = LRUCache(MOST_PLANS)
 
     @cached_property
     def _conditions(self) -> list[str]:
@@ -41,10 +42,8 @@ class Plans:
         """For these variables; `None` where the operation cannot be compiled."""
         choice = tuple(variables.coerced.get(name) for name in self._conditions)
         if choice not in self._plans:
-            if len(self._plans) == MOST_PLANS:
-                del self._plans[next(iter(self._plans))]
-            self._plans[choice] = _compile(self._schema, self._document, self._operation, variables)
-        return self._plans[choice]
+            self._plans.put(choice, _compile(self._schema, self._document, self._operation, variables))
+        return self._plans.get(choice)
 
 
 class _Conditions(Visitor):

@@ -7,6 +7,7 @@ from weakref import WeakKeyDictionary
 import orjson
 
 from api.execution.operations import Operation
+from api.lru import LRUCache
 
 MOST_BYTES: Final = 16 * 1024 * 1024  # of all that are kept; a usual introspection has 200 kB
 _BYTES_BESIDES: Final = 500  # that an answer takes besides its own
@@ -16,30 +17,20 @@ class SchemaAnswers:
     """Keeps the encoded answers that were asked for last."""
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
-        self._most_bytes = most_bytes
-        self._bytes = 0
-        self._answers: dict[tuple[int, bytes], bytes] = {}  # the one that was asked for last is the last
+        self._answers: LRUCache[tuple[int, bytes], bytes] = LRUCache(most_bytes, _size)
         self._numbers: WeakKeyDictionary[Operation, int] = WeakKeyDictionary()
         self._next_number = itertools.count()
 
     def find(self, operation: Operation, variables: dict[str, Any] | None) -> bytes | None:
         """Return the answer in JSON, or None if it is not kept."""
         key = self._key(operation, variables)
-        if key is None or (answer := self._answers.pop(key, None)) is None:
-            return None
-        self._answers[key] = answer
-        return answer
+        return None if key is None else self._answers.get(key)
 
     def keep(self, operation: Operation, variables: dict[str, Any] | None, answer: bytes) -> None:
         """Keep the answer, in place of those that were asked for least recently."""
         key = self._key(operation, variables)
-        if key is None or key in self._answers or len(answer) > self._most_bytes:
-            return
-        self._answers[key] = answer
-        self._bytes += len(answer) + _BYTES_BESIDES
-        while self._bytes > self._most_bytes:
-            oldest = self._answers.pop(next(iter(self._answers)))
-            self._bytes -= len(oldest) + _BYTES_BESIDES
+        if key is not None and key not in self._answers:
+            self._answers.put(key, answer)
 
     def _key(self, operation: Operation, variables: dict[str, Any] | None) -> tuple[int, bytes] | None:
         """Return what tells answers apart, or None for variables that cannot be encoded."""
@@ -52,6 +43,10 @@ class SchemaAnswers:
             return number, orjson.dumps(given, option=orjson.OPT_SORT_KEYS)
         except TypeError:
             return None
+
+
+def _size(answer: bytes) -> int:
+    return len(answer) + _BYTES_BESIDES
 
 
 schema_answers: Final = SchemaAnswers()
