@@ -49,6 +49,7 @@ from effects.mail.mailing import Mailing
 from effects.mail.transport import transport_of
 from effects.outgoing import Outgoing
 from effects.payments.payments import Payments
+from effects.payments.providers import open_gateways
 from models.engine.database import connected
 
 
@@ -106,7 +107,7 @@ def _service(settings: Settings, issuer: Issuer | None) -> Service:
         metrics=metrics,
         links=Links(settings.public_url, settings.link_seconds),
         printing=Printing(delivery_notes.load(settings.delivery_notes_folder), renderer),
-        payments=_payments(settings),
+        payments=Payments(open_gateways(settings, settings.egress)),
         rates=rates_of(settings),
         open_counts=open_counts,
         egress=settings.egress,
@@ -162,7 +163,7 @@ def _routes(service: Service, engine: Engine, readiness: health.Readiness) -> li
         Route(DELIVERY_NOTES_PATH, partial(documents.delivery_notes, service=service)),
         Route(DOWNLOAD_PATH, partial(documents.download, service=service)),
         Route("/", home),
-        Route("/webhooks/stripe", partial(webhooks.stripe, service=service), methods=["POST"]),
+        Route("/webhooks/{gateway}", partial(webhooks.receive, service=service), methods=["POST"]),
         Route("/healthz", health.alive),
         Route("/readyz", readiness.answer),
     ]
@@ -178,11 +179,3 @@ def _middleware(service: Service) -> list[Middleware]:
     if service.settings.cors_origins:
         middleware.append(Middleware(CORSMiddleware, **origins.cors(service.settings)))
     return middleware
-
-
-def _payments(settings: Settings) -> Payments:
-    if not settings.stripe_api_key:
-        return Payments()
-    from effects.payments.stripe_gateway import StripeGateway  # 30 MB that nobody pays for who has no Stripe
-
-    return Payments([StripeGateway(settings.stripe_api_key, settings.stripe_api_base, egress=settings.egress)])

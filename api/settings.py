@@ -1,17 +1,20 @@
 """The settings, read from the environment here and nowhere else."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import Field, Json, ValidationInfo, field_validator
+from pydantic import Field, Json, ValidationInfo, create_model, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from domain.actors import Scope
-from domain.egress import BadDestination, Destination, Egress
+from domain.egress import Egress, callable_url
 from effects.mail.transport import transport_of
+from effects.payments.providers import PROVIDERS
 from models.engine.database import config, is_postgres
 from models.engine.file_urls import file_url
+
+S = TypeVar("S", bound=BaseSettings)
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -27,16 +30,16 @@ def _words(given: Any) -> Any:
     return given.lower().replace(",", " ").split() if isinstance(given, str) else given
 
 
-def _callable(url: str | None) -> str | None:
-    """Return the URL if the server can call it. Raise ValueError, which does not repeat it."""
-    try:
-        if url:
-            Destination.of(url)
-    except BadDestination as error:
-        raise ValueError(str(error)) from None
-    return url
+def _with_gateways(settings: type[S]) -> type[S]:
+    """Add the settings of each payment gateway."""
+    bases: Any = (*(provider.settings for provider in PROVIDERS.values()), settings)
+    composed: type[S] = create_model(
+        settings.__name__, __base__=bases, __module__=settings.__module__, __doc__=settings.__doc__
+    )
+    return composed
 
 
+@_with_gateways
 class Settings(BaseSettings):
     """Each field is the environment variable of the same name in capitals."""
 
@@ -73,20 +76,12 @@ class Settings(BaseSettings):
     mail_folder: Path | None = Field(
         default=None, description="The folder of the merchant's own e-mail: settings.toml, texts, templates."
     )
-    stripe_api_key: str | None = Field(
-        default=None, description="The secret key of the merchant's Stripe account; without it, Stripe is not used."
-    )
-    stripe_webhook_secret: str | None = Field(
-        default=None, description="The secret with which Stripe signs what it sends to /webhooks/stripe."
-    )
-    stripe_api_base: str | None = Field(
-        default=None, description="Where Stripe's API is, for tests; by default https://api.stripe.com."
-    )
     egress_allow: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
         description="Where this server's own HTTP calls, such as those to fulfillment services, may go besides public"
         " addresses: hosts, HOST:PORT, addresses and networks with commas between them, such as"
-        " warehouse.internal:8443,10.20.0.0/16. What STRIPE_API_BASE and OIDC_ISSUER name may be called as well.",
+        " warehouse.internal:8443,10.20.0.0/16. What OIDC_ISSUER and the settings of payment gateways name may be"
+        " called as well.",
     )
     oidc_issuer: str | None = Field(
         default=None,
@@ -290,12 +285,7 @@ class Settings(BaseSettings):
     def _is_an_issuer(cls, url: str | None) -> str | None:
         if url and not is_private_way(url):
             raise ValueError("an issuer's URL starts with https:// (http:// on this machine only)")
-        return _callable(url or None)
-
-    @field_validator("stripe_api_base")
-    @classmethod
-    def _is_where_an_api_may_be(cls, url: str | None) -> str | None:
-        return _callable(url or None)
+        return callable_url(url) if url else None
 
     @field_validator("egress_allow", mode="before")
     @classmethod

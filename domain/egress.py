@@ -98,6 +98,15 @@ class Destination:
         return cls(parsed.scheme, _checked_host(parsed.raw_host.decode("ascii")), port, parsed.raw_path.decode("ascii"))
 
 
+def callable_url(url: str) -> str:
+    """Return the URL if a call can be made to it. Raise ValueError, which does not repeat the URL."""
+    try:
+        Destination.of(url)
+    except BadDestination as error:
+        raise ValueError(str(error)) from None
+    return url
+
+
 def without_user(url: str | None) -> str | None:
     """Return the URL without user and password, which older versions of this server have taken."""
     return None if url is None else re.sub(r"(?<=://)[^/?#]*@", "", url, count=1)

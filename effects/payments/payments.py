@@ -52,6 +52,9 @@ class Payments:
         """Their names."""
         return frozenset(self._gateways)
 
+    def find_gateway(self, name: str) -> Gateway | None:
+        return self._gateways.get(name)
+
     async def close(self) -> None:
         for gateway in self._gateways.values():
             await gateway.close()

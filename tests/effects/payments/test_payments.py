@@ -18,10 +18,10 @@ from domain.payments.settling import Settled
 from effects.attempts import ATTEMPT_SECONDS, attempt
 from effects.automations import Automations
 from effects.effect import GivenUp, Planned
-from effects.payments import stripe_gateway
 from effects.payments.gateways import GatewayDown, Request
 from effects.payments.payments import DELAY, SECONDS, Payments
-from effects.payments.stripe_gateway import StripeGateway
+from effects.payments.stripe import gateway as stripe_gateway
+from effects.payments.stripe.gateway import StripeGateway
 from effects.planning import begin, plan_page
 from models import Effect, Order, OrderEvent, Transaction
 from models.enums import AutomationKind, EffectState, PaymentStatus, TransactionKind, TransactionStatus
@@ -284,6 +284,7 @@ class Bank:
     """A gateway that captures in parts, and keeps what it was handed."""
 
     name = "stripe"
+    read_webhook = None
 
     def __init__(self) -> None:
         self.heard: list[tuple[str, Request]] = []

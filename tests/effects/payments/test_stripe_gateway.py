@@ -10,7 +10,7 @@ import pytest
 
 from domain.payments.settling import Settled
 from effects.payments.gateways import GatewayDown, GatewayRefused, GatewayUnavailable, Request
-from effects.payments.stripe_gateway import TRANSACTION, StripeGateway
+from effects.payments.stripe.gateway import TRANSACTION, StripeGateway
 from models.engine.fields import new_key
 from models.enums import TransactionKind
 from tests.effects.service import endless_body, serving

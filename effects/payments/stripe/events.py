@@ -1,8 +1,9 @@
-"""What Stripe tells by itself. Each event is a bell, not a letter: it says which payment to ask about.
+"""Stripe's webhooks. Each event is a bell, not a letter: it says which payment to ask about.
 
-Events come late, twice and in any order, so nothing but the fact that something happened is taken from them.
+Events arrive late, twice and in any order, so nothing else is taken from them.
 """
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import stripe
@@ -22,12 +23,13 @@ _TYPES: Final = (
 )
 
 
-def concerned(payload: bytes, signature: str | None, secret: str) -> str | None:
-    """The PaymentIntent of which an event brings news; `None` for events that are about something else.
+def find_payment_intent(payload: bytes, headers: Mapping[str, str], *, secret: str) -> str | None:
+    """Return the id of the PaymentIntent that an event is about, None for events about something else.
 
-    Raises `BadSignature` unless `signature`, the header Stripe-Signature, was made with the secret in the last five
-    minutes (https://docs.stripe.com/webhooks/signature), and for what is no event.
+    Raise BadSignature unless the header Stripe-Signature was made with the secret in the last five minutes
+    (https://docs.stripe.com/webhooks/signature), and if the payload is not an event.
     """
+    signature = headers.get("stripe-signature")
     try:
         event = stripe.Webhook.construct_event(payload, signature, secret).to_dict()
         if event.get("type") not in _TYPES:

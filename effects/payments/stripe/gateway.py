@@ -1,8 +1,9 @@
-"""Stripe, by its official library. Where rules are said to be Stripe's, they are from https://docs.stripe.com/api."""
+"""The client of Stripe's API. The rules of Stripe that comments name are from https://docs.stripe.com/api."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, Final
 
 import stripe
@@ -12,6 +13,7 @@ from domain.egress import PUBLIC_ONLY, BadDestination, Egress
 from domain.payments.settling import Settled
 from effects.outgoing import CallFailed, Outgoing, trusted
 from effects.payments.gateways import GatewayDown, GatewayRefused, GatewayUnavailable, Request
+from effects.payments.stripe.events import find_payment_intent
 from models.enums import TransactionKind
 
 SECONDS: Final = 20.0  # for one call
@@ -38,9 +40,15 @@ class StripeGateway:
     name: Final = "stripe"
 
     def __init__(
-        self, api_key: str, api_base: str | None = None, seconds: float = SECONDS, egress: Egress = PUBLIC_ONLY
+        self,
+        api_key: str,
+        api_base: str | None = None,
+        seconds: float = SECONDS,
+        egress: Egress = PUBLIC_ONLY,
+        webhook_secret: str | None = None,
     ) -> None:
         self._seconds = seconds
+        self.read_webhook = partial(find_payment_intent, secret=webhook_secret) if webhook_secret else None
         egress = egress.including(api_base) if api_base else egress
         self._outgoing = Outgoing(egress, most_bytes=MOST_BYTES, context=trusted())
         self._stripe = stripe.StripeClient(
