@@ -3,7 +3,6 @@
 import asyncio
 import sys
 from collections import Counter
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -12,23 +11,20 @@ import typer
 from api.commands.database import describe
 from api.commands.environment import read_settings
 from domain.errors import InvalidInput
-from domain.imports import shopify
+from domain.imports.format import Format
+from domain.imports.formats import FORMATS, find_format
 from domain.imports.running import Result, import_orders
+from domain.imports.shopify import SHOPIFY
 from models.engine.database import config, connected, migrate
 from models.engine.errors import DatabaseUnavailable, WrongVersion
 
-
-class Format(StrEnum):
-    SHOPIFY = "shopify"
+_FORMATS = "; ".join(f"{each.name}: {each.description}" for each in FORMATS.values())
 
 
 def command(
     file: Annotated[
         str,
-        typer.Argument(
-            metavar="FILE",
-            help="A JSON file: one order, a list of them, or either wrapped in order or orders. - reads stdin.",
-        ),
+        typer.Argument(metavar="FILE", help="The file, which has that format. - reads stdin."),
     ],
     channel: Annotated[
         str,
@@ -37,9 +33,8 @@ def command(
         ),
     ],
     format: Annotated[
-        Format,
-        typer.Option(help="Whose orders they are. shopify: as its REST API and its orders/* webhooks send them."),
-    ] = Format.SHOPIFY,
+        str, typer.Option(metavar="|".join(FORMATS), help=f"Whose orders they are. {_FORMATS}.")
+    ] = SHOPIFY.name,
     with_effects: Annotated[
         bool,
         typer.Option(
@@ -66,7 +61,11 @@ def command(
     Exit code: 0 if all orders are in, 1 if some failed, 2 if nothing could be imported at all.
     """
     try:
-        documents = shopify.read_documents(_content(file))
+        chosen = find_format(format)
+    except ValueError as error:
+        _stop(f"--format: {error}")
+    try:
+        documents = chosen.read_documents(_content(file))
     except (OSError, ValueError) as error:
         _stop(f"{file}: {error}")
     try:
@@ -75,7 +74,7 @@ def command(
     except ValueError as error:
         _stop(str(error))
     try:
-        counts = asyncio.run(_run(url, channel, documents, with_effects))
+        counts = asyncio.run(_run(url, chosen, channel, documents, with_effects))
     except InvalidInput as refusal:
         _stop(f"--channel {channel}: {refusal.message}")
     except (DatabaseUnavailable, WrongVersion) as error:
@@ -93,12 +92,14 @@ def _stop(message: str) -> NoReturn:
     raise typer.Exit(2)
 
 
-async def _run(url: str, channel: str, documents: list[tuple[str, Any]], with_effects: bool) -> Counter[Result]:
+async def _run(
+    url: str, format: Format, channel: str, documents: list[tuple[str, Any]], with_effects: bool
+) -> Counter[Result]:
     await migrate(url)
-    names = {place: shopify.describe(document) for place, document in documents}
+    names = {place: format.describe(document) for place, document in documents}
     counts: Counter[Result] = Counter()
     async with connected(url):
-        async for outcome in import_orders(channel, documents, shopify.read_order, with_effects=with_effects):
+        async for outcome in import_orders(channel, documents, format.read_order, with_effects=with_effects):
             counts[outcome.result] += 1
             kind = "failed" if outcome.result is Result.FAILED else "warning"
             for message in outcome.messages:

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from api.commands.import_orders import app
 from domain.imports import shopify
+from domain.imports.formats import FORMATS
 from domain.imports.running import Outcome, Result
 from models import Channel, Order, OrderEvent, OrderLine, OrderTag
 from models.engine.file_urls import file_url
@@ -255,6 +256,13 @@ class TestCommandLine:
         assert broken.exit_code == 2
         assert not (tmp_path / "new.sqlite3").exists()
 
+    def test_a_format_that_there_is_not(self, tmp_path: Path, arguments: list[str]) -> None:
+        arguments[3] = "woo"
+        result = CliRunner().invoke(app, ["-", *arguments], input=json.dumps(shopify_order()))
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert result.stderr == f"--format: woo is not a format. There is: {', '.join(FORMATS)}.\n"
+        assert not (tmp_path / "new.sqlite3").exists()
+
     def test_a_code_that_no_channel_can_have(self, arguments: list[str]) -> None:
         arguments[1] = "no channel"
         result = CliRunner().invoke(app, ["-", *arguments], input=json.dumps(shopify_order()))
@@ -264,4 +272,6 @@ class TestCommandLine:
     def test_help(self) -> None:
         result = CliRunner().invoke(app, ["--help"])
         assert result.exit_code == 0
-        assert "A second run imports nothing twice." in " ".join(result.stdout.split())
+        words = " ".join(result.stdout.split())
+        assert "A second run imports nothing twice." in words
+        assert all(f"{name}: {each.description}" in words for name, each in FORMATS.items())

@@ -26,8 +26,8 @@ from typing import Any
 from domain.errors import InvalidInput
 from domain.imports.history import Archive, Cancel, Confirm, History, Parcel, Refund, Step, Void
 from domain.imports.reading import JsonObject, Source
-from domain.imports.shopify_goods import Goods, read_goods
-from domain.imports.shopify_money import read_money
+from domain.imports.shopify.goods import Goods, read_goods
+from domain.imports.shopify.money import read_money
 from domain.money import require_currency
 from domain.orders.placing import MOST_TAGS, NewAddress, NewCustomer, NewLine, NewOrder, NewTotals
 from models.enums import CancelReason, OrderSource
