@@ -9,7 +9,7 @@ from domain.change import command
 from domain.channels import find_channel
 from domain.errors import InvalidInput
 from models import Automation, Channel
-from models.engine.rows import select
+from models.engine.rows import read_where
 from models.enums import AutomationKind
 
 _KEYS: Final = UUID("6f1d3a52-9c0e-4b7d-8a41-2f5be3c7d910")  # the namespace of the rows' keys
@@ -65,7 +65,7 @@ async def _channel(actor: Actor, code: str | None) -> Channel | None:
 async def enabled_automations() -> Callable[[UUID], set[AutomationKind]]:
     """What tells of a channel which are on in it now."""
     settings: dict[UUID | None, dict[AutomationKind, bool]] = {}
-    for row in await select(Automation, ""):
+    for row in await read_where(Automation, ""):
         settings.setdefault(row.channel_id, {})[row.kind] = row.enabled
 
     def enabled(channel_id: UUID) -> set[AutomationKind]:

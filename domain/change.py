@@ -21,7 +21,8 @@ from domain.stream import bell, event_log
 from models import Fulfillment, IdempotencyRecord, Order
 from models.engine.errors import DatabaseUnavailable, TransactionConflict
 from models.engine.fields import new_key
-from models.engine.statements import Write, find, insert, update, write
+from models.engine.rows import load
+from models.engine.statements import Write, insert, update, write
 from models.enums import ActorKind
 
 ATTEMPTS: Final = 4
@@ -106,7 +107,7 @@ class Unit:
         """Claims the key for this unit, or ends the `change` block where it has acted before."""
         if idempotency is None:
             return
-        record = await find(IdempotencyRecord, actor_id=self.actor.id or "", key=idempotency.key)
+        record = await load(IdempotencyRecord, actor_id=self.actor.id or "", key=idempotency.key)
         if record is None:
             self._idempotency = idempotency
             return
@@ -119,7 +120,7 @@ class Unit:
     async def _load(self, order_id: UUID) -> Order:
         order = self._orders.get(order_id)
         if order is None:
-            order = await find(Order, lock=True, id=order_id)
+            order = await load(Order, lock=True, id=order_id)
             self.now = datetime.now(UTC)  # whoever held the order until now acted before
         if order is None or not self.actor.sees(order.channel_id) or not await self._is_asked(order):
             raise NotFound("There is no such order.", "order_id")

@@ -7,7 +7,7 @@ from domain.actors import Actor
 from domain.errors import InvalidInput
 from domain.validation import matching, required_text, storable
 from models import Channel
-from models.engine.statements import find
+from models.engine.rows import load
 
 LONGEST_CODE = 64
 
@@ -42,7 +42,7 @@ async def ensure_channel(actor: Actor, code: str, field: str = "channel") -> Cha
     Raises `InvalidInput` for a code that is not one, and for a channel that does not exist for the caller.
     """
     code = _checked_code(code, field)
-    channel = await find(Channel, code=code)
+    channel = await load(Channel, code=code)
     if channel is None and actor.channel_ids is None:
         return await Channel.create(code=code, name=code, created_at=datetime.now(UTC))
     if channel is None or not actor.sees(channel.id):

@@ -15,6 +15,7 @@ from tortoise.transactions import in_transaction
 
 from domain.actors import Actor, Scope
 from models import Effect, FailingCounterpart, FulfillmentService
+from models.engine.rows import save
 from models.enums import EffectKind, EffectState
 
 FAILURES: Final = 5  # in a row, after which it is paused
@@ -82,7 +83,7 @@ async def record_failure(lane: str, effect_id: UUID, error: str) -> None:
             row.failures += 1
             row.paused_until = now + pause_after(row.failures) if row.failures >= FAILURES else None
             row.probe_id = None
-        await row.save()
+        await save(row)
 
 
 async def record_success(lane: str) -> None:

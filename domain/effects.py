@@ -15,6 +15,7 @@ from domain.counterparts import end_pause
 from domain.errors import NotFound
 from domain.paging import PageRequest
 from models import Effect
+from models.engine.rows import reload, save
 from models.enums import EffectKind, EffectState
 
 # What attempts have left is gone when an effect is tried anew, except for the body of a call: the service may have got
@@ -76,13 +77,13 @@ async def _anew(actor: Actor, effect_id: UUID, *ended: EffectState, **conditions
         raise NotFound("There is no such effect.", "effect_id")
     async with change(actor) as unit:
         await unit.lock_order(Target(effect.order_id))
-        await effect.refresh_from_db()
+        await reload(effect)
         if effect.state in ended:
             effect.state, effect.attempts, effect.error = EffectState.WAITING, 0, None
             effect.due_at, effect.finished_at = await _before_the_others(effect), None
             kept = {name: effect.data[name] for name in KEPT if name in effect.data}
             effect.data = {**kept, "round": effect.data.get("round", 0) + 1}
-            await effect.save()
+            await save(effect)
         if effect.state is EffectState.WAITING:
             await end_pause(effect.lane)
     return effect

@@ -14,6 +14,7 @@ from domain.change import change, command
 from domain.errors import InvalidInput, NotFound
 from domain.validation import storable
 from models import RegisteredDocument
+from models.engine.rows import remove, save
 
 LONGEST_TEXT: Final = 100_000  # characters
 LONGEST_NAME: Final = 255
@@ -59,7 +60,7 @@ async def _register(document: Document) -> RegisteredDocument:
         )
     if identifier is not None and row.identifier != identifier:
         row.identifier = identifier
-        await row.save(update_fields=["identifier"])
+        await save(row, "identifier")
     return row
 
 
@@ -85,7 +86,7 @@ async def remove_document(*, actor: Actor, identifier: str) -> RegisteredDocumen
     row = await _find(identifier)
     if row is None:
         raise NotFound("There is no such document.", "identifier")
-    await row.delete()
+    await remove(row)
     return row
 
 

@@ -97,7 +97,7 @@ async def create_token(
             expires_at=expires_at,
         )
         secret = _new_secret(token)
-        await token.save(force_create=True)
+        await rows.add(token)
     return token, secret
 
 
@@ -198,7 +198,7 @@ async def revoke_token(*, actor: Actor, token_id: UUID, with_created: bool = Fal
                 _require_givable(actor, each)
             if each.revoked_at is None:
                 each.revoked_at, each.revoked_by = datetime.now(UTC), actor.name
-                await each.save(update_fields=["revoked_at", "revoked_by"])
+                await rows.save(each, "revoked_at", "revoked_by")
     _forget_callers()
     return token
 
@@ -242,7 +242,7 @@ async def rotate_token(*, actor: Actor, token_id: UUID, grace: timedelta = DEFAU
         await retired.filter(good_until__gt=now + grace).update(good_until=now + grace)
         await RetiredSecret.create(token_id=token.id, hash=token.hash, good_until=now + grace)
         secret = _new_secret(token)
-        await token.save(update_fields=["prefix", "hash"])
+        await rows.save(token, "prefix", "hash")
     _forget_callers()
     return token, secret
 
@@ -283,7 +283,7 @@ async def authenticate(secret: str) -> Actor | None:
     if not secret.startswith(PREFIX):
         return None
     digest = _hash(secret)
-    token, good_until = next(iter(await rows.with_keys(ApiToken, "hash", [digest])), None), None
+    token, good_until = next(iter(await rows.read_by(ApiToken, "hash", [digest])), None), None
     if token is None:  # only who comes with an old secret, or with none, is looked up twice
         retired = await RetiredSecret.get_or_none(_in_grace(), hash=digest).select_related("token")
         if retired is None:

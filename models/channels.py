@@ -2,12 +2,12 @@ from datetime import datetime
 from uuid import UUID
 
 from tortoise import fields
-from tortoise.models import Model
 
 from models.engine.fields import UtcField, key
+from models.engine.table import Table
 
 
-class Channel(Model):
+class Channel(Table):
     """Where orders come from: a web shop, a marketplace, a till. Access is granted by channel."""
 
     id: UUID = key()

@@ -3,12 +3,12 @@ from typing import Any
 from uuid import UUID
 
 from tortoise import fields
-from tortoise.models import Model
 
 from models.engine.fields import UtcField, key
+from models.engine.table import Table
 
 
-class Customer(Model):
+class Customer(Table):
     """Who bought, as one channel knows them.
 
     Customers belong to a channel so that none can be reached through another one's orders. `email` is what

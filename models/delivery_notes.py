@@ -4,12 +4,12 @@ from uuid import UUID
 
 from tortoise import fields
 from tortoise.indexes import Index
-from tortoise.models import Model
 
 from models.engine.fields import UtcField, key
+from models.engine.table import Table
 
 
-class DeliveryNoteSeries(Model):
+class DeliveryNoteSeries(Table):
     """A series of delivery-note numbers. Who takes the next holds the row until its note is committed: no gaps."""
 
     name = fields.CharField(max_length=64, primary_key=True)
@@ -19,7 +19,7 @@ class DeliveryNoteSeries(Model):
         table = "delivery_note_series"
 
 
-class DeliveryNote(Model):
+class DeliveryNote(Table):
     """What a fulfillment's paper says. `document` is all that it shows, as it was when the note was created.
 
     `position` counts the notes of a fulfillment from 1: each replaces the one before it.
@@ -44,7 +44,7 @@ class DeliveryNote(Model):
         indexes = (Index(fields=("order_id", "created_at")),)
 
 
-class DeliveryNoteFile(Model):
+class DeliveryNoteFile(Table):
     """A delivery note as it was rendered the first time: every later copy is this one, byte for byte."""
 
     id: UUID = key()

@@ -4,13 +4,13 @@ from uuid import UUID
 
 from tortoise import fields
 from tortoise.indexes import Index
-from tortoise.models import Model
 
 from models.engine.fields import UtcField, choice, key
+from models.engine.table import Table
 from models.enums import AutomationKind, EffectKind, EffectState
 
 
-class Effect(Model):
+class Effect(Table):
     """Something that is to happen once because of an event, outside of this database or by itself.
 
     `subject` says which e-mail or automation it is, `target` to whom or to what: an address, or the key of a
@@ -46,7 +46,7 @@ class Effect(Model):
         indexes = (Index(fields=("state", "lane", "due_at")), Index(fields=("order_id", "created_at")))
 
 
-class FailingCounterpart(Model):
+class FailingCounterpart(Table):
     """A service outside that effects need and that does not work. One that works has no row.
 
     After several failures in a row nothing is asked of it until `paused_until`, and then one effect alone (`probe_id`)
@@ -64,7 +64,7 @@ class FailingCounterpart(Model):
         table = "failing_counterparts"
 
 
-class EffectPosition(Model):
+class EffectPosition(Table):
     """Up to where the log has been looked through for effects. Who holds the row does so."""
 
     name = fields.CharField(max_length=64, primary_key=True)
@@ -74,7 +74,7 @@ class EffectPosition(Model):
         table = "effect_positions"
 
 
-class Automation(Model):
+class Automation(Table):
     """That a rule acts by itself in a channel, or in all that have no row of their own where `channel` is null."""
 
     id: UUID = key()

@@ -4,13 +4,13 @@ from uuid import UUID
 
 from tortoise import fields
 from tortoise.indexes import Index
-from tortoise.models import Model
 
 from models.engine.fields import DetailsField, UtcField, choice
+from models.engine.table import Table
 from models.enums import ActorKind, FulfillmentStatus, OrderEventType, OrderStatus, PaymentStatus
 
 
-class OrderEvent(Model):
+class OrderEvent(Table):
     """One thing that happened to an order: timeline, audit, live stream and outbox are all read from here.
 
     `id` is the place in the log. The `from_…`/`to_…` columns are filled where the event changed that status.

@@ -5,13 +5,13 @@ from uuid import UUID
 from tortoise import fields
 from tortoise.indexes import Index
 from tortoise.migrations.constraints import CheckConstraint
-from tortoise.models import Model
 
 from models.engine.fields import UtcField, choice, key
+from models.engine.table import Table
 from models.enums import FulfillmentState, RequestStatus
 
 
-class FulfillmentService(Model):
+class FulfillmentService(Table):
     """Somebody who packs and ships for the merchant. Requests go to `url`, signed with `secret`, or to `email`.
 
     `retired_secrets` are those before it, newest first: objects of `secret` and `goodUntil`. They sign besides until
@@ -31,7 +31,7 @@ class FulfillmentService(Model):
         table = "fulfillment_services"
 
 
-class Fulfillment(Model):
+class Fulfillment(Table):
     """Units of an order that leave together, in one parcel or several.
 
     Where a service has been asked to ship it, `request_status` says what it has answered, and `rejection` why not.
@@ -56,7 +56,7 @@ class Fulfillment(Model):
         unique_together = (("order", "position"),)
 
 
-class FulfillmentLine(Model):
+class FulfillmentLine(Table):
     id: UUID = key()
     fulfillment: Any = fields.ForeignKeyField("models.Fulfillment", related_name="lines", on_delete=fields.RESTRICT)
     fulfillment_id: UUID
@@ -72,7 +72,7 @@ class FulfillmentLine(Model):
         constraints = (CheckConstraint(check="quantity > 0", name="fulfillment_lines_quantity_positive"),)
 
 
-class Tracking(Model):
+class Tracking(Table):
     """A carrier's number by which a parcel of a fulfillment can be followed."""
 
     id: UUID = key()

@@ -3,12 +3,12 @@ from typing import Any
 from uuid import UUID
 
 from tortoise import fields
-from tortoise.models import Model
 
 from models.engine.fields import UtcField, key
+from models.engine.table import Table
 
 
-class IdempotencyRecord(Model):
+class IdempotencyRecord(Table):
     """That a caller's key has acted already, with what input, and on which order.
 
     `result_id` is the key of what the act is answered with, where that is not the order itself.

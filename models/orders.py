@@ -5,9 +5,9 @@ from uuid import UUID
 from tortoise import fields
 from tortoise.indexes import Index
 from tortoise.migrations.constraints import CheckConstraint
-from tortoise.models import Model
 
 from models.engine.fields import BytewiseCharField, UtcField, choice, key
+from models.engine.table import Table
 from models.enums import (
     AddressKind,
     CancelReason,
@@ -18,7 +18,7 @@ from models.enums import (
 )
 
 
-class OrderNumber(Model):
+class OrderNumber(Table):
     """The series of order numbers, in which every row inserted takes the next one."""
 
     number = fields.BigIntField(primary_key=True)
@@ -28,7 +28,7 @@ class OrderNumber(Model):
         table = "order_numbers"
 
 
-class Order(Model):
+class Order(Table):
     """An order and the sums and states that are derived from its parts.
 
     All amounts are whole minor units of `currency` (ISO 4217). `version` is the number of events recorded. While it is
@@ -102,7 +102,7 @@ class Order(Model):
         return max(int(self.total - self.paid_total), 0)
 
 
-class OrderLine(Model):
+class OrderLine(Table):
     """A position of an order. `fulfillable_quantity` are the units due that no fulfillment holds yet.
 
     `total` is what the line costs after its discounts, in minor units of the order's currency. `weight_grams` is the
@@ -149,7 +149,7 @@ class OrderLine(Model):
         )
 
 
-class Address(Model):
+class Address(Table):
     """Where an order goes or who is billed for it, as it was given when the order was placed."""
 
     id: UUID = key()
@@ -171,7 +171,7 @@ class Address(Model):
         unique_together = (("order", "kind"),)
 
 
-class OrderTag(Model):
+class OrderTag(Table):
     id: UUID = key()
     order: Any = fields.ForeignKeyField("models.Order", related_name="tag_rows", on_delete=fields.RESTRICT)
     order_id: UUID
@@ -183,7 +183,7 @@ class OrderTag(Model):
         indexes = (Index(fields=("tag", "order_id")),)
 
 
-class SearchTerm(Model):
+class SearchTerm(Table):
     """One text by whose beginning an order is found, in lower case.
 
     One that is `personal`, such as a name, finds nothing for callers who may not see personal data.

@@ -5,13 +5,13 @@ from uuid import UUID
 from tortoise import fields
 from tortoise.indexes import Index
 from tortoise.migrations.constraints import CheckConstraint
-from tortoise.models import Model
 
 from models.engine.fields import UtcField, choice, key
+from models.engine.table import Table
 from models.enums import TransactionKind, TransactionStatus
 
 
-class Transaction(Model):
+class Transaction(Table):
     """A movement of money for an order, or a promise of one.
 
     `amount` is in minor units of the order's currency. One that is `PENDING` was asked of its gateway, or is about to

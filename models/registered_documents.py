@@ -1,12 +1,12 @@
 from datetime import datetime
 
 from tortoise import fields
-from tortoise.models import Model
 
 from models.engine.fields import UtcField
+from models.engine.table import Table
 
 
-class RegisteredDocument(Model):
+class RegisteredDocument(Table):
     """A GraphQL document that may be sent by callers who may send no other.
 
     `hash` is the SHA-256 of `text` in hexadecimal digits. `identifier` is what clients call it, where that is

@@ -1,12 +1,12 @@
 from datetime import datetime
 
 from tortoise import fields
-from tortoise.models import Model
 
 from models.engine.fields import UtcField
+from models.engine.table import Table
 
 
-class SigningKey(Model):
+class SigningKey(Table):
     """The secret with which links are signed: one row, which the first process that needs it writes."""
 
     id = fields.IntField(primary_key=True)

@@ -4,12 +4,12 @@ from uuid import UUID
 
 from tortoise import fields
 from tortoise.indexes import Index
-from tortoise.models import Model
 
 from models.engine.fields import UtcField, key
+from models.engine.table import Table
 
 
-class ApiToken(Model):
+class ApiToken(Table):
     """A caller's key, of which only the SHA-256 is kept.
 
     `scopes` is a list of scope names. `creator` is the token by which it was created, if that is known. `channel_ids`
@@ -45,7 +45,7 @@ class ApiToken(Model):
         table = "api_tokens"
 
 
-class RetiredSecret(Model):
+class RetiredSecret(Table):
     """A secret that a token had before it was given another one, and that is good until `good_until`."""
 
     id: UUID = key()

@@ -11,13 +11,13 @@ from typing import Any, Protocol
 
 from tortoise import Tortoise, connections
 from tortoise.fields import JSONField
-from tortoise.models import Model
 from tortoise.transactions import in_transaction
 
 from models.engine.database import config, connect, is_postgres
+from models.engine.table import Table
 
 
-def tables() -> list[type[Model]]:
+def tables() -> list[type[Table]]:
     """The models, by table."""
     assert Tortoise.apps is not None
     return sorted(Tortoise.apps["models"].values(), key=lambda model: model._meta.db_table)
@@ -82,7 +82,7 @@ class _SqliteReader:
     async def rows(self) -> dict[str, list[dict[str, Any]]]:
         return {model._meta.db_table: self._rows(model) for model in tables()}
 
-    def _rows(self, model: type[Model]) -> list[dict[str, Any]]:
+    def _rows(self, model: type[Table]) -> list[dict[str, Any]]:
         documents = [name for name, field in model._meta.fields_map.items() if isinstance(field, JSONField)]
         rows = [dict(row) for row in self._connection.execute(f"SELECT * FROM {model._meta.db_table}")]
         return [{**row, **{name: json.loads(row[name]) for name in documents if row[name]}} for row in rows]

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from models import DeliveryNoteSeries
+from models.engine.rows import save
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,5 +30,5 @@ async def take_number(series: NumberSeries, year: int) -> str:
         row = await DeliveryNoteSeries.create(name=name, last_number=1)
     else:
         row.last_number += 1
-        await row.save(update_fields=["last_number"])
+        await save(row, "last_number")
     return f"{name}-{row.last_number:0{series.width}}"

@@ -13,6 +13,7 @@ from domain.fulfillments.packing import LineQuantity, Packing
 from domain.validation import link, optional_text, required_text
 from models import DeliveryNote, Fulfillment, Order, OrderEvent, OrderLine, Tracking
 from models.engine.fields import new_key
+from models.engine.rows import remove, save
 from models.enums import FulfillmentState, OrderEventType, OrderStatus
 
 
@@ -278,9 +279,9 @@ async def update_tracking(
             twins = Tracking.filter(fulfillment_id=tracking.fulfillment_id, number=new.number)
             if await twins.exists():
                 raise InvalidInput("The fulfillment has this number already.", "number")
-        tracking.update_from_dict({"number": new.number, "carrier": new.carrier, "url": new.url})
+        tracking.number, tracking.carrier, tracking.url = new.number, new.carrier, new.url
         tracking.updated_at = unit.now
-        await tracking.save(update_fields=["number", "carrier", "url", "updated_at"])
+        await save(tracking, "number", "carrier", "url", "updated_at")
         if new.number != old.number:
             await _forget_number(order, old.number)
             await search.add_terms(order.id, [new.number])
@@ -310,7 +311,7 @@ async def remove_tracking(*, actor: Actor, target: Target, tracking_id: UUID) ->
             if any(event.data["trackingId"] == str(tracking_id) for event in await removals):
                 return order
             raise NotFound("The order has no such tracking number.", "tracking_id")
-        await tracking.delete()
+        await remove(tracking)
         await _forget_number(order, tracking.number)
         unit.record(
             order,

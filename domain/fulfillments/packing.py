@@ -12,7 +12,8 @@ from domain.events import FulfillmentOpened, FulfillmentShipped, OrderShipped, U
 from domain.validation import quantity
 from models import Fulfillment, FulfillmentLine, Order, OrderLine
 from models.engine.fields import new_key
-from models.engine.statements import insert, select, update_all, write
+from models.engine.rows import load_where
+from models.engine.statements import insert, update_all, write
 from models.enums import FulfillmentState, FulfillmentStatus, OrderStatus
 
 _OF_ORDER: Final = 'WHERE "fulfillment_id" IN (SELECT "id" FROM "fulfillments" WHERE "order_id" = ?)'
@@ -51,11 +52,11 @@ class Packing:
     @classmethod
     async def open(cls, unit: Unit, order: Order) -> "Packing":
         order_id = str(order.id)
-        lines = await select(OrderLine, 'WHERE "order_id" = ? ORDER BY "position"', order_id)
-        fulfillments = await select(Fulfillment, 'WHERE "order_id" = ? ORDER BY "position"', order_id)
+        lines = await load_where(OrderLine, 'WHERE "order_id" = ? ORDER BY "position"', order_id)
+        fulfillments = await load_where(Fulfillment, 'WHERE "order_id" = ? ORDER BY "position"', order_id)
         contents: dict[UUID, dict[UUID, int]] = {fulfillment.id: {} for fulfillment in fulfillments}
         if fulfillments:
-            for row in await select(FulfillmentLine, _OF_ORDER, order_id):
+            for row in await load_where(FulfillmentLine, _OF_ORDER, order_id):
                 contents[row.fulfillment_id][row.order_line_id] = row.quantity
         return cls(unit, order, lines, fulfillments, contents)
 

@@ -10,6 +10,7 @@ from domain.fulfillments.packing import Packing
 from domain.fulfillments.services import require_service
 from domain.validation import required_text
 from models import Fulfillment, FulfillmentService, Order
+from models.engine.rows import save
 from models.enums import FulfillmentState, RequestStatus
 
 LONGEST_REASON = 1_000
@@ -62,7 +63,7 @@ async def accept_fulfillment(*, actor: Actor, target: Target, fulfillment_id: UU
             return order
         _require_open(order, fulfillment)
         fulfillment.request_status = RequestStatus.ACCEPTED
-        await fulfillment.save(update_fields=["request_status"])
+        await save(fulfillment, "request_status")
         unit.record(order, FulfillmentAccepted(fulfillment.id, await _name(fulfillment)))
     return unit.order
 
@@ -78,7 +79,7 @@ async def reject_fulfillment(*, actor: Actor, target: Target, fulfillment_id: UU
             return order
         _require_open(order, fulfillment)
         fulfillment.request_status, fulfillment.rejection = RequestStatus.REJECTED, reason
-        await fulfillment.save(update_fields=["request_status", "rejection"])
+        await save(fulfillment, "request_status", "rejection")
         packing.give_back(fulfillment)
         await packing.write()
         unit.record(order, FulfillmentRejected(fulfillment.id, await _name(fulfillment), reason))

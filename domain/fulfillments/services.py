@@ -13,6 +13,7 @@ from domain.egress import PUBLIC_ONLY, BadDestination, Egress
 from domain.errors import InvalidInput
 from domain.validation import matching, optional_text, required_text, storable
 from models import FulfillmentService
+from models.engine.rows import save
 from models.enums import EffectKind
 
 LONGEST_CODE: Final = 64
@@ -83,7 +84,7 @@ async def save_service(
     if url is not None and (new_secret or service.secret is None):
         _retire_secret(service, datetime.now(UTC))
         made = service.secret = _SECRET_PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
-    await service.save()
+    await save(service)
     await end_pause(lane_of(EffectKind.FULFILLMENT_REQUEST, code))  # what has been changed may have been what was wrong
     return service, made
 

@@ -1,16 +1,14 @@
-"""The parts of many orders at once: each function is one statement, however many orders are asked for.
+"""The parts of many orders at once. Each function is one statement, however many orders there are.
 
-Every function answers in the order of the ids that it was given. Those of `orders`, `channels` and `customers` must
-exist: they come from foreign keys. Nearly all are rows to read from (`models.engine.rows`), which have no more than the
-columns that are asked for.
+Every function answers in the order of the ids that it gets. Those of `orders`, `channels` and `customers` must exist,
+because they come from foreign keys. Nearly all rows are only read (`models.engine.rows`), and have only the columns
+that are asked for.
 """
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Final, TypeVar
+from typing import Final
 from uuid import UUID
-
-from tortoise.models import Model
 
 from models import (
     Address,
@@ -28,22 +26,21 @@ from models import (
 )
 from models.engine import rows
 from models.engine.rows import Columns
+from models.engine.table import Row
 from models.engine.turns import take_turn
-
-Part = TypeVar("Part", bound=Model)
 
 _NOTE_COLUMNS: Final = frozenset({"id", "order_id", "fulfillment_id", "position", "number", "locale", "created_at"})
 
 
-async def _by_id(model: type[Part], ids: Sequence[UUID], *, columns: Columns) -> list[Part]:
-    found = {row.id: row for row in await rows.with_keys(model, "id", ids, columns=columns)}  # type: ignore[attr-defined]
+async def _by_id(model: type[Row], ids: Sequence[UUID], *, columns: Columns) -> list[Row]:
+    found = {row.id: row for row in await rows.read_by(model, "id", ids, columns=columns)}  # type: ignore[attr-defined]
     return [found[each] for each in ids]
 
 
-async def _of_orders(model: type[Part], order_ids: Sequence[UUID], *order: str, columns: Columns) -> list[list[Part]]:
+async def _of_orders(model: type[Row], order_ids: Sequence[UUID], *order: str, columns: Columns) -> list[list[Row]]:
     """The rows of each of the orders, sorted by those columns."""
-    groups: dict[UUID, list[Part]] = {each: [] for each in order_ids}
-    found = await rows.with_keys(model, "order_id", order_ids, *order, columns=columns)
+    groups: dict[UUID, list[Row]] = {each: [] for each in order_ids}
+    found = await rows.read_by(model, "order_id", order_ids, *order, columns=columns)
     for start in range(0, len(found), rows.PIECE):
         if start:
             await take_turn()

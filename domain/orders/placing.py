@@ -19,7 +19,8 @@ from domain.payments.ledger import Ledger
 from domain.validation import link, matching, moment, optional_text, quantity, required_text
 from models import Address, Channel, Customer, FulfillmentService, Order, OrderLine, OrderNumber, OrderTag
 from models.engine.fields import new_key
-from models.engine.statements import find, insert
+from models.engine.rows import load, save
+from models.engine.statements import insert
 from models.enums import AddressKind, OrderSource, OrderStatus, TransactionKind
 
 FIRST_NUMBER = 1001
@@ -208,7 +209,7 @@ def _order(new: NewOrder, channel: Channel, now: datetime) -> Order:
 
 
 async def _refuse_duplicate(channel: Channel, reference: str) -> None:
-    existing = await find(Order, channel_id=channel.id, external_reference=reference)
+    existing = await load(Order, channel_id=channel.id, external_reference=reference)
     if existing is not None:
         raise DuplicateReference(
             f"The channel has an order of this reference: {existing.number}.", "external_reference"
@@ -344,12 +345,12 @@ async def _customer(new: NewOrder, channel: Channel, now: datetime) -> Customer 
     phone = optional_text(new.customer.phone, "customer", "phone", longest=64)
     if not (email or name or phone):
         return None
-    existing = await find(Customer, channel_id=channel.id, email=email) if email else None
+    existing = await load(Customer, channel_id=channel.id, email=email) if email else None
     if existing is None:
         return await Customer.create(channel_id=channel.id, email=email, name=name, phone=phone, created_at=now)
     if (name or existing.name, phone or existing.phone) != (existing.name, existing.phone):
         existing.name, existing.phone = name or existing.name, phone or existing.phone
-        await existing.save(update_fields=["name", "phone"])
+        await save(existing, "name", "phone")
     return existing
 
 

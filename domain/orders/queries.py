@@ -49,7 +49,7 @@ class OrderSort:
 
 async def _seen(actor: Actor, column: str, key: UUID | int) -> Order | None:
     """The order with that key, if its channel exists for the caller."""
-    for row in await rows.with_keys(Order, column, [key]):
+    for row in await rows.read_by(Order, column, [key]):
         if actor.sees(row.channel_id):
             return row
     return None
@@ -70,7 +70,7 @@ async def get_order_by_reference(actor: Actor, channel: str, reference: str) -> 
     found = await find_channel(actor, channel)
     if found is None or not storable(reference, LONGEST_REFERENCE):
         return None
-    orders = await rows.matching(Order.filter(channel_id=found.id, external_reference=reference))
+    orders = await rows.read(Order.filter(channel_id=found.id, external_reference=reference))
     return orders[0] if orders else None
 
 
@@ -126,7 +126,7 @@ async def list_orders(
             query = query.filter(_beyond(sort, request.after, "after", ascending))
         if request.before is not None:
             query = query.filter(_beyond(sort, request.before, "before", not ascending))
-        found = await rows.matching(_sorted(query, sort, request.backward, size + 1))
+        found = await rows.read(_sorted(query, sort, request.backward, size + 1))
     orders, more = found[:size], len(found) > size
     if request.backward:
         orders.reverse()

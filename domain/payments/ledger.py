@@ -21,6 +21,7 @@ from domain.payments import balances
 from domain.payments.balances import MANUAL, Balance
 from models import Order, Transaction
 from models.engine.fields import new_key
+from models.engine.rows import add, save
 from models.enums import TransactionKind, TransactionStatus, is_known
 
 LONGEST_FAILURE: Final = 900  # characters: an event tells it in a sentence of 1,024
@@ -143,13 +144,13 @@ class Ledger:
     async def succeed(self, transaction: Transaction, reference: str) -> None:
         """A gateway has done what it was asked for. `processed_at` stays the moment at which it was asked."""
         transaction.status, transaction.reference, transaction.failure = TransactionStatus.SUCCEEDED, reference, None
-        await transaction.save(update_fields=["status", "reference", "failure"])
+        await save(transaction, "status", "reference", "failure")
         self._record_success(transaction)
 
     async def fail(self, transaction: Transaction, reason: str) -> None:
         """A gateway does not do what it was asked for."""
         transaction.status, transaction.failure = TransactionStatus.FAILED, reason[:LONGEST_FAILURE]
-        await transaction.save(update_fields=["status", "failure"])
+        await save(transaction, "status", "failure")
         happening = PaymentFailed(
             transaction_id=transaction.id,
             amount=Money(transaction.amount, self._order.currency),
@@ -178,7 +179,7 @@ class Ledger:
             parent_id=parent.id,
             processed_at=self._unit.now,
         )
-        await transaction.save(force_create=True)
+        await add(transaction)
         self._transactions.append(transaction)
         self._unit.result_id = self._unit.result_id or transaction.id
         happening = PaymentPending(
@@ -191,7 +192,7 @@ class Ledger:
         self._unit.record(self._order, happening)
 
     async def _write(self, transaction: Transaction) -> None:
-        await transaction.save(force_create=True)
+        await add(transaction)
         self._transactions.append(transaction)
         self._record_success(transaction)
 

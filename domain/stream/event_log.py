@@ -198,7 +198,7 @@ async def read_on(*, after: int, limit: int) -> list[OrderEvent]:
 
 
 async def _next_events(after: int, limit: int, up_to: int = _LARGEST_POSITION) -> list[OrderEvent]:
-    return await rows.select(OrderEvent, 'WHERE "id" > ? AND "id" <= ? ORDER BY "id" LIMIT ?', after, up_to, limit)
+    return await rows.read_where(OrderEvent, 'WHERE "id" > ? AND "id" <= ? ORDER BY "id" LIMIT ?', after, up_to, limit)
 
 
 async def read(wanted: EventFilter, *, after: int, limit: int, up_to: int | None = None) -> list[OrderEvent]:

@@ -1,98 +1,42 @@
-"""The statements of every command, as SQL that is put together once: finding rows, and writing what has changed.
+"""SQL that is put together once, and the statements that write rows.
 
-Tortoise builds each statement anew, and asks for each on its own. With this instead, a process spends half of the CPU
-time on a token's look-up and on confirming an order, 0.4 of it on packing, shipping or cancelling one (PostgreSQL;
-measured by calling the commands one after the other with both). Rows are Tortoise's own models all the same, with its
-conversions and its checks of a value's length. Where the SQL of the two databases differs, only this knows.
+Tortoise builds each statement anew and sends each on its own, which costs twice the CPU time of a command:
+docs/decisions/0005-rows-to-read.md. Values are converted and their length is checked by Tortoise's fields all the same.
+Only this module knows how the SQL of the two databases differs.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from tortoise.connection import get_connection
-from tortoise.models import Model
 
-from models.engine.fields import reading, writing
-
-M = TypeVar("M", bound=Model)
+from models.engine.fields import writing
+from models.engine.table import Table
 
 _MOST_KEPT: Final = 500  # values of a statement whose text is kept: larger ones are rare, long, and of many sizes
 
 
 def is_postgres() -> bool:
-    return _is_postgres(get_connection("default"))
+    return speaks_postgres(get_connection("default"))
 
 
-def _is_postgres(connection: Any) -> bool:
+def speaks_postgres(connection: Any) -> bool:
     dialect: str = connection.capabilities.dialect
     return dialect == "postgres"
 
 
-async def find(model: type[M], *, lock: bool = False, **columns: Any) -> M | None:
-    """The row with these values, if there is one; with several, one of them.
-
-    With `lock`, nobody else can change it, or lock it in the same way, until the transaction ends. On SQLite, a
-    transaction has the whole database to itself anyway.
-    """
-    connection = get_connection("default")
-    tail = _matching(tuple(columns), lock and _is_postgres(connection))
-    rows = await _run(connection, (_select(model, tail),), _converted(model, columns.items()))
-    return _instance(model, rows[0], connection) if rows else None
-
-
-@lru_cache
-def _matching(columns: tuple[str, ...], lock: bool) -> str:
-    conditions = " AND ".join(f"{quoted(name)} = ?" for name in columns)
-    return f"WHERE {conditions}{' FOR NO KEY UPDATE' if lock else ''}"
-
-
-async def select(model: type[M], tail: str, *values: Any) -> list[M]:
-    """The rows that `tail` means: `WHERE …`, with a `?` for each of the values, which are such as the database has."""
-    connection = get_connection("default")
-    rows = await _run(connection, (_select(model, tail),), values)
-    return [_instance(model, row, connection) for row in rows]
-
-
-def _instance(model: type[M], row: Mapping[str, Any], connection: Any) -> M:
-    """As Tortoise makes it, which takes a fifth of the CPU time of finding an order: three times as long as this."""
-    blank, conversions = _making(model, connection.capabilities.dialect)
-    made = model.__new__(model)
-    attributes = vars(made)
-    attributes.update(blank, **row)
-    for name, convert in conversions:
-        attributes[name] = convert(attributes[name])
-    return made
-
-
 @cache
-def _making(model: type[Model], dialect: str) -> tuple[dict[str, Any], list[tuple[str, Callable[[Any], Any]]]]:
-    """What Tortoise gives an instance besides its columns, and the columns whose values the driver has otherwise."""
-    columns = model._meta.fields_db_projection
-    blank = vars(model._init_from_db(**dict.fromkeys(columns)))
-    conversions = ((name, reading(model._meta.fields_map[name], dialect)) for name in columns)
-    return (
-        {name: value for name, value in blank.items() if name not in columns},
-        [(name, convert) for name, convert in conversions if convert is not None],
-    )
-
-
-@lru_cache
-def _select(model: type[Model], tail: str) -> str:
-    return f"{selection(model)} {tail}"
-
-
-@cache
-def selection(model: type[Model], names: frozenset[str] | None = None) -> str:
+def selection(model: type[Table], names: frozenset[str] | None = None) -> str:
     """`SELECT … FROM …`, with these columns, or with all of the model's."""
     wanted = (column for name, column in model._meta.fields_db_projection.items() if names is None or name in names)
     return f"SELECT {', '.join(map(quoted, wanted))} FROM {_table(model)}"  # noqa: S608 - names only
 
 
-async def _run(connection: Any, statements: tuple[str, ...], values: Sequence[Any]) -> Sequence[Any]:
+async def run(connection: Any, statements: tuple[str, ...], values: Sequence[Any]) -> Sequence[Any]:
     """One statement for PostgreSQL; all but the last are parts of it."""
-    if _is_postgres(connection):
+    if speaks_postgres(connection):
         number = _kept_number if len(values) <= _MOST_KEPT else _number
         return await connection.fetch(number(statements), values)  # type: ignore[no-any-return]
     [statement] = statements
@@ -108,23 +52,23 @@ class Write:
     values: list[Any]
 
 
-def update(row: Model, columns: Collection[str]) -> Write:
+def update(row: Table, columns: Collection[str]) -> Write:
     """Writes these columns of a row that is there."""
     model = type(row)
-    values = _converted(model, ((name, getattr(row, name)) for name in (*columns, model._meta.pk_attr)))
+    values = converted(model, ((name, getattr(row, name)) for name in (*columns, model._meta.pk_attr)))
     return Write(_update(model, tuple(columns)), values)
 
 
 @lru_cache
-def _update(model: type[Model], columns: tuple[str, ...]) -> str:
+def _update(model: type[Table], columns: tuple[str, ...]) -> str:
     changed = ", ".join(f"{quoted(name)} = ?" for name in columns)
     return f"UPDATE {_table(model)} SET {changed} WHERE {quoted(model._meta.pk_attr)} = ?"  # noqa: S608 - names only
 
 
-def update_all(rows: Sequence[Model], columns: Collection[str]) -> Write:
+def update_all(rows: Sequence[Table], columns: Collection[str]) -> Write:
     """Writes these columns of rows of one table, of which there is at least one."""
     model, names = type(rows[0]), (rows[0]._meta.pk_attr, *columns)
-    values = _converted(model, ((name, getattr(row, name)) for row in rows for name in names))
+    values = converted(model, ((name, getattr(row, name)) for row in rows for name in names))
     key, *changed = map(quoted, names)
     # Both databases name the columns of VALUES like this.
     settings = ", ".join(f"{name} = v.column{number}" for number, name in enumerate(changed, start=2))
@@ -134,7 +78,7 @@ def update_all(rows: Sequence[Model], columns: Collection[str]) -> Write:
 
 
 def insert(
-    model: type[Model], rows: Sequence[Mapping[str, Any]], *, unless_there: bool = False, after: str | None = None
+    model: type[Table], rows: Sequence[Mapping[str, Any]], *, unless_there: bool = False, after: str | None = None
 ) -> Write:
     """Writes new rows, of which there is at least one, in their order. Raises `ValidationError`.
 
@@ -143,23 +87,23 @@ def insert(
     first row takes its number.
     """
     columns = _written(model)
-    values = _converted(model, ((name, row.get(name)) for row in rows for name in columns))
+    values = converted(model, ((name, row.get(name)) for row in rows for name in columns))
     make = _kept_insert if len(values) <= _MOST_KEPT else _insert
     return Write(make(model, len(rows), unless_there, after), values)
 
 
-def _converted(model: type[Model], values: Iterable[tuple[str, Any]]) -> list[Any]:
+def converted(model: type[Table], values: Iterable[tuple[str, Any]]) -> list[Any]:
     """Values of the columns that stand before them, as the database takes them. Raises `ValidationError`."""
     writers = _writers(model)
     return [writers[name](value, model) for name, value in values]
 
 
 @cache
-def _writers(model: type[Model]) -> dict[str, Callable[[Any, type[Model]], Any]]:
+def _writers(model: type[Table]) -> dict[str, Callable[[Any, type[Table]], Any]]:
     return {name: writing(model._meta.fields_map[name], model) for name in model._meta.fields_db_projection}
 
 
-def _insert(model: type[Model], rows: int, unless_there: bool, after: str | None) -> str:
+def _insert(model: type[Table], rows: int, unless_there: bool, after: str | None) -> str:
     columns = _written(model)
     source = _values(model, columns, rows, typed=after is not None)
     if after is not None:
@@ -172,12 +116,12 @@ def _insert(model: type[Model], rows: int, unless_there: bool, after: str | None
 _kept_insert = lru_cache(_insert)
 
 
-def _values(model: type[Model], columns: tuple[str, ...], rows: int, *, typed: bool) -> str:
+def _values(model: type[Table], columns: tuple[str, ...], rows: int, *, typed: bool) -> str:
     return f"VALUES {', '.join([_row(model, columns, typed)] * rows)}"
 
 
 @lru_cache
-def _row(model: type[Model], columns: tuple[str, ...], typed: bool) -> str:
+def _row(model: type[Table], columns: tuple[str, ...], typed: bool) -> str:
     """PostgreSQL has to be told the types of what does not go into a table at once."""
     fields = model._meta.fields_map
     types = [fields[name].get_for_dialect("postgres", "SQL_TYPE").partition("(")[0] for name in columns]
@@ -185,7 +129,7 @@ def _row(model: type[Model], columns: tuple[str, ...], typed: bool) -> str:
 
 
 @lru_cache
-def _written(model: type[Model]) -> tuple[str, ...]:
+def _written(model: type[Table]) -> tuple[str, ...]:
     """The columns of a new row: all but the number that the database gives it."""
     generated = model._meta.generated_db_fields
     return tuple(name for name in model._meta.fields_db_projection if name not in generated)
@@ -200,11 +144,11 @@ async def write(*writes: Write) -> None:
     connection = get_connection("default")
     if not writes:
         return
-    if _is_postgres(connection):
-        await _run(connection, tuple(each.sql for each in writes), [value for each in writes for value in each.values])
+    if speaks_postgres(connection):
+        await run(connection, tuple(each.sql for each in writes), [value for each in writes for value in each.values])
     else:
         for each in writes:
-            await _run(connection, (each.sql,), each.values)
+            await run(connection, (each.sql,), each.values)
 
 
 def _number(statements: tuple[str, ...]) -> str:
@@ -223,7 +167,7 @@ def numbered(statement: str) -> str:
 _kept_number = lru_cache(maxsize=1024)(_number)
 
 
-def _table(model: type[Model]) -> str:
+def _table(model: type[Table]) -> str:
     return quoted(model._meta.db_table)
 
 

@@ -18,6 +18,7 @@ from domain.actors import Scope, system
 from domain.tokens import create_token, revoke_token, rotate_token
 from models import ApiToken, RetiredSecret
 from models.engine.database import connected
+from models.engine.rows import reload
 from tests.api.test_sse import COMPLETE, EVENTS, open_stream
 from tests.api.test_workers import replaced, workers_of
 from tests.clients import ALL_SCOPES, WAIT, Server, follow, live, open_socket, until
@@ -101,7 +102,7 @@ async def test_the_last_use_is_written_beside_the_requests(server: Server, monke
         for _ in range(2):  # the second time it is known by the socket alone
             await ApiToken.filter(id=used.id).update(last_used_at=None)
             await last_use_is_written(used)
-    await unused.refresh_from_db()
+    await reload(unused)
     assert unused.last_used_at is None
 
 

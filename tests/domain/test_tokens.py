@@ -29,6 +29,7 @@ from domain.tokens import (
     token_page,
 )
 from models import ApiToken, RetiredSecret
+from models.engine.rows import reload
 from models.enums import ActorKind
 from tests.database import all_rows
 from tests.domain.shop import refused
@@ -306,17 +307,17 @@ async def test_the_last_use_is_written_once_a_minute() -> None:
     used, _ = await new(READ)
     other, _ = await new(READ)
     await record_use([str(used.id)])
-    await used.refresh_from_db()
+    await reload(used)
     first = used.last_used_at
     assert first is not None
     await record_use([str(used.id)])
-    await used.refresh_from_db()
+    await reload(used)
     assert used.last_used_at == first
     await ApiToken.filter(id=used.id).update(last_used_at=first - timedelta(minutes=1))
     await record_use([str(used.id)])
-    await used.refresh_from_db()
+    await reload(used)
     assert used.last_used_at > first
-    await other.refresh_from_db()
+    await reload(other)
     assert other.last_used_at is None
 
 

@@ -25,7 +25,7 @@ async def test_each_column_has_the_same_value(orders: list[Order]) -> None:
     compared = set()
     for model in tables():
         instances = await model.all().order_by(model._meta.pk_attr)
-        read = await rows.matching(model.all().order_by(model._meta.pk_attr))
+        read = await rows.read(model.all().order_by(model._meta.pk_attr))
         assert len(read) == len(instances)
         for row, instance in zip(read, instances, strict=True):
             for name in model._meta.fields_db_projection:
@@ -38,15 +38,18 @@ async def test_each_column_has_the_same_value(orders: list[Order]) -> None:
 
 
 async def test_a_row_has_the_properties_of_its_model_and_cannot_be_changed(orders: list[Order]) -> None:
-    [row] = await rows.with_keys(Order, "id", [orders[0].id])
+    [row] = await rows.read_by(Order, "id", [orders[0].id])
     assert row.outstanding == orders[0].outstanding == 3480
     with pytest.raises(AttributeError):
         row.total = 0
+    for write in (rows.save, rows.add, rows.remove, rows.reload):
+        with pytest.raises(TypeError, match="OrderRow was only read"):
+            await write(row)
 
 
 async def test_rows_are_found_by_many_keys_in_the_order_that_is_asked_for(orders: list[Order]) -> None:
     ids = [each.id for each in orders]
-    found = await rows.with_keys(OrderLine, "order_id", [ids[2], ids[0]], "order_id", "position")
+    found = await rows.read_by(OrderLine, "order_id", [ids[2], ids[0]], "order_id", "position")
     assert [(row.order_id, row.position) for row in found] == [(ids[0], 0), (ids[0], 1), (ids[2], 0), (ids[2], 1)]
-    assert await rows.with_keys(Order, "id", []) == []
-    assert [row.id for row in await rows.with_keys(Order, "number", [orders[1].number])] == [ids[1]]
+    assert await rows.read_by(Order, "id", []) == []
+    assert [row.id for row in await rows.read_by(Order, "number", [orders[1].number])] == [ids[1]]

@@ -9,7 +9,8 @@ from tortoise.transactions import in_transaction
 
 from models import Channel, Order, OrderEvent, OrderLine, SearchTerm
 from models.engine.fields import new_key
-from models.engine.statements import Write, find, insert, select, update, update_all, write
+from models.engine.rows import load, load_where
+from models.engine.statements import Write, insert, update, update_all, write
 from models.enums import ActorKind, CancelReason, OrderEventType, OrderSource, OrderStatus
 from tests.database import all_rows, statements
 
@@ -73,14 +74,14 @@ async def an_order_with_lines(count: int) -> tuple[Order, list[OrderLine]]:
 
 async def test_both_ways_write_and_read_the_same() -> None:
     order, lines = await an_order_with_lines(3)
-    found = await find(Order, id=order.id)
+    found = await load(Order, id=order.id)
     assert found is not None
     assert vars(found) == vars(await Order.get(id=order.id))
     assert (found.placed_at, found.source, found.taxes_included) == (NOW, OrderSource.POS, True)
-    rows = await select(OrderLine, 'WHERE "order_id" = ? ORDER BY "position" DESC', str(order.id))
+    rows = await load_where(OrderLine, 'WHERE "order_id" = ? ORDER BY "position" DESC', str(order.id))
     assert [vars(row) for row in rows] == [vars(row) for row in await OrderLine.all().order_by("-position")]
     assert [row.id for row in rows] == [line.id for line in reversed(lines)]
-    assert await find(Order, id=new_key()) is None
+    assert await load(Order, id=new_key()) is None
 
 
 async def test_only_what_is_named_is_changed() -> None:

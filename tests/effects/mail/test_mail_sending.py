@@ -13,6 +13,7 @@ from effects.attempts import attempt
 from effects.effect import CounterpartFailed
 from effects.mail.mailing import Mailing
 from models import Effect, Order
+from models.engine.rows import save
 from models.enums import EffectState, OrderEventType
 from tests.domain.shop import new_order, place
 from tests.effects.mail.post import ADDRESS, LADINA, PostOffice, attempted, effects_of, mailing, part, post_office, told
@@ -88,7 +89,7 @@ async def test_a_line_with_a_dot_arrives_as_it_is(office: PostOffice) -> None:
     order = await place(customer=LADINA, lines=[new_order().lines[0]], note=".\n.\n..x")
     [effect] = await effects_of(order, sending, OrderEventType.ORDER_PLACED)
     effect.subject = "NEW_ORDER"
-    await effect.save()
+    await save(effect)
     assert (await attempted(sending, effect)).state is EffectState.DONE
     assert ".\n.\n..x\n" in part(office.messages[0], "plain")
 
@@ -186,7 +187,7 @@ async def test_an_address_that_is_none(office: PostOffice) -> None:
     sending = mailing(office.transport())
     _, effect = await confirmation(sending)
     effect.target = "ladina@example.com\r\nRCPT TO:<x@example.com>"
-    await effect.save()
+    await save(effect)
     failed = await attempted(sending, effect)
     assert (failed.state, failed.error) == (
         EffectState.FAILED,
