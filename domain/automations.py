@@ -26,7 +26,7 @@ async def list_automations(*, actor: Actor) -> list[Automation]:
     return sorted(mine, key=lambda row: (row.kind, "" if row.channel is None else row.channel.code))
 
 
-@command
+@command(Scope.SETTINGS_WRITE)
 async def update_automation(
     *, actor: Actor, kind: AutomationKind, enabled: bool | None, channel: str | None = None
 ) -> Automation:
@@ -35,7 +35,6 @@ async def update_automation(
     `None` takes a channel's own setting away. Raises `InvalidInput` for a channel that there is not, and for the whole
     shop where the caller is bound to channels.
     """
-    actor.require(Scope.SETTINGS_WRITE)
     found = await _channel(actor, channel)
     channel_id = None if found is None else found.id
     row = Automation(id=_key(kind, channel_id), kind=kind, channel=found, enabled=bool(enabled))

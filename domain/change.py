@@ -7,14 +7,14 @@ from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import wraps
-from typing import Any, Final, ParamSpec, TypeVar
+from functools import update_wrapper, wraps
+from typing import Any, Final, Generic, ParamSpec, TypeVar, cast
 from uuid import UUID
 
 from tortoise.exceptions import IntegrityError
 from tortoise.transactions import in_transaction
 
-from domain.actors import Actor
+from domain.actors import Actor, Scope
 from domain.errors import DomainError, ErrorCode, NotFound
 from domain.events import Happening
 from domain.stream import bell, event_log
@@ -212,18 +212,18 @@ def _statuses(order: Order) -> tuple[Any, ...]:
 _current: ContextVar[Unit | None] = ContextVar("unit", default=None)
 
 
-def command(function: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
-    """A function that changes orders, and is run again where another change of the same moment was in its way.
+def retry_conflicts(function: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
+    """Make the function run again if another change of the same moment was in its way.
 
     That is a deadlock, a serialization failure, or a row with the same key, reference or code that was not there yet
-    when this one looked: the next attempt finds it. Nothing of an attempt that failed remains. Raises
-    `DatabaseUnavailable` where the others do not let it through.
+    when this one looked: the next attempt finds it. Nothing of a failed attempt remains. The function raises
+    `DatabaseUnavailable` if every attempt fails.
     """
 
     @wraps(function)
     async def run(*args: P.args, **kwargs: P.kwargs) -> T:
         if _current.get() is not None:
-            return await function(*args, **kwargs)  # the outermost is the one that can begin anew
+            return await function(*args, **kwargs)  # only the outermost can start anew
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 return await function(*args, **kwargs)
@@ -237,6 +237,37 @@ def command(function: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Corout
         raise AssertionError
 
     return run
+
+
+class Command(Generic[P, T]):
+    """A function that changes something for callers who have the `scope`: see `command`."""
+
+    def __init__(self, function: Callable[P, Coroutine[Any, Any, T]], scope: Scope, services_too: bool) -> None:
+        update_wrapper(self, function)
+        self.scope = scope
+        self.services_too = services_too
+        self._run = retry_conflicts(function)
+
+    async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
+        actor = cast(Actor, kwargs["actor"])
+        actor.require(self.scope, services_too=self.services_too)
+        return await self._run(*args, **kwargs)
+
+
+def command(
+    scope: Scope, *, services_too: bool = False
+) -> Callable[[Callable[P, Coroutine[Any, Any, T]]], Command[P, T]]:
+    """Declare a command: a function with keyword arguments only, one of them the `actor`.
+
+    Calling it raises `Forbidden` if the actor lacks the scope. Fulfillment services may call it only if
+    `services_too`. Conflicts are retried, see `retry_conflicts`. This is where a scope is said: mutations and the
+    actions of an order read it from the command.
+    """
+
+    def declare(function: Callable[P, Coroutine[Any, Any, T]]) -> Command[P, T]:
+        return Command(function, scope, services_too)
+
+    return declare
 
 
 @asynccontextmanager

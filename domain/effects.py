@@ -54,20 +54,18 @@ async def get_effect(actor: Actor, effect_id: UUID) -> Effect | None:
     return await Effect.get_or_none(_visible(actor), id=effect_id)
 
 
-@command
+@command(Scope.ORDERS_WRITE)
 async def retry_effect(*, actor: Actor, effect_id: UUID) -> Effect:
     """Have an effect that was given up tried again, from the beginning; one that was not given up stays as it is.
 
     A paused counterpart is tried at once, also if the effect only waits for it.
     """
-    actor.require(Scope.ORDERS_WRITE)
     return await _anew(actor, effect_id, EffectState.FAILED)
 
 
-@command
+@command(Scope.ORDERS_WRITE)
 async def resend_email(*, actor: Actor, effect_id: UUID) -> Effect:
     """Have an e-mail sent once more, whatever became of it. Raises `NotFound` for an effect that is none."""
-    actor.require(Scope.ORDERS_WRITE)
     return await _anew(actor, effect_id, EffectState.FAILED, EffectState.DONE, kind=EffectKind.EMAIL)
 
 

@@ -37,10 +37,9 @@ def hash_of(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-@command
+@command(Scope.SETTINGS_WRITE)
 async def register_documents(*, actor: Actor, documents: Sequence[Document]) -> list[RegisteredDocument]:
     """Register all of them or none; one that is registered already stays. Raises `InvalidInput`, which names it."""
-    actor.require(Scope.SETTINGS_WRITE)
     async with change(actor):
         return [await _register(document) for document in documents]
 
@@ -79,10 +78,9 @@ async def list_documents(*, actor: Actor) -> list[RegisteredDocument]:
     return await RegisteredDocument.all().order_by("registered_at", "hash")
 
 
-@command
+@command(Scope.SETTINGS_WRITE)
 async def remove_document(*, actor: Actor, identifier: str) -> RegisteredDocument:
     """Take a document off the list, by its hash or identifier. Raises `NotFound`."""
-    actor.require(Scope.SETTINGS_WRITE)
     row = await _find(identifier)
     if row is None:
         raise NotFound("There is no such document.", "identifier")

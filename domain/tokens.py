@@ -58,7 +58,7 @@ def _new_secret(token: ApiToken) -> str:
     return secret
 
 
-@command
+@command(Scope.TOKENS_WRITE)
 async def create_token(
     *,
     actor: Actor,
@@ -75,7 +75,6 @@ async def create_token(
     asked, and nothing else. With `registered_only` it is good for registered documents alone. Nobody gives away more
     than they have: what a caller creates whose own token is good for those alone, is so, too. Raises `InvalidInput`.
     """
-    actor.require(Scope.TOKENS_WRITE)
     name = required_text(name, "name", longest=255)
     _require_grantable(actor, scopes)
     now = datetime.now(UTC)
@@ -180,14 +179,13 @@ async def find_token(*, actor: Actor, prefix_or_id: str) -> UUID:
     return UUID(tokens[0])
 
 
-@command
+@command(Scope.TOKENS_WRITE)
 async def revoke_token(*, actor: Actor, token_id: UUID, with_created: bool = False) -> ApiToken:
     """End a token for ever, one's own too; once more is no error.
 
     If `with_created`, end the tokens that it has created, too, and those that these have created. Only callers who
     could have created a token revoke it. Raise `NotFound` and `InvalidInput`.
     """
-    actor.require(Scope.TOKENS_WRITE)
     async with change(actor):
         token = await _lock(actor, token_id)
         ending = [token]
@@ -221,14 +219,13 @@ async def _created_by(token_id: UUID, *, lock: bool = False) -> list[ApiToken]:
     return found
 
 
-@command
+@command(Scope.TOKENS_WRITE)
 async def rotate_token(*, actor: Actor, token_id: UUID, grace: timedelta = DEFAULT_GRACE) -> tuple[ApiToken, str]:
     """The same token with a new secret, which cannot be read again.
 
     The secret that it had, and what is open under it, are good for as long as `grace`; one that was to end before that
     still does. Only callers who could have created the token rotate it. Raise `NotFound` and `InvalidInput`.
     """
-    actor.require(Scope.TOKENS_WRITE)
     if not timedelta(0) <= grace <= LONGEST_GRACE:
         raise InvalidInput(f"A grace period is 0 to {LONGEST_GRACE.days} days long.", "grace_seconds")
     async with change(actor):

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Protocol
 
 from domain.actors import Actor
-from domain.change import Target, change, command
+from domain.change import Target, change, retry_conflicts
 from domain.events import Happening
 from models import Effect, OrderEvent
 from models.enums import EffectKind, EffectState
@@ -79,7 +79,7 @@ async def remember(effect: Effect, **data: Any) -> None:
     await Effect.filter(id=effect.id).update(data=effect.data)
 
 
-@command
+@retry_conflicts
 async def finish(
     effect: Effect,
     actor: Actor,

@@ -16,7 +16,7 @@ from models.engine.fields import new_key
 from models.enums import FulfillmentState
 
 
-@command
+@command(Scope.FULFILLMENT_WRITE)
 async def create_delivery_note(
     *,
     actor: Actor,
@@ -32,7 +32,6 @@ async def create_delivery_note(
     only one that has left is meant. With `replaces`, a corrected one is created in place of that note, from the order
     as it is now.
     """
-    actor.require(Scope.FULFILLMENT_WRITE)
     locale = checked_locale(locale)
     note = None
     async with change(actor) as unit:

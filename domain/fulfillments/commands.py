@@ -36,13 +36,12 @@ class TrackingInfo:
         )
 
 
-@command
+@command(Scope.FULFILLMENT_WRITE)
 async def mark_ready_to_ship(*, actor: Actor, target: Target, lines: Sequence[LineQuantity] | None = None) -> Order:
     """Open a fulfillment for all units that no other holds, or for those named; the order is then ready to ship.
 
     Units that lie in an open fulfillment just so are packed already.
     """
-    actor.require(Scope.FULFILLMENT_WRITE)
     async with change(actor) as unit:
         order = await unit.lock_order(target)
         if order.status is not OrderStatus.READY_TO_SHIP:
@@ -71,7 +70,7 @@ def _unpacked(packing: Packing, wanted: dict[UUID, int]) -> dict[UUID, int]:
     return {} if packed else wanted
 
 
-@command
+@command(Scope.FULFILLMENT_WRITE, services_too=True)
 async def mark_shipped(
     *,
     actor: Actor,
@@ -86,7 +85,7 @@ async def mark_shipped(
     holds just these, or else in a new one as far as they are free. A fulfillment of which only some units are named
     leaves with those; the others are free again.
     """
-    _require_shipper(actor, fulfillment_id, lines)
+    _require_named(actor, fulfillment_id, lines)
     tracking = [each.checked() for each in tracking]
     async with change(actor) as unit:
         order = await unit.lock_order(target)
@@ -107,9 +106,8 @@ async def mark_shipped(
     return unit.order
 
 
-def _require_shipper(actor: Actor, fulfillment_id: UUID | None, lines: Sequence[LineQuantity] | None = None) -> None:
-    """Raises `Forbidden`, and `InvalidInput` for a service that does not name the fulfillment it was asked to ship."""
-    actor.require(Scope.FULFILLMENT_WRITE, services_too=True)
+def _require_named(actor: Actor, fulfillment_id: UUID | None, lines: Sequence[LineQuantity] | None = None) -> None:
+    """Raise `InvalidInput` if a service does not name the fulfillment that it was asked to ship, or names lines."""
     if actor.service_id is not None and fulfillment_id is None:
         raise InvalidInput("Say which fulfillment.", "fulfillment_id")
     if actor.service_id is not None and lines is not None:
@@ -161,7 +159,7 @@ def _holder(packing: Packing, wanted: dict[UUID, int]) -> Fulfillment | None:
     return next(iter(possible or waiting), None)
 
 
-@command
+@command(Scope.FULFILLMENT_WRITE, services_too=True)
 async def add_tracking(
     *, actor: Actor, target: Target, info: TrackingInfo, fulfillment_id: UUID | None = None
 ) -> Order:
@@ -169,7 +167,7 @@ async def add_tracking(
 
     Where the order has none yet, one is opened for all that is left.
     """
-    _require_shipper(actor, fulfillment_id)
+    _require_named(actor, fulfillment_id)
     info = info.checked()
     async with change(actor) as unit:
         order = await unit.lock_order(target)
@@ -250,7 +248,7 @@ class Keep:
 KEEP = Keep()
 
 
-@command
+@command(Scope.FULFILLMENT_WRITE, services_too=True)
 async def update_tracking(
     *,
     actor: Actor,
@@ -261,7 +259,6 @@ async def update_tracking(
     url: str | Keep | None = KEEP,
 ) -> Order:
     """Correct a tracking number, before or after the shipment; `None` takes its carrier or link away."""
-    actor.require(Scope.FULFILLMENT_WRITE, services_too=True)
     async with change(actor) as unit:
         order = await unit.lock_order(target)
         tracking = await _find_tracking(actor, order, tracking_id)
@@ -299,10 +296,9 @@ async def update_tracking(
     return unit.order
 
 
-@command
+@command(Scope.FULFILLMENT_WRITE, services_too=True)
 async def remove_tracking(*, actor: Actor, target: Target, tracking_id: UUID) -> Order:
     """Take a tracking number away."""
-    actor.require(Scope.FULFILLMENT_WRITE, services_too=True)
     async with change(actor) as unit:
         order = await unit.lock_order(target)
         tracking = await _find_tracking(actor, order, tracking_id)

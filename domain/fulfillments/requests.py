@@ -16,14 +16,13 @@ from models.enums import FulfillmentState, RequestStatus
 LONGEST_REASON = 1_000
 
 
-@command
+@command(Scope.FULFILLMENT_WRITE)
 async def request_fulfillments(*, actor: Actor, target: Target, service: str | None = None) -> Order:
     """Ask the services of the order's lines, or one of them, to ship what is left of these lines.
 
     Each gets a fulfillment of its own. Where all of it is asked for already, nothing changes; where no line has a
     service, `NothingToShip` is raised.
     """
-    actor.require(Scope.FULFILLMENT_WRITE)
     only = None if service is None else await require_service(service, "service")
     async with change(actor) as unit:
         order = await unit.lock_order(target)
@@ -53,10 +52,9 @@ def _wanted(packing: Packing, only: FulfillmentService | None) -> dict[UUID, dic
     return wanted
 
 
-@command
+@command(Scope.FULFILLMENT_WRITE, services_too=True)
 async def accept_fulfillment(*, actor: Actor, target: Target, fulfillment_id: UUID) -> Order:
     """The service will ship it."""
-    actor.require(Scope.FULFILLMENT_WRITE, services_too=True)
     async with change(actor) as unit:
         order, _, fulfillment = await _asked(unit, target, fulfillment_id)
         if fulfillment.request_status is RequestStatus.ACCEPTED:
@@ -68,10 +66,9 @@ async def accept_fulfillment(*, actor: Actor, target: Target, fulfillment_id: UU
     return unit.order
 
 
-@command
+@command(Scope.FULFILLMENT_WRITE, services_too=True)
 async def reject_fulfillment(*, actor: Actor, target: Target, fulfillment_id: UUID, reason: str) -> Order:
     """The service does not ship it: its units are free again, for somebody else."""
-    actor.require(Scope.FULFILLMENT_WRITE, services_too=True)
     reason = required_text(reason, "reason", longest=LONGEST_REASON)
     async with change(actor) as unit:
         order, packing, fulfillment = await _asked(unit, target, fulfillment_id)

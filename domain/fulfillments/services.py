@@ -37,7 +37,7 @@ async def require_service(code: str, *field: str | int) -> FulfillmentService:
     return found
 
 
-@command
+@command(Scope.SETTINGS_WRITE)
 async def save_service(
     *,
     actor: Actor,
@@ -58,7 +58,6 @@ async def save_service(
 
     Raises `InvalidInput`, also where the caller is bound to channels: a service ships for the whole shop.
     """
-    actor.require(Scope.SETTINGS_WRITE)
     if actor.channel_ids is not None:
         raise InvalidInput("This token is bound to channels, and a fulfillment service is for all of them.", "code")
     code = required_text(code, "code", longest=LONGEST_CODE)

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from domain import rules
 from domain.actors import Actor
-from domain.change import Target, Unit, change, command
+from domain.change import Target, Unit, change, retry_conflicts
 from domain.errors import InvalidInput
 from domain.fulfillments.commands import TrackingInfo, add_tracking, mark_ready_to_ship, mark_shipped
 from domain.fulfillments.packing import LineQuantity
@@ -82,7 +82,7 @@ class History:
     warnings: Sequence[str] = ()
 
 
-@command
+@retry_conflicts
 async def relive(*, actor: Actor, history: History, with_effects: bool = False) -> list[str]:
     """Place the order and take its steps, all in one transaction, each event at the time when it happened.
 

@@ -24,10 +24,9 @@ from models.enums import CancelReason, FulfillmentState, OrderStatus
 LONGEST_HOLD_REASON = 1_000  # characters
 
 
-@command
+@command(Scope.ORDERS_WRITE)
 async def confirm_order(*, actor: Actor, target: Target) -> Order:
     """Accept an order that has come in."""
-    actor.require(Scope.ORDERS_WRITE)
     async with change(actor) as unit:
         order = await unit.lock_order(target)
         if order.status is OrderStatus.CONFIRMED:
@@ -39,7 +38,7 @@ async def confirm_order(*, actor: Actor, target: Target) -> Order:
     return unit.order
 
 
-@command
+@command(Scope.ORDERS_WRITE)
 async def cancel_order(
     *, actor: Actor, target: Target, reason: CancelReason, refund: bool = False, gateways: Collection[str] = ()
 ) -> Order:
@@ -47,7 +46,6 @@ async def cancel_order(
 
     What was paid stays paid, or is refunded the way it came; that needs `payments:write`, too.
     """
-    actor.require(Scope.ORDERS_WRITE)
     if refund:
         actor.require(Scope.PAYMENTS_WRITE)
     async with change(actor) as unit:
@@ -72,10 +70,9 @@ async def cancel_order(
     return unit.order
 
 
-@command
+@command(Scope.ORDERS_WRITE)
 async def archive_order(*, actor: Actor, target: Target) -> Order:
     """Put away an order that is cancelled, or shipped and paid in full."""
-    actor.require(Scope.ORDERS_WRITE)
     async with change(actor) as unit:
         order = await unit.lock_order(target)
         if order.archived_at is not None:
@@ -87,10 +84,9 @@ async def archive_order(*, actor: Actor, target: Target) -> Order:
     return unit.order
 
 
-@command
+@command(Scope.ORDERS_WRITE)
 async def unarchive_order(*, actor: Actor, target: Target) -> Order:
     """Take an order out of the archive."""
-    actor.require(Scope.ORDERS_WRITE)
     async with change(actor) as unit:
         order = await unit.lock_order(target)
         if order.archived_at is None:
@@ -100,10 +96,9 @@ async def unarchive_order(*, actor: Actor, target: Target) -> Order:
     return unit.order
 
 
-@command
+@command(Scope.ORDERS_WRITE)
 async def hold_order(*, actor: Actor, target: Target, reason: str) -> Order:
     """Keep automations away from an order until it is released. What people do with it is not affected."""
-    actor.require(Scope.ORDERS_WRITE)
     reason = required_text(reason, "reason", longest=LONGEST_HOLD_REASON)
     async with change(actor) as unit:
         order = await unit.lock_order(target)
@@ -114,10 +109,9 @@ async def hold_order(*, actor: Actor, target: Target, reason: str) -> Order:
     return unit.order
 
 
-@command
+@command(Scope.ORDERS_WRITE)
 async def release_order(*, actor: Actor, target: Target) -> Order:
     """Let automations have an order again: those that were kept away catch up."""
-    actor.require(Scope.ORDERS_WRITE)
     async with change(actor) as unit:
         order = await unit.lock_order(target)
         if order.held_at is None:
@@ -127,10 +121,9 @@ async def release_order(*, actor: Actor, target: Target) -> Order:
     return unit.order
 
 
-@command
+@command(Scope.ORDERS_WRITE)
 async def add_order_note(*, actor: Actor, target: Target, note: str) -> Order:
     """Write below the order's note, and onto its timeline."""
-    actor.require(Scope.ORDERS_WRITE)
     note = required_text(note, "note", longest=LONGEST_NOTE)
     async with change(actor) as unit:
         order = await unit.lock_order(target)

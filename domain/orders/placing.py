@@ -136,13 +136,12 @@ class NewOrder:
         return self.source is OrderSource.POS and self.shipping_address is None
 
 
-@command
+@command(Scope.ORDERS_PLACE)
 async def place_order(*, actor: Actor, new: NewOrder, idempotency: Idempotency | None = None) -> Order:
     """Take an order in, together with the payments that its shop has taken for it.
 
     A caller who is not bound to channels opens a new channel by placing its first order.
     """
-    actor.require(Scope.ORDERS_PLACE)
     async with change(actor) as unit:
         await unit.act_once(idempotency)
         channel = await ensure_channel(actor, new.channel)

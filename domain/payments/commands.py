@@ -60,12 +60,11 @@ def _at_most(limit: int, limit_name: str, minor: int, order: Order) -> int:
     return minor
 
 
-@command
+@command(Scope.PAYMENTS_WRITE)
 async def capture_payment(
     *, actor: Actor, target: Target, amount: Amount | None = None, gateways: Collection[str] = ()
 ) -> Order:
     """Take what is outstanding, or part of it: from what was authorized, or by hand where nothing was."""
-    actor.require(Scope.PAYMENTS_WRITE)
     async with change(actor) as unit:
         order = await unit.lock_order(target)
         rules.require_status(order.status, rules.PAYABLE, "be paid")
@@ -85,12 +84,11 @@ async def capture_payment(
     return unit.order
 
 
-@command
+@command(Scope.PAYMENTS_WRITE)
 async def record_payment(
     *, actor: Actor, target: Target, amount: Amount | None = None, reference: str | None = None
 ) -> Order:
     """Write down money that arrived outside a gateway: by default all that is outstanding and not being captured."""
-    actor.require(Scope.PAYMENTS_WRITE)
     reference = optional_text(reference, "reference", longest=255)
     async with change(actor) as unit:
         order = await unit.lock_order(target)
@@ -106,7 +104,7 @@ async def record_payment(
     return unit.order
 
 
-@command
+@command(Scope.PAYMENTS_WRITE)
 async def refund_payment(
     *,
     actor: Actor,
@@ -119,7 +117,6 @@ async def refund_payment(
 
     The reference is for what is handed back by hand: a gateway has its own.
     """
-    actor.require(Scope.PAYMENTS_WRITE)
     reference = optional_text(reference, "reference", longest=255)
     async with change(actor) as unit:
         order = await unit.lock_order(target)
@@ -138,10 +135,9 @@ async def refund_payment(
     return unit.order
 
 
-@command
+@command(Scope.PAYMENTS_WRITE)
 async def void_payment(*, actor: Actor, target: Target, gateways: Collection[str] = ()) -> Order:
     """Give up what was authorized and is not captured: all of it, for good."""
-    actor.require(Scope.PAYMENTS_WRITE)
     async with change(actor) as unit:
         order = await unit.lock_order(target)
         ledger = await Ledger.open(unit, order)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from domain.actors import Actor
-from domain.change import Target, change, command
+from domain.change import Target, change, retry_conflicts
 from domain.payments.ledger import Ledger
 from models import Transaction
 from models.enums import TransactionKind, TransactionStatus
@@ -31,7 +31,7 @@ class Declined:
     reason: str
 
 
-@command
+@retry_conflicts
 async def settle(*, actor: Actor, transaction_id: UUID, outcome: Settled | Declined) -> None:
     """Writes down what became of a `PENDING` transaction, once: one that is settled stays as it is.
 

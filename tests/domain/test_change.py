@@ -56,7 +56,7 @@ async def at_once(*calls: Coroutine[Any, Any, Order]) -> Counter[str]:
 @pytest.mark.parametrize("seed", range(10))
 async def test_each_transition_is_won_once(seed: int) -> None:
     order = await place()
-    commands = [confirm_order, cancel, mark_ready_to_ship, mark_shipped] * 6
+    commands: list[Command] = [confirm_order, cancel, mark_ready_to_ship, mark_shipped] * 6
     random.Random(seed).shuffle(commands)
     await at_once(*(command(actor=ADA, target=on(order)) for command in commands))
     status, steps = None, 0
