@@ -60,8 +60,7 @@ _CONNECTION: Final = {GIVEN: "edges nodes pageInfo"}
 _EDGE: Final = {GIVEN: "node cursor"}
 _COUNT: Final = {GIVEN: "status count"}
 
-# A field of a root type says whether it is resolved at all. Mutations and subscriptions ask for their scopes
-# themselves.
+# A field of `Query` is resolved only for those who hold its right. Mutations and subscriptions check scopes themselves.
 RIGHTS: Final[Mapping[str, Mapping[Right, str]]] = {
     "Query": {
         GIVEN: "viewer",
@@ -70,14 +69,6 @@ RIGHTS: Final[Mapping[str, Mapping[Right, str]]] = {
         SETTINGS: "automations failingCounterparts",
         TOKENS: "tokens",
     },
-    "Mutation": {
-        GIVEN: "placeOrder confirmOrder cancelOrder markReadyToShip markShipped createDeliveryNote addTracking"
-        " updateTracking removeTracking archiveOrder unarchiveOrder addOrderNote holdOrder releaseOrder"
-        " requestFulfillment acceptFulfillment rejectFulfillment capturePayment recordPayment refundPayment voidPayment"
-        " createDeliveryNotes updateAutomation saveFulfillmentService retryEffect resendEmail createToken rotateToken"
-        " revokeToken"
-    },
-    "Subscription": {GIVEN: "orderStatusChanged orderEvents orderCountsChanged"},
     "Order": {
         GIVEN: "id number version source externalReference externalNumber status paymentStatus fulfillmentStatus"
         " placedAt updatedAt confirmedAt shippedAt cancelledAt cancelReason archivedAt heldAt channel availableActions",
@@ -166,7 +157,9 @@ def apply(schema: GraphQLSchema) -> None:
     """
     types = {name: each for name, each in schema.type_map.items() if is_object_type(each)}
     for name, type_ in types.items():
-        if not is_introspection_type(type_):
+        if type_ in (schema.mutation_type, schema.subscription_type):
+            _apply_to(type_, {GIVEN: " ".join(type_.fields)})
+        elif not is_introspection_type(type_):
             _apply_to(type_, RIGHTS.get(name, {}))
     if unknown := RIGHTS.keys() - types:
         raise LookupError(f"no such types: {sorted(unknown)}")

@@ -1,8 +1,7 @@
 """What happens by itself because of an event: automations, fulfillment services, and effects that were given up."""
 
-from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import Annotated, Any, Self
+from typing import Any, Final, Self
 
 import strawberry
 from strawberry import Private
@@ -12,18 +11,15 @@ from api.execution.context import Info
 from api.execution.fields import redacted
 from api.execution.rights import PERSONAL, SETTINGS
 from api.schema import enums, ids
-from api.schema.mutations import UserError, carry_out
+from api.schema.mutations import UserError, mutation, user_errors
 from api.schema.nodes import PageInfo
 from api.schema.orders import inputs
 from api.schema.orders.parts import Channel, FulfillmentService
 from api.schema.orders.queries import After, First
 from api.schema.orders.types import Order
 from api.schema.personal import without_addresses, without_urls
-from domain import effects
-from domain.actors import Scope
-from domain.automations import list_automations, update_automation
+from domain import automations, effects
 from domain.counterparts import Trouble, failing_counterparts
-from domain.errors import DomainError
 from domain.fulfillments.services import list_services, save_service
 from domain.paging import PageRequest
 from models.enums import stored_word
@@ -184,36 +180,28 @@ class ResendEmailInput:
     effect_id: strawberry.ID = field(description="The e-mail: effectId in the data of EMAIL_SENT and EMAIL_FAILED.")
 
 
+_REFUSED: Final = "Why it was refused; empty where it was carried out."
+
+
 @strawberry.type(description="What updateAutomation answers.")
 class AutomationPayload:
-    automation: Automation | None = field(description="The setting as it is now.")
-    user_errors: list[UserError] = field(description="Why it was refused; empty where it was carried out.")
+    automation: Automation | None = field(default=None, description="The setting as it is now.")
+    user_errors: list[UserError] = user_errors(_REFUSED)
 
 
 @strawberry.type(description="What saveFulfillmentService answers.")
 class FulfillmentServicePayload:
-    fulfillment_service: FulfillmentService | None = field(description="The service as it is now.")
+    fulfillment_service: FulfillmentService | None = field(default=None, description="The service as it is now.")
     secret: str | None = field(
-        description="The secret by which calls are signed, where it is new. It is not shown again."
+        default=None, description="The secret by which calls are signed, where it is new. It is not shown again."
     )
-    user_errors: list[UserError] = field(description="Why it was refused; empty where it was carried out.")
+    user_errors: list[UserError] = user_errors(_REFUSED)
 
 
 @strawberry.type(description="What retryEffect and resendEmail answer.")
 class EffectPayload:
-    effect: Effect | None = field(description="The effect as it is now.")
-    user_errors: list[UserError] = field(description="Why it was refused; empty where it was carried out.")
-
-
-async def _effect_payload(info: Info, command: Callable[[], Awaitable[models.Effect]]) -> EffectPayload:
-    try:
-        row = await carry_out(info, Scope.ORDERS_WRITE, command)
-    except DomainError as refusal:
-        return EffectPayload(effect=None, user_errors=[UserError.of(refusal)])
-    return EffectPayload(effect=Effect.of(row), user_errors=[])
-
-
-_INPUT = strawberry.argument(description="What to do.")
+    effect: Effect | None = field(default=None, description="The effect as it is now.")
+    user_errors: list[UserError] = user_errors(_REFUSED)
 
 
 @strawberry.type(description="Everything that can be read of what happens by itself.")
@@ -223,7 +211,7 @@ class EffectQueries:
         " Needs settings:write."
     )
     async def automations(self, info: Info) -> list[Automation] | None:
-        return [Automation.of(row) for row in await list_automations(actor=info.context.actor)]
+        return [Automation.of(row) for row in await automations.list_automations(actor=info.context.actor)]
 
     @strawberry.field(description="The fulfillment services, by code.")
     async def fulfillment_services(self, info: Info) -> list[FulfillmentService] | None:
@@ -245,63 +233,37 @@ class EffectQueries:
 
 @strawberry.type(description="Everything that can be done about what happens by itself.")
 class EffectMutations:
-    @strawberry.mutation(description="Turn a rule on or off, in the whole shop or in a channel. Needs settings:write.")
-    async def update_automation(
-        self, info: Info, input: Annotated[UpdateAutomationInput, _INPUT]
-    ) -> AutomationPayload | None:
-        try:
-            row = await carry_out(
-                info,
-                Scope.SETTINGS_WRITE,
-                lambda: update_automation(
-                    actor=info.context.actor, kind=input.kind, enabled=input.enabled, channel=input.channel
-                ),
-            )
-        except DomainError as refusal:
-            return AutomationPayload(automation=None, user_errors=[UserError.of(refusal)])
-        return AutomationPayload(automation=Automation.of(row), user_errors=[])
+    @mutation(automations.update_automation, "Turn a rule on or off, in the whole shop or in a channel.")
+    async def update_automation(self, info: Info, input: UpdateAutomationInput) -> AutomationPayload:
+        row = await automations.update_automation(
+            actor=info.context.actor, kind=input.kind, enabled=input.enabled, channel=input.channel
+        )
+        return AutomationPayload(automation=Automation.of(row))
 
-    @strawberry.mutation(
-        description="Enter a fulfillment service, or change the one of that code. Needs settings:write."
-    )
+    @mutation(save_service, "Enter a fulfillment service, or change the one of that code.")
     async def save_fulfillment_service(
-        self, info: Info, input: Annotated[SaveFulfillmentServiceInput, _INPUT]
-    ) -> FulfillmentServicePayload | None:
-        try:
-            row, secret = await carry_out(
-                info,
-                Scope.SETTINGS_WRITE,
-                lambda: save_service(
-                    actor=info.context.actor,
-                    code=input.code,
-                    name=input.name,
-                    email=input.email,
-                    url=input.url,
-                    new_secret=input.new_secret,
-                    egress=info.context.server.egress,
-                ),
-            )
-        except DomainError as refusal:
-            return FulfillmentServicePayload(fulfillment_service=None, secret=None, user_errors=[UserError.of(refusal)])
-        return FulfillmentServicePayload(fulfillment_service=FulfillmentService.of(row), secret=secret, user_errors=[])
+        self, info: Info, input: SaveFulfillmentServiceInput
+    ) -> FulfillmentServicePayload:
+        row, secret = await save_service(
+            actor=info.context.actor,
+            code=input.code,
+            name=input.name,
+            email=input.email,
+            url=input.url,
+            new_secret=input.new_secret,
+            egress=info.context.server.egress,
+        )
+        return FulfillmentServicePayload(fulfillment_service=FulfillmentService.of(row), secret=secret)
 
-    @strawberry.mutation(
-        description="Have something that was given up tried again, also if what it needs is paused: see"
-        " failingCounterparts. Needs orders:write."
+    @mutation(
+        effects.retry_effect,
+        "Have something that was given up tried again, also if what it needs is paused: see failingCounterparts.",
     )
-    async def retry_effect(self, info: Info, input: Annotated[RetryEffectInput, _INPUT]) -> EffectPayload | None:
-        return await _effect_payload(
-            info,
-            lambda: effects.retry_effect(
-                actor=info.context.actor, effect_id=ids.decode("Effect", input.effect_id, "effect_id")
-            ),
-        )
+    async def retry_effect(self, info: Info, input: RetryEffectInput) -> EffectPayload:
+        key = ids.decode("Effect", input.effect_id, "effect_id")
+        return EffectPayload(effect=Effect.of(await effects.retry_effect(actor=info.context.actor, effect_id=key)))
 
-    @strawberry.mutation(description="Have an e-mail sent once more. Needs orders:write.")
-    async def resend_email(self, info: Info, input: Annotated[ResendEmailInput, _INPUT]) -> EffectPayload | None:
-        return await _effect_payload(
-            info,
-            lambda: effects.resend_email(
-                actor=info.context.actor, effect_id=ids.decode("Effect", input.effect_id, "effect_id")
-            ),
-        )
+    @mutation(effects.resend_email, "Have an e-mail sent once more.")
+    async def resend_email(self, info: Info, input: ResendEmailInput) -> EffectPayload:
+        key = ids.decode("Effect", input.effect_id, "effect_id")
+        return EffectPayload(effect=Effect.of(await effects.resend_email(actor=info.context.actor, effect_id=key)))

@@ -1,22 +1,18 @@
-"""What all mutations share: how a command is carried out and counted, and how its refusal is answered."""
+"""How a mutation is declared, and what all mutations share: checks, counting, and how refusals are answered."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any, Protocol, TypeVar
 
 import strawberry
 
-import models
 from api.execution.context import Info
 from api.execution.execution import INTERNAL, SUCCESS, code_of
 from api.schema import enums
-from domain.actors import Scope
-from domain.change import VersionConflict
+from domain.change import Command, VersionConflict
 from domain.errors import DomainError
 from domain.naming import camel
 from domain.rules import InvalidTransition
-from effects.delivery_notes.printing import Outcome
 
 field = strawberry.field
 
@@ -45,49 +41,78 @@ class UserError:
         )
 
 
-T = TypeVar("T")
+class Payload(Protocol):
+    """What a mutation answers. All its fields have defaults: those of a mutation that was refused."""
+
+    user_errors: list[UserError]
+
+    def __init__(self, *, user_errors: list[UserError]) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Settlement:
-    """An order of which gateways were asked something, and what they have refused."""
-
-    order: models.Order
-    refusals: Sequence[DomainError]
+P = TypeVar("P", bound=Payload)
+Answer = Callable[[Any, Info, Any], Awaitable[P]]
 
 
-async def carry_out(info: Info, needed: Scope, command: Callable[[], Awaitable[T]], *, services_too: bool = False) -> T:
-    """Runs a command to its end, even if the caller goes away: what was begun is done and counted.
+def user_errors(description: str) -> Any:
+    """The field of a payload that says why the mutation was refused."""
+    return field(default_factory=list, description=description)
 
-    Raises its refusals, and before the input is looked at `Unauthenticated` and `Forbidden`.
+
+def mutation(
+    command: Command[..., Any], description: str, *, also: str = "", about: str = "What to do."
+) -> Callable[[Answer[P]], Any]:
+    """Declare a mutation that runs the command. The method translates its `input`, calls the command and answers.
+
+    The caller needs the command's scope, and what `also` says. This becomes part of the description, and is checked
+    before the input is looked at. A `DomainError` that the method raises becomes the payload's `user_errors`. `about`
+    describes the argument.
     """
-    counted = asyncio.create_task(_count_outcome(info, needed, command, services_too))
-    counted.add_done_callback(_take_outcome)
-    info.context.hold(counted)
-    result = await asyncio.shield(counted)
+
+    def declare(answer: Answer[P]) -> Any:
+        payload: type[P] = answer.__annotations__["return"]
+
+        async def resolve(self: Any, info: Info, input: Any) -> Any:
+            try:
+                return await _run_to_end(info, command, lambda: answer(self, info, input))
+            except DomainError as refusal:
+                return payload(user_errors=[UserError.of(refusal)])
+
+        resolve.__annotations__ = {
+            "info": Info,
+            "input": Annotated[answer.__annotations__["input"], strawberry.argument(description=about)],
+            "return": payload | None,
+        }
+        return strawberry.mutation(resolve, description=f"{description} Needs {command.scope}{also}.")
+
+    return declare
+
+
+async def _run_to_end(info: Info, command: Command[..., Any], answer: Callable[[], Awaitable[P]]) -> P:
+    """Answer, even if the caller goes away: what was begun is done and counted. Raise the command's refusals."""
+    running = asyncio.create_task(_count(info, command, answer))
+    running.add_done_callback(_take_outcome)
+    info.context.hold(running)
+    payload = await asyncio.shield(running)
     info.context.renew_loaders()  # what was loaded for an earlier mutation of the operation may have changed
-    return result
+    return payload
 
 
-def _take_outcome(counted: asyncio.Task[Any]) -> None:
+def _take_outcome(running: asyncio.Task[Any]) -> None:
     """Take the outcome from a task whose caller may be gone. asyncio would log an error that nobody takes."""
-    if not counted.cancelled():
-        counted.exception()
+    if not running.cancelled():
+        running.exception()
 
 
-async def _count_outcome(info: Info, needed: Scope, command: Callable[[], Awaitable[T]], services_too: bool) -> T:
-    """The outcome is counted here, because the caller may be gone when it is known."""
+async def _count(info: Info, command: Command[..., Any], answer: Callable[[], Awaitable[P]]) -> P:
+    """Check the caller's scope, answer, and count the outcome: the caller may be gone when it is known."""
     outcome = INTERNAL
     try:
-        info.context.require(needed, services_too=services_too)
-        result = await command()
-        refusal = result.refusal if isinstance(result, Outcome) else None
-        if isinstance(result, Settlement) and result.refusals:
-            refusal = result.refusals[0]
-        outcome = refusal.code.name if refusal else SUCCESS
-        return result
-    except DomainError as error:
-        outcome = error.code.name
+        info.context.require(command.scope, services_too=command.services_too)
+        payload = await answer()
+        outcome = payload.user_errors[0].code.name if payload.user_errors else SUCCESS
+        return payload
+    except DomainError as refusal:
+        outcome = refusal.code.name
         raise
     except Exception as error:
         outcome = code_of(error)

@@ -1,7 +1,7 @@
 """API tokens as those who manage them see them: never a secret, but once in the answer that made it."""
 
 from datetime import datetime, timedelta
-from typing import Annotated, Self
+from typing import Self
 from uuid import UUID
 
 import strawberry
@@ -10,14 +10,13 @@ from strawberry import Private
 import models
 from api.execution.context import Info
 from api.schema import enums, ids
-from api.schema.mutations import UserError, carry_out
+from api.schema.mutations import UserError, mutation, user_errors
 from api.schema.nodes import PageInfo
 from api.schema.orders import inputs
 from api.schema.orders.parts import Channel, FulfillmentService
 from api.schema.orders.queries import After, First
 from domain import tokens
-from domain.actors import Scope
-from domain.errors import DomainError, InvalidInput
+from domain.errors import InvalidInput
 from domain.paging import PageRequest
 
 field = strawberry.field
@@ -137,21 +136,21 @@ class RevokeTokenInput:
 
 @strawberry.type(description="What createToken and rotateToken answer.")
 class TokenSecretPayload:
-    token: Token | None = field(description="The token as it is now.")
-    secret: str | None = field(description="What is sent as `Authorization: Bearer SECRET`. It is not shown again.")
-    user_errors: list[UserError] = field(description="Why it was refused; empty where it was carried out.")
+    token: Token | None = field(default=None, description="The token as it is now.")
+    secret: str | None = field(
+        default=None, description="What is sent as `Authorization: Bearer SECRET`. It is not shown again."
+    )
+    user_errors: list[UserError] = user_errors("Why it was refused; empty where it was carried out.")
 
 
 @strawberry.type(description="What revokeToken answers.")
 class TokenPayload:
-    token: Token | None = field(description="The token as it is now.")
+    token: Token | None = field(default=None, description="The token as it is now.")
     created: list[Token] = field(
-        description="The tokens that it has created, and those that these have created. See withCreated."
+        default_factory=list,
+        description="The tokens that it has created, and those that these have created. See withCreated.",
     )
-    user_errors: list[UserError] = field(description="Why it was refused; empty where it was carried out.")
-
-
-_INPUT = strawberry.argument(description="What to do.")
+    user_errors: list[UserError] = user_errors("Why it was refused; empty where it was carried out.")
 
 
 @strawberry.type(description="Everything that can be read of tokens.")
@@ -167,61 +166,43 @@ class TokenQueries:
 
 @strawberry.type(description="Everything that can be done with tokens.")
 class TokenMutations:
-    @strawberry.mutation(description="Create a token. Needs tokens:write.")
-    async def create_token(self, info: Info, input: Annotated[CreateTokenInput, _INPUT]) -> TokenSecretPayload | None:
-        try:
-            row, secret = await carry_out(
-                info,
-                Scope.TOKENS_WRITE,
-                lambda: tokens.create_token(
-                    actor=info.context.actor,
-                    name=input.name,
-                    scopes=input.scopes,
-                    channels=input.bound_to(),
-                    service=input.service,
-                    expires_at=input.expires_at,
-                    registered_only=bool(input.registered_only),
-                ),
-            )
-        except DomainError as refusal:
-            return TokenSecretPayload(token=None, secret=None, user_errors=[UserError.of(refusal)])
-        return TokenSecretPayload(token=Token.of(row), secret=secret, user_errors=[])
+    @mutation(tokens.create_token, "Create a token.")
+    async def create_token(self, info: Info, input: CreateTokenInput) -> TokenSecretPayload:
+        row, secret = await tokens.create_token(
+            actor=info.context.actor,
+            name=input.name,
+            scopes=input.scopes,
+            channels=input.bound_to(),
+            service=input.service,
+            expires_at=input.expires_at,
+            registered_only=bool(input.registered_only),
+        )
+        return TokenSecretPayload(token=Token.of(row), secret=secret)
 
-    @strawberry.mutation(
-        description="Give a token another secret: it stays the same token, with its name, scopes and channels. The"
-        " secret that it had ends after a grace period. Needs tokens:write, and all that the token may do."
+    @mutation(
+        tokens.rotate_token,
+        "Give a token another secret: it stays the same token, with its name, scopes and channels. The secret that it"
+        " had ends after a grace period.",
+        also=", and all that the token may do",
     )
-    async def rotate_token(self, info: Info, input: Annotated[RotateTokenInput, _INPUT]) -> TokenSecretPayload | None:
-        try:
-            row, secret = await carry_out(
-                info,
-                Scope.TOKENS_WRITE,
-                lambda: tokens.rotate_token(
-                    actor=info.context.actor,
-                    token_id=ids.decode("Token", input.token_id, "token_id"),
-                    grace=timedelta(seconds=input.grace_seconds),
-                ),
-            )
-        except DomainError as refusal:
-            return TokenSecretPayload(token=None, secret=None, user_errors=[UserError.of(refusal)])
-        return TokenSecretPayload(token=Token.of(row), secret=secret, user_errors=[])
+    async def rotate_token(self, info: Info, input: RotateTokenInput) -> TokenSecretPayload:
+        row, secret = await tokens.rotate_token(
+            actor=info.context.actor,
+            token_id=ids.decode("Token", input.token_id, "token_id"),
+            grace=timedelta(seconds=input.grace_seconds),
+        )
+        return TokenSecretPayload(token=Token.of(row), secret=secret)
 
-    @strawberry.mutation(
-        description="End a token for ever, your own too: what is open under it is closed within seconds. Needs"
-        " tokens:write, and all that the token may do."
+    @mutation(
+        tokens.revoke_token,
+        "End a token for ever, your own too: what is open under it is closed within seconds.",
+        also=", and all that the token may do",
     )
-    async def revoke_token(self, info: Info, input: Annotated[RevokeTokenInput, _INPUT]) -> TokenPayload | None:
-        try:
-            row = await carry_out(
-                info,
-                Scope.TOKENS_WRITE,
-                lambda: tokens.revoke_token(
-                    actor=info.context.actor,
-                    token_id=ids.decode("Token", input.token_id, "token_id"),
-                    with_created=input.with_created,
-                ),
-            )
-        except DomainError as refusal:
-            return TokenPayload(token=None, created=[], user_errors=[UserError.of(refusal)])
+    async def revoke_token(self, info: Info, input: RevokeTokenInput) -> TokenPayload:
+        row = await tokens.revoke_token(
+            actor=info.context.actor,
+            token_id=ids.decode("Token", input.token_id, "token_id"),
+            with_created=input.with_created,
+        )
         created = await tokens.created_tokens(actor=info.context.actor, token_id=row.id)
-        return TokenPayload(token=Token.of(row), created=list(map(Token.of, created)), user_errors=[])
+        return TokenPayload(token=Token.of(row), created=list(map(Token.of, created)))

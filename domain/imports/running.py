@@ -20,7 +20,7 @@ class Result(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ImportReport:
     """What became of the order at that place of the file. `messages`: its warnings, or why it failed."""
 
     place: str
@@ -39,7 +39,7 @@ async def import_orders(
     read: Callable[[str, Any], History],
     *,
     with_effects: bool = False,
-) -> AsyncIterator[Outcome]:
+) -> AsyncIterator[ImportReport]:
     """Imports each document, given with its place, and says what became of it. A failed order leaves nothing.
 
     Nothing follows from what is imported (e-mail, automations, payments, requests) unless `with_effects` is set.
@@ -52,16 +52,16 @@ async def import_orders(
             history = read(channel, document)
             reference = history.new.external_reference
             if reference in places:
-                yield Outcome(place, Result.FAILED, (f"the file has this order twice: see {places[reference]}",))
+                yield ImportReport(place, Result.FAILED, (f"the file has this order twice: see {places[reference]}",))
                 continue
             warnings = await relive(actor=actor, history=history, with_effects=with_effects)
-            outcome = Outcome(place, Result.IMPORTED, tuple(warnings))
+            outcome = ImportReport(place, Result.IMPORTED, tuple(warnings))
         except DuplicateReference:
-            outcome = Outcome(place, Result.ALREADY_THERE)
+            outcome = ImportReport(place, Result.ALREADY_THERE)
         except DomainError as refusal:
             if refusal.field == ("channel",):
                 raise
-            outcome = Outcome(place, Result.FAILED, (_explained(refusal),))
+            outcome = ImportReport(place, Result.FAILED, (_explained(refusal),))
         if outcome.result is not Result.FAILED:
             places[reference] = place
         yield outcome

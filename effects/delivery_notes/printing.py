@@ -23,7 +23,7 @@ _ABREAST: Final = 4  # notes of one request that are worked on at the same time:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class Printed:
     """What became of one fulfillment's note. One that could not be rendered has its number, and a `refusal`, too."""
 
     fulfillment_id: UUID
@@ -46,7 +46,7 @@ class Printing:
         fulfillment_id: UUID | None = None,
         replaces: UUID | None = None,
         locale: str | None = None,
-    ) -> Outcome:
+    ) -> Printed:
         """As `create_delivery_note`, and renders it. Raises `RenderingUnavailable` before anything is changed."""
         await self._renderer.require()
         note = await create_delivery_note(
@@ -60,12 +60,12 @@ class Printing:
         try:
             await self.file(note)
         except DomainError as refusal:
-            return Outcome(note.fulfillment_id, note, refusal)
-        return Outcome(note.fulfillment_id, note)
+            return Printed(note.fulfillment_id, note, refusal)
+        return Printed(note.fulfillment_id, note)
 
     async def create_all(
         self, *, actor: Actor, fulfillment_ids: Sequence[UUID], locale: str | None = None
-    ) -> list[Outcome]:
+    ) -> list[Printed]:
         """The notes of these fulfillments, in their order; what is refused for one does not stop the others.
 
         Raises `InvalidInput` for none or more than `MOST_AT_ONCE`, and `RenderingUnavailable`.
@@ -75,7 +75,7 @@ class Printing:
         await self._renderer.require()
         abreast = asyncio.Semaphore(_ABREAST)
 
-        async def one(index: int, fulfillment_id: UUID) -> Outcome:
+        async def one(index: int, fulfillment_id: UUID) -> Printed:
             async with abreast:
                 try:
                     fulfillment = await get_fulfillment(actor, fulfillment_id)
@@ -84,7 +84,7 @@ class Printing:
                     target = Target(fulfillment.order_id)
                     return await self.create(actor=actor, target=target, fulfillment_id=fulfillment_id, locale=locale)
                 except DomainError as refusal:
-                    return Outcome(fulfillment_id, None, refusal)
+                    return Printed(fulfillment_id, None, refusal)
 
         return await asyncio.gather(*(one(index, each) for index, each in enumerate(fulfillment_ids)))
 

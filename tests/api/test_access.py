@@ -1,4 +1,7 @@
-"""Who may do what: each root field without a token, with every scope but its own, and with its own alone."""
+"""Who may do what: each root field without a token, with every scope but its own, and with its own alone.
+
+The tables below say each scope once more, on purpose. A test that read the scope from the command could not fail.
+"""
 
 from dataclasses import dataclass, field
 from typing import Any

@@ -117,7 +117,7 @@ async def test_a_fault_is_found_by_its_id_and_by_the_requests(
     async def broken(**_: Any) -> None:
         raise ZeroDivisionError("what went wrong")
 
-    monkeypatch.setattr("api.schema.orders.mutations.place_order", broken)
+    monkeypatch.setattr("domain.orders.placing.place_order", broken)
     query = "mutation ($input: PlaceOrderInput!) { placeOrder(input: $input) { order { id } } }"
     answer = await server.send(query, {"input": an_order()})
     fault_id = answer["errors"][0]["extensions"]["id"]
@@ -150,7 +150,7 @@ async def test_a_websocket_has_one_id_and_one_line(
     async def broken(**_: Any) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("api.schema.orders.mutations.place_order", broken)
+    monkeypatch.setattr("domain.orders.placing.place_order", broken)
     query = "mutation ($input: PlaceOrderInput!) { placeOrder(input: $input) { order { id } } }"
     async with live(server) as client:
         response = client.connection.response

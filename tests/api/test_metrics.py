@@ -85,7 +85,7 @@ async def test_a_mutation_that_breaks_is_counted(
     async def broken(**_: Any) -> None:
         raise error
 
-    monkeypatch.setattr("api.schema.orders.mutations.place_order", broken)
+    monkeypatch.setattr("domain.orders.placing.place_order", broken)
     query = "mutation ($input: PlaceOrderInput!) { placeOrder(input: $input) { order { id } } }"
     answer = await server.send(query, {"input": an_order()})
     assert answer["errors"][0]["extensions"]["code"] == code

@@ -7,7 +7,7 @@ from typing import Any
 from tortoise.models import Model
 
 from domain.imports import shopify
-from domain.imports.running import Outcome, Result, import_orders
+from domain.imports.running import ImportReport, Result, import_orders
 from models import (
     Address,
     Customer,
@@ -175,7 +175,7 @@ def refund(*units: tuple[int, int, str], amount: str | None, **changes: Any) -> 
     } | changes
 
 
-async def run(document: Any) -> list[Outcome]:
+async def run(document: Any) -> list[ImportReport]:
     documents = shopify.read_documents(json.dumps(document).encode())
     return [outcome async for outcome in import_orders("web", documents, shopify.read_order)]
 

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from api.commands.import_orders import app
 from domain.imports import shopify
 from domain.imports.formats import FORMATS
-from domain.imports.running import Outcome, Result
+from domain.imports.running import ImportReport, Result
 from models import Channel, Order, OrderEvent, OrderLine, OrderTag
 from models.engine.file_urls import file_url
 from models.enums import ActorKind, FulfillmentStatus, OrderSource, OrderStatus, PaymentStatus
@@ -104,7 +104,7 @@ async def test_a_second_run_changes_nothing(database: str) -> None:
     ids=["order", "wrapped", "list", "list of wrapped", "wrapped list", "one under orders"],
 )
 async def test_every_wrapping(database: str, document: Any, place: str) -> None:
-    assert await run(document) == [Outcome(place, Result.IMPORTED)]
+    assert await run(document) == [ImportReport(place, Result.IMPORTED)]
 
 
 async def test_the_oldest_form(database: str) -> None:

@@ -1,0 +1,81 @@
+"""How a mutation of an order is declared, and what it answers."""
+
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from inspect import signature
+from typing import Any, Final
+from uuid import UUID
+
+import strawberry
+
+import models
+from api.execution.context import Info
+from api.schema.mutations import UserError, mutation, user_errors
+from api.schema.orders.inputs import OrderInput, order_input
+from api.schema.orders.types import Order
+from domain.change import Command, Target
+from domain.orders.queries import get_order
+
+INPUT: Final = "What to do, and with which order."
+
+
+@strawberry.type(description="What a mutation of an order answers.")
+class OrderPayload:
+    order: Order | None = strawberry.field(
+        default=None, description="The order as it is now; null where nothing was done."
+    )
+    user_errors: list[UserError] = user_errors("Why the mutation was refused; empty where it was carried out.")
+
+
+def mutation_of_order(
+    command: Command[..., Any], description: str, *, asks: str, also: str = ""
+) -> Callable[[Callable[..., Awaitable[Any]]], Any]:
+    """Declare a mutation of one order, as `mutation` does, whose input is made of the method's parameters.
+
+    The method has the parameters `info` and `target`, and one for each field of the input besides those that all have
+    (see `order_input`). `asks` describes the input.
+    """
+
+    def declare(method: Callable[..., Awaitable[Any]]) -> Any:
+        parameters = list(signature(method).parameters.values())[3:]  # after self, info and target
+        names = [each.name for each in parameters]
+        name = "".join(map(str.capitalize, method.__name__.split("_")))
+
+        async def answer(self: Any, info: Info, input: OrderInput) -> Any:
+            return await method(self, info, input.target(), **{each: getattr(input, each) for each in names})
+
+        answer.__annotations__["input"] = order_input(f"{name}Input", asks, parameters)
+        answer.__annotations__["return"] = method.__annotations__["return"]
+        return mutation(command, description, also=also, about=INPUT)(answer)
+
+    return declare
+
+
+def order_mutation(
+    command: Command[..., models.Order], description: str, *, asks: str, also: str = "", settles: bool = False
+) -> Callable[[Callable[..., Awaitable[models.Order]]], Any]:
+    """Declare a mutation of one order whose method returns the order. See `mutation` and `mutation_of_order`.
+
+    If it `settles`, the command may ask payment gateways for something. The mutation then waits for their answers, as
+    long as `Payments` does, and answers what they refuse beside the order, which is changed nevertheless.
+    """
+
+    def declare(method: Callable[..., Awaitable[models.Order]]) -> Any:
+        @wraps(method)
+        async def answer(self: Any, info: Info, target: Target, **given: Any) -> OrderPayload:
+            order = await method(self, info, target, **given)
+            refusals = await info.context.server.payments.settle_act(info.context.actor, target) if settles else []
+            if settles and info.context.server.payments.gateways:
+                order = await read_again(info, order.id)
+            return OrderPayload(order=Order.of(order), user_errors=[UserError.of(each) for each in refusals])
+
+        answer.__annotations__ = {**method.__annotations__, "return": OrderPayload}
+        return mutation_of_order(command, description, asks=asks, also=also)(answer)
+
+    return declare
+
+
+async def read_again(info: Info, order_id: UUID) -> models.Order:
+    order = await get_order(info.context.actor, order_id)
+    assert order is not None
+    return order
