@@ -59,6 +59,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="which databases the tests run on: sqlite or postgres alone, both, or (the default) both where the"
         " outcome can depend on it and SQLite for the rest",
     )
+    parser.addoption(
+        "--slow",
+        action="store_true",
+        help="run the tests that take long, too. They also run where one is named (FILE::TEST).",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -94,13 +99,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     wanted = config.getoption("databases")
+    slow = config.getoption("slow") or _names_tests(config)
     if not can_render():
         reason = pytest.mark.skip(reason=PANGO)
         for item in items:
             if _renders(item):
                 item.add_marker(reason)
-    left_out = [item for item in items if not _runs(item, wanted)]
-    items[:] = [item for item in items if _runs(item, wanted)]
+    left_out = [item for item in items if not _runs(item, wanted, slow=slow)]
+    items[:] = [item for item in items if _runs(item, wanted, slow=slow)]
     config.hook.pytest_deselected(items=left_out)
 
 
@@ -125,6 +131,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    if not (config.getoption("slow") or _names_tests(config)):
+        terminalreporter.write_line("The tests that take long were left out: --slow runs them, too.")
     skipped = _skipped(config)
     for reason, count in skipped.items():
         terminalreporter.write_line(f"Skipped {count} {'test' if count == 1 else 'tests'}: {reason}", yellow=True)
@@ -147,8 +155,14 @@ def _renders(item: pytest.Item) -> bool:
     return item.get_closest_marker("rendering") is not None or "createDeliveryNote" in parameters
 
 
-def _runs(item: pytest.Item, wanted: str) -> bool:
+def _names_tests(config: pytest.Config) -> bool:
+    return any("::" in argument for argument in config.args)
+
+
+def _runs(item: pytest.Item, wanted: str, *, slow: bool) -> bool:
     assert isinstance(item, pytest.Function)
+    if item.get_closest_marker("slow") and not slow:
+        return False
     engine = item.callspec.params.get("engine") if hasattr(item, "callspec") else None
     if engine is None:
         return wanted != "sqlite" or "postgres_url" not in item.fixturenames

@@ -244,6 +244,7 @@ async def test_pages_of_events_are_put_together_one_after_another(server: Server
     assert await longest_pass(server, ask % (orders, " ".join(pages))) < one * 15
 
 
+@pytest.mark.slow
 @pytest.mark.wire
 async def test_long_lists_are_shown_in_turns(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where one operation asks for the same of them under many names."""

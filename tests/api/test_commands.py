@@ -73,6 +73,7 @@ async def refused_soon(client: httpx.AsyncClient, headers: dict[str, str]) -> No
             await asyncio.sleep(0.01)
 
 
+@pytest.mark.slow
 async def test_a_token_is_created_used_listed_rotated_and_revoked(url: str) -> None:
     shop = await create_token(
         url, "--name", "Shop", "--scope", "orders:read", "orders:place", "--channel", "web", "--expires", "90d"
@@ -106,6 +107,7 @@ async def test_a_token_is_created_used_listed_rotated_and_revoked(url: str) -> N
     assert re.search(r"  last used 20[-: \d]+  revoked 20[-: \d]+ by scripts/token\n$", listed), listed
 
 
+@pytest.mark.slow
 async def test_a_token_is_revoked_with_those_that_it_has_created(url: str) -> None:
     partner = await create_token(url, "--name", "Partner", "--scope", "tokens:write", "orders:read")
     async with connected(url):
@@ -145,6 +147,7 @@ def test_an_end_is_a_time_or_a_duration_from_now() -> None:
     assert timedelta(days=89) < moment_of("90d") - datetime.now(UTC) <= timedelta(days=90)
 
 
+@pytest.mark.slow
 async def test_an_unknown_token_cannot_be_revoked(url: str) -> None:
     code, out, err = await run(url, "api.commands.token", "revoke", "ost_nobody")
     assert (code, out, err) == (1, "", "There is no such token.\n")
@@ -164,6 +167,7 @@ def test_one_option_may_be_followed_by_several_values() -> None:
     ]
 
 
+@pytest.mark.slow
 async def test_the_demo_has_orders_and_goes_on_where_it_was(tmp_path: Path) -> None:
     tokens = []
     for number in (signal.SIGINT, signal.SIGHUP):  # Ctrl-C, and a terminal that is closed
@@ -213,6 +217,7 @@ async def test_a_port_that_is_none(command: str, port: str) -> None:
     assert "Traceback" not in err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("host", "message"),
     [
@@ -225,6 +230,7 @@ async def test_a_host_that_is_none_of_this_machine(url: str, host: str, message:
     assert await run(url, "api.commands.serve", "--host", host) == (1, "", f"{message}\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", ["1", "2"])
 async def test_the_server_says_when_its_port_is_taken(url: str, workers: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
@@ -252,6 +258,7 @@ async def test_a_folder_for_mail_that_cannot_be_made(url: str, tmp_path: Path, m
     )
 
 
+@pytest.mark.slow
 async def test_the_demo_s_folder_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     said = f"{tmp_path}/file/demo cannot be made (Not a directory): try scripts/demo --folder FOLDER.\n"

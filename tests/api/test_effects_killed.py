@@ -57,6 +57,7 @@ async def settled() -> bool:
     return last is not None and planned == last.id and not await Effect.exists(state=EffectState.WAITING)
 
 
+@pytest.mark.slow
 async def test_servers_are_killed(database_url: str, tmp_path: Path) -> None:
     (tmp_path / "settings.toml").write_text(
         'from = "Shop <shop@example.com>"\nnotices = ["team@example.com"]', encoding="utf-8"

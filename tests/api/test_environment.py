@@ -65,6 +65,7 @@ def test_what_is_no_misspelt_setting(names: str) -> None:
     assert list(find_misspelt(dict.fromkeys(names.split(), "x"))) == []
 
 
+@pytest.mark.slow
 async def test_a_misspelt_setting_is_told_once(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("METRIC", "true")
     warning = "METRIC is not a setting and is ignored: is METRICS meant?\n"
@@ -77,6 +78,7 @@ async def test_a_misspelt_setting_is_told_once(database_url: str, monkeypatch: p
         assert os.pread(log.fileno(), 1_000_000, 0).count(warning.encode()) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "value", "complaint"),
     [
@@ -115,6 +117,7 @@ def readable(folder: Path) -> list[str]:
     return [str(each) for each in (folder, *folder.rglob("*")) if each.stat().st_mode & 0o077]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("open_umask")
 async def test_mail_that_is_not_sent_is_told_and_for_the_server_alone(tmp_path: Path) -> None:
     url, mail = f"sqlite://{tmp_path}/data/shop.sqlite3", tmp_path / "mail" / "out"
@@ -154,6 +157,7 @@ async def sent(http: Any, graphql: str) -> dict[str, Any]:
             await asyncio.sleep(0.02)
 
 
+@pytest.mark.slow
 async def test_what_everybody_could_read_is_closed_at_the_start(tmp_path: Path) -> None:
     path, shared, mail = tmp_path / "shop.sqlite3", tmp_path / "shared.sqlite3", tmp_path / "old.eml"
     for each, mode in ((path, 0o644), (shared, 0o640), (mail, 0o644)):

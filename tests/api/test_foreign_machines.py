@@ -64,6 +64,7 @@ async def run(checkout: Path, script: str, *arguments: str, **settings: str) -> 
         return process.returncode, os.fsdecode(out), os.fsdecode(err)
 
 
+@pytest.mark.slow
 async def test_a_server_in_a_folder_with_an_odd_name(tmp_path: Path) -> None:
     """It finds its database and writes its mail where they belong, and says on which port it listens."""
     checkout = check_out(tmp_path / ODD)
@@ -91,6 +92,7 @@ async def test_a_server_in_a_folder_with_an_odd_name(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == [ODD]
 
 
+@pytest.mark.slow
 @pytest.mark.rendering
 @pytest.mark.parametrize("locale", [{}, {"LC_ALL": "POSIX", "PYTHONUTF8": "0"}], ids=["", "POSIX"])
 async def test_documents_in_a_folder_with_an_odd_name(tmp_path: Path, locale: dict[str, str]) -> None:

@@ -155,6 +155,7 @@ async def test_a_server_that_is_to_end_is_not_ready(server: Server) -> None:
     assert (await server.http.get(f"{base}/healthz")).status_code == 200
 
 
+@pytest.mark.slow
 async def test_a_server_without_its_database_starts_and_says_so() -> None:
     settings = Settings(
         database_url=f"postgres://somebody:secret@127.0.0.1:{free_port()}/orders", broadcast_url="memory://"
@@ -212,6 +213,7 @@ async def test_a_server_whose_bell_is_broken_is_ready_all_the_same(database_url:
         }
 
 
+@pytest.mark.slow
 @pytest.mark.postgres
 async def test_a_database_that_falls_silent_is_noticed_and_waited_for(database_url: str) -> None:
     line = Line(database_url)

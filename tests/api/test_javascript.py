@@ -64,6 +64,7 @@ async def place_orders(url: str, token: str, count: int) -> None:
             assert answer.json() == {"data": {"placeOrder": {"userErrors": []}}}
 
 
+@pytest.mark.slow
 async def test_each_library_resumes_after_the_server_was_killed(database_url: str) -> None:
     port = free_port()
     async with connected(database_url):

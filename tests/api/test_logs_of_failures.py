@@ -75,6 +75,7 @@ async def try_everywhere(http: httpx.AsyncClient, url: str, token: str) -> None:
             await socket.wait_closed()
 
 
+@pytest.mark.slow
 async def test_a_server_writes_no_token_down(database_url: str, issuer: LocalIssuer) -> None:
     async with connected(database_url):
         tokens = [*await api_tokens(), *jwts(issuer)]

@@ -184,6 +184,7 @@ async def test_metrics_are_shown_where_they_are_wanted_only(database_url: str) -
         assert (await client.get(url.replace("/graphql", "/metrics"))).status_code == 404
 
 
+@pytest.mark.slow
 @pytest.mark.wire
 async def test_workers_count_together_and_the_dead_are_forgotten(database_url: str) -> None:
     async with connected(database_url):

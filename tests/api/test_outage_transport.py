@@ -104,6 +104,7 @@ class TestADatabaseThatIsDown:
     def database_url(self, its_database: str) -> str:
         return its_database
 
+    @pytest.mark.slow
     async def test_sockets_live_through_it(
         self, server: Server, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -136,6 +137,7 @@ class TestADatabaseThatIsDown:
                     assert await again.next() == {"orderEvents": {"type": "ORDER_PLACED"}}
 
 
+@pytest.mark.slow
 async def test_a_silent_database_does_not_hold_a_server_that_is_to_end(
     postgres: PostgresServer, its_database: str
 ) -> None:
@@ -163,6 +165,7 @@ async def test_a_silent_database_does_not_hold_a_server_that_is_to_end(
         await asyncio.gather(*asking, return_exceptions=True)
 
 
+@pytest.mark.slow
 @pytest.mark.wire
 async def test_a_start_without_a_database_says_so_once_and_gives_up() -> None:
     url = f"postgres://nobody@127.0.0.1:{free_port()}/orders"
@@ -180,6 +183,7 @@ async def test_a_start_without_a_database_says_so_once_and_gives_up() -> None:
     assert end.startswith("The database cannot be reached: ")
 
 
+@pytest.mark.slow
 async def test_a_start_waits_for_the_database(postgres: PostgresServer, its_database: str) -> None:
     await postgres.stop()
     with TemporaryFile() as log:

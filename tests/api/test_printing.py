@@ -198,6 +198,7 @@ class TestWithABrokenTemplate:
         (tmp_path / "template.html").write_text("<title>x</title>{{ document.nothing }}", encoding="utf-8")
         return tmp_path
 
+    @pytest.mark.slow
     async def test_the_number_is_not_lost(self, server: Server, folder: Path) -> None:
         order, fulfillment = await ready(server)
         payload = await create(server, orderId=order["id"])
@@ -232,6 +233,7 @@ class TestWithATemplateThatNeverEnds:
         (folder / "template.html").write_text(loops + "{% endfor %}" * 3, encoding="utf-8")
         return Settings(database_url=database_url, render_processes=1, render_seconds=0.3, delivery_notes_folder=folder)
 
+    @pytest.mark.slow
     async def test_it_is_stopped_and_the_server_goes_on(self, server: Server) -> None:
         made = [await ready(server) for _ in range(2)]
         payloads = await asyncio.gather(*(create(server, orderId=order["id"]) for order, _ in made))
@@ -257,6 +259,7 @@ class TestWithSettingsOfTheMerchant:
         )
         return tmp_path
 
+    @pytest.mark.slow
     async def test_they_hold(self, server: Server) -> None:
         order, _ = await ready(server, shippingAddress={"name": "Anna Muster", "city": "Zürich"})
         note = (await create(server, orderId=order["id"]))["deliveryNote"]

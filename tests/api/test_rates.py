@@ -240,6 +240,7 @@ class TestShared:
             database_url=database_url, broadcast_url=valkey.url, rate_limit=LIMIT, rate_refill=REFILL, poll_seconds=0.1
         )
 
+    @pytest.mark.slow
     async def test_by_two_servers(
         self, server: Server, settings: Settings, valkey: ValkeyServer, caplog: pytest.LogCaptureFixture
     ) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
+import pytest
 
 from domain.stream.event_log import EventFilter, cursor_at, cursor_of
 from domain.stream.feed import Feed
@@ -178,6 +179,7 @@ async def test_subscribers_that_reconnect_again_and_again_see_exactly_the_log(se
     await nobody_is_left(server.service.feed)
 
 
+@pytest.mark.slow
 async def test_subscribers_with_filters_that_reconnect_see_exactly_what_they_asked_for(server: Server) -> None:
     own = [await server.place(channel="web") for _ in range(2)]
     web = await Channel.get(code="web")

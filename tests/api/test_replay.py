@@ -225,6 +225,7 @@ def test_quantiles() -> None:
     assert math.isnan(quantile([], 0.5))
 
 
+@pytest.mark.slow
 def test_the_command_shows_the_whole_thing_on_a_server_of_its_own(file: Path) -> None:
     command = [sys.executable, "-m", "api.commands.replay", str(file)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", timeout=300, check=False)

@@ -220,6 +220,7 @@ class TestRoom:
                 answer = await server.http.post(server.url, json={"query": "{ __typename }"}, headers=headers)
                 assert answer.status_code == status
 
+    @pytest.mark.slow
     async def test_is_left_for_others_by_300_halves_in_256_files(self, database_url: str) -> None:
         port = free_port()
         serve = (sys.executable, "-m", "api.commands.serve", "--port", str(port))
@@ -238,6 +239,7 @@ class TestRoom:
         assert len(lines) == 1
         assert lines[0].startswith("192 connections are open, which is the limit (MAX_CONNECTIONS")
 
+    @pytest.mark.slow
     async def test_that_is_missing_is_said_and_comes_back(self, database_url: str) -> None:
         """Files that are not connections may run out, too."""
         port = free_port()

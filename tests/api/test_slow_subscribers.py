@@ -92,6 +92,7 @@ def waiting_bytes(server: Server) -> list[int]:
     return [each.transport.get_write_buffer_size() for each in server.running.server_state.connections]
 
 
+@pytest.mark.slow
 async def test_many_that_stall_are_cut_off_and_delay_nobody(server: Server, caplog: pytest.LogCaptureFixture) -> None:
     order = await server.place(note=NOTE)
     async with subscribers(server, HEALTHY) as healthy, subscribers(server, STALLED) as stalled:

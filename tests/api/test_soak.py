@@ -31,6 +31,7 @@ from tests.soak.report import Report
 FAULTS = (Fault.KILL_WORKER, Fault.RESTART_POSTGRES, Fault.RESTART_VALKEY, Fault.CUT_SOCKETS)
 
 
+@pytest.mark.slow
 def test_nothing_is_lost_in_a_short_soak() -> None:
     faults = [argument for fault in FAULTS for argument in ("--fault", fault)]
     size = ("--seconds", "5", "--workers", "2", "--subscribers", "20", "--rate", "10", "--seed", "1")

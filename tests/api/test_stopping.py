@@ -135,6 +135,7 @@ class TestWhatRuns:
                     await stream.ended()
         assert await steps_of(database_url, order) == [DONE]
 
+    @pytest.mark.slow
     async def test_too_long_is_told_to_come_again(
         self, server: Server, database_url: str, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -255,6 +256,7 @@ def _frame(message: dict[str, Any]) -> bytes:
     return b"\x81" + bytes([0x80 | 126]) + len(data).to_bytes(2, "big") + bytes(4) + data
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", ["1", "2"])
 async def test_clients_that_do_not_read_do_not_hold_the_process(database_url: str, workers: str) -> None:
     async with connected(database_url):
@@ -276,6 +278,7 @@ async def test_clients_that_do_not_read_do_not_hold_the_process(database_url: st
         stalled.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", ["1", "2"])
 async def test_an_idle_server_ends_at_once(database_url: str, workers: str) -> None:
     async with server_process(database_url, "--workers", workers) as (url, process), new_client() as http:
@@ -288,6 +291,7 @@ async def test_an_idle_server_ends_at_once(database_url: str, workers: str) -> N
         assert time.monotonic() - begun < 3  # a fraction of a second on a machine that does nothing else
 
 
+@pytest.mark.slow
 async def test_a_socket_that_is_not_read_is_aborted(
     server: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

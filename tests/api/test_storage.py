@@ -228,6 +228,7 @@ def nowhere(_folder: Path) -> Path:
     return Path("/proc/nowhere/shop.sqlite3")
 
 
+@pytest.mark.slow
 @pytest.mark.wire
 @pytest.mark.parametrize("make", [a_text, a_folder, below_a_file, nowhere])
 async def test_a_start_ends_with_a_sentence(tmp_path: Path, make: Any) -> None:
@@ -239,6 +240,7 @@ async def test_a_start_ends_with_a_sentence(tmp_path: Path, make: Any) -> None:
         assert err.count("\n") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.wire
 async def test_a_start_on_a_read_only_disk_ends_with_a_sentence(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", 8) as disk:

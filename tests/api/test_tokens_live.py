@@ -132,6 +132,7 @@ async def sockets_on_each(url: str, process: Process, secret: str) -> AsyncItera
         yield sockets
 
 
+@pytest.mark.slow
 async def test_every_worker_ends_what_is_open(database_url: str) -> None:
     """Within two seconds of the revocation, and of the end of a grace period."""
     async with (

@@ -47,6 +47,7 @@ def new_url(tmp_path: Path) -> str:
     return f"sqlite://{tmp_path}/shop.sqlite3"
 
 
+@pytest.mark.slow
 async def test_migrate_says_what_it_has_done(new_url: str) -> None:
     code, out, err = await run(new_url, "api.commands.migrate", "--check")
     assert (code, out, err) == (0, "There is no database yet: only the models were checked.\n", "")
@@ -62,6 +63,7 @@ async def test_migrate_says_what_it_has_done(new_url: str) -> None:
     assert err == f"The database lacks the migration {migrations()[-1]}: run scripts/migrate first.\n"
 
 
+@pytest.mark.slow
 async def test_a_database_of_a_newer_version_is_left_alone(database_url: str) -> None:
     async with connected(database_url):
         await add_newer()
@@ -91,6 +93,7 @@ async def test_an_application_does_not_start_before_its_migrations(database_url:
             pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("workers", "change", "name"), [("1", remove_last, migrations()[-1]), ("2", add_newer, NEWER)])
 async def test_what_serves_goes_on_if_its_successor_must_not(
     database_url: str, workers: str, change: object, name: str
@@ -118,6 +121,7 @@ async def said(log: IO[bytes], words: str, times: int = 1) -> str:
     return text
 
 
+@pytest.mark.slow
 async def test_a_database_that_came_late_is_looked_at(postgres_url: str) -> None:
     """One that is not there at the start may turn out to be of another version."""
     await migrate(postgres_url)

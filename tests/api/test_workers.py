@@ -134,6 +134,7 @@ async def served(log: IO[bytes], count: int) -> None:
             await asyncio.sleep(0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.wire
 async def test_a_worker_that_dies_or_hangs_is_replaced(database_url: str) -> None:
     with TemporaryFile() as log:
@@ -149,6 +150,7 @@ async def test_a_worker_that_dies_or_hangs_is_replaced(database_url: str) -> Non
             assert answer.json() == {"data": {"__typename": "Query"}}
 
 
+@pytest.mark.slow
 @pytest.mark.wire
 async def test_workers_end_with_their_parent(database_url: str) -> None:
     async with server_process(database_url, "--workers", "2") as (_, process):
@@ -166,6 +168,7 @@ def _runs(process: int) -> bool:
         return False
 
 
+@pytest.mark.slow
 @pytest.mark.postgres
 async def test_a_rolling_restart_loses_nothing(database_url: str) -> None:
     shop = Shop("", await new_token(database_url))
@@ -193,6 +196,7 @@ async def test_a_rolling_restart_loses_nothing(database_url: str) -> None:
     assert sorted(map(key_of, shop.placed)) == sorted(orders)
 
 
+@pytest.mark.slow
 @pytest.mark.wire
 async def test_a_single_worker_is_replaced_as_well(database_url: str) -> None:
     shop = Shop("", await new_token(database_url))

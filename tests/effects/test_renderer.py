@@ -117,6 +117,7 @@ async def test_a_fault_is_logged(renderer: Renderer, caplog: pytest.LogCaptureFi
     assert workers() == pid
 
 
+@pytest.mark.slow
 async def test_a_process_that_dies_is_replaced(renderer: Renderer) -> None:
     await renderer.require()
     (first,) = workers()
@@ -136,6 +137,7 @@ async def test_a_process_that_dies_is_replaced(renderer: Renderer) -> None:
         await job
 
 
+@pytest.mark.slow
 async def test_limits() -> None:
     """One job that never ends, one that waits for it, and one that finds too many waiting."""
     renderer = Renderer(processes=1, seconds=2, waiting=1)
@@ -231,6 +233,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.slow
 async def test_no_process_outlives_the_server() -> None:
     parent = await asyncio.create_subprocess_exec(
         sys.executable, "-c", PARENT, stdout=asyncio.subprocess.PIPE, cwd=ROOT, env={"PYTHONPATH": str(ROOT)}
@@ -297,6 +300,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("limits", "said"),
     [

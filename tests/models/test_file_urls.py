@@ -58,6 +58,7 @@ def test_no_file_has_a_null_character_in_its_name(read: object) -> None:
         read("sqlite:///srv/%00" if read is config else "file:///srv/%00")
 
 
+@pytest.mark.slow
 async def test_options_of_an_odd_url_hold(tmp_path: Path) -> None:
     path = tmp_path / "a?b=c#d&e%41" / "orders.sqlite3"
     url = f"{file_url('sqlite', path)}?busy_timeout=10"

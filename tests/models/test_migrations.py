@@ -190,6 +190,7 @@ def migration_names() -> list[str]:
     return sorted(path.stem for path in (ROOT / "models" / "migrations").glob("[0-9]*.py"))
 
 
+@pytest.mark.slow
 async def test_many_processes_that_migrate_at_once_do_it_once(empty_url: str) -> None:
     """All of them succeed, and each migration is noted once."""
     url = empty_url
@@ -209,6 +210,7 @@ async def test_many_processes_that_migrate_at_once_do_it_once(empty_url: str) ->
         assert [(row["app"], row["name"]) for row in rows] == [("models", name) for name in migration_names()]
 
 
+@pytest.mark.slow
 async def test_a_new_database_is_made_where_there_is_none(tmp_path: Path) -> None:
     url = file_url("sqlite", tmp_path / "new" / "folder" / "orders.sqlite3")
     await migrate(url)

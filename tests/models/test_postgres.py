@@ -38,6 +38,7 @@ async def channel(code: str = "web") -> Channel:
     return await Channel.create(id=new_key(), code=code, name=code, created_at=datetime.now(UTC))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("database")
 async def test_four_hundred_tasks_that_are_cancelled_lose_no_connection() -> None:
     await channel("kept")
@@ -149,6 +150,7 @@ async def _kill(server: PostgresServer) -> None:
     await server.kill()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", [_stop, _kill])
 async def test_a_server_that_comes_back_is_used_again(
     own_server: tuple[PostgresServer, str], end: Callable[[PostgresServer], Awaitable[None]]
@@ -176,6 +178,7 @@ async def test_a_server_that_comes_back_is_used_again(
         await idle()
 
 
+@pytest.mark.slow
 async def test_a_server_that_is_silent_is_an_outage(own_server: tuple[PostgresServer, str]) -> None:
     server, url = own_server
     async with connected(f"{url}?command_timeout=0.2&timeout=1&maxsize=3"):
