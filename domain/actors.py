@@ -2,22 +2,30 @@
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from enum import StrEnum
 from typing import Self
 from uuid import UUID
 
 from models.enums import ActorKind
+from models.vocabularies import StoredVocabulary
 
 
-class Scope(StrEnum):
-    ORDERS_READ = "orders:read"
-    CUSTOMERS_READ = "customers:read"
-    ORDERS_WRITE = "orders:write"
-    ORDERS_PLACE = "orders:place"
-    FULFILLMENT_WRITE = "fulfillment:write"
-    PAYMENTS_WRITE = "payments:write"
-    SETTINGS_WRITE = "settings:write"
-    TOKENS_WRITE = "tokens:write"
+class Scope(StoredVocabulary):
+    """What a token may do."""
+
+    ORDERS_READ = "orders:read", "Read orders and their events, without personal data: orders:read."
+    CUSTOMERS_READ = (
+        "customers:read",
+        "See personal data of the orders that you read, such as customers and addresses: customers:read.",
+    )
+    ORDERS_WRITE = "orders:write", "Confirm, cancel, archive and annotate orders: orders:write."
+    ORDERS_PLACE = "orders:place", "Place orders: orders:place."
+    FULFILLMENT_WRITE = (
+        "fulfillment:write",
+        "Make ready, ship and track orders, and create their delivery notes: fulfillment:write.",
+    )
+    PAYMENTS_WRITE = "payments:write", "Capture, record and refund payments: payments:write."
+    SETTINGS_WRITE = "settings:write", "Change settings: settings:write."
+    TOKENS_WRITE = "tokens:write", "Manage tokens: tokens:write."
 
 
 class Forbidden(Exception):

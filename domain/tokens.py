@@ -7,7 +7,6 @@ import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from typing import Final
 from uuid import UUID
 from weakref import WeakSet
@@ -24,7 +23,8 @@ from domain.paging import PageRequest
 from domain.validation import moment, required_text
 from models import ApiToken, FulfillmentService, RetiredSecret
 from models.engine import rows
-from models.enums import ActorKind, stored_word
+from models.enums import ActorKind
+from models.vocabularies import Vocabulary, stored_word
 
 PREFIX: Final = "ost_"
 DEFAULT_GRACE: Final = timedelta(hours=1)
@@ -35,10 +35,12 @@ KNOWN_SECONDS: Final = 1.0  # for which a process may not know that another one 
 _CURSOR: Final = "token"
 
 
-class TokenState(StrEnum):
-    ACTIVE = "ACTIVE"
-    EXPIRED = "EXPIRED"
-    REVOKED = "REVOKED"
+class TokenState(Vocabulary):
+    """Whether a token is good."""
+
+    ACTIVE = "ACTIVE", "It is."
+    EXPIRED = "EXPIRED", "It has ended by itself."
+    REVOKED = "REVOKED", "Somebody has ended it."
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,8 +25,8 @@ from models.enums import (
     OrderEventType,
     OrderStatus,
     PaymentStatus,
-    stored_word,
 )
+from models.vocabularies import stored_word
 
 # What an automation acts on. Each looks whether there is something to do when its turn comes.
 _TYPES: Final[Mapping[AutomationKind, Collection[OrderEventType]]] = {

@@ -18,7 +18,8 @@ from domain.stream import event_log
 from effects.effect import EffectsOfKind, GivenUp, Planned, finish
 from models import Effect, EffectPosition, OrderEvent
 from models.engine.errors import DatabaseUnavailable, TransactionConflict
-from models.enums import EffectKind, EffectState, OrderEventType, is_known
+from models.enums import EffectKind, EffectState, OrderEventType
+from models.vocabularies import is_known
 
 log = logging.getLogger(__name__)
 

@@ -1,169 +1,193 @@
-"""The closed vocabularies of the tables; the GraphQL enums of the same names show these values."""
+"""The vocabularies of the tables; the GraphQL enums of the same names show their words."""
 
-from enum import StrEnum
-from typing import TypeVar
-
-Word = TypeVar("Word", bound=StrEnum)
+from models.vocabularies import StoredVocabulary
 
 
-def stored_word(vocabulary: type[Word], text: str) -> Word:
-    """Return the member that is stored as this text, or a stand-in if this version does not know it.
+class OrderStatus(StoredVocabulary):
+    """How far an order has come."""
 
-    Another version of the service may have written it. A stand-in is of the vocabulary's class, is equal to none of its
-    members, and is written back as it was read.
-    """
-    try:
-        return vocabulary(text)
-    except ValueError:
-        stand_in = str.__new__(vocabulary, text)
-        stand_in._name_ = stand_in._value_ = text
-        return stand_in
+    PENDING = "PENDING", "It has come in, and nobody has accepted it yet."
+    CONFIRMED = "CONFIRMED", "It was accepted."
+    READY_TO_SHIP = "READY_TO_SHIP", "It is packed, or can be."
+    SHIPPED = "SHIPPED", "Everything that is due has left."
+    CANCELLED = "CANCELLED", "It will not be carried out."
 
 
-def is_known(word: StrEnum) -> bool:
-    """Return whether the word is a member of its vocabulary, not a stand-in."""
-    return word.name in type(word).__members__
+class PaymentStatus(StoredVocabulary):
+    """How an order stands with its payment. Derived from its transactions."""
+
+    PENDING = "PENDING", "Nothing was paid or authorized."
+    AUTHORIZED = "AUTHORIZED", "Money was authorized that can be captured."
+    PARTIALLY_PAID = "PARTIALLY_PAID", "Part of the total was paid."
+    PAID = "PAID", "The whole total was paid."
+    PARTIALLY_REFUNDED = "PARTIALLY_REFUNDED", "Part of what was paid was given back."
+    REFUNDED = "REFUNDED", "All that was paid was given back."
+    VOIDED = "VOIDED", "What was authorized was given up, and nothing was paid."
 
 
-class OrderStatus(StrEnum):
-    PENDING = "PENDING"
-    CONFIRMED = "CONFIRMED"
-    READY_TO_SHIP = "READY_TO_SHIP"
-    SHIPPED = "SHIPPED"
-    CANCELLED = "CANCELLED"
+class FulfillmentStatus(StoredVocabulary):
+    """How much of an order has left. Derived from its fulfillments."""
+
+    UNFULFILLED = "UNFULFILLED", "Nothing has left."
+    PARTIALLY_FULFILLED = "PARTIALLY_FULFILLED", "Some units have left."
+    FULFILLED = "FULFILLED", "All units that are due have left."
 
 
-class PaymentStatus(StrEnum):
-    PENDING = "PENDING"
-    AUTHORIZED = "AUTHORIZED"
-    PARTIALLY_PAID = "PARTIALLY_PAID"
-    PAID = "PAID"
-    PARTIALLY_REFUNDED = "PARTIALLY_REFUNDED"
-    REFUNDED = "REFUNDED"
-    VOIDED = "VOIDED"
+class OrderSource(StoredVocabulary):
+    """What kind of place an order was placed in."""
+
+    ONLINE = "ONLINE", "A shop on the web."
+    POS = "POS", "A point of sale: a till."
+    MARKETPLACE = "MARKETPLACE", "A marketplace."
+    MANUAL = "MANUAL", "Staff, by hand."
 
 
-class FulfillmentStatus(StrEnum):
-    UNFULFILLED = "UNFULFILLED"
-    PARTIALLY_FULFILLED = "PARTIALLY_FULFILLED"
-    FULFILLED = "FULFILLED"
+class CancelReason(StoredVocabulary):
+    """Why an order was cancelled."""
+
+    CUSTOMER = "CUSTOMER", "The customer asked for it."
+    INVENTORY = "INVENTORY", "There was not enough in stock."
+    FRAUD = "FRAUD", "The order was fraudulent."
+    DECLINED = "DECLINED", "The payment was declined."
+    STAFF = "STAFF", "Staff made a mistake."
+    OTHER = "OTHER", "Anything else."
 
 
-class OrderSource(StrEnum):
-    ONLINE = "ONLINE"
-    POS = "POS"
-    MARKETPLACE = "MARKETPLACE"
-    MANUAL = "MANUAL"
+class AddressKind(StoredVocabulary):
+    """What an address of an order is for."""
+
+    SHIPPING = "SHIPPING", "Where the order goes."
+    BILLING = "BILLING", "Who is billed."
 
 
-class CancelReason(StrEnum):
-    CUSTOMER = "CUSTOMER"
-    INVENTORY = "INVENTORY"
-    FRAUD = "FRAUD"
-    DECLINED = "DECLINED"
-    STAFF = "STAFF"
-    OTHER = "OTHER"
+class FulfillmentState(StoredVocabulary):
+    """How far a fulfillment has come."""
+
+    OPEN = "OPEN", "It is still in the house."
+    SHIPPED = "SHIPPED", "It has left."
+    CANCELLED = "CANCELLED", "It was given up, because the order was cancelled."
 
 
-class AddressKind(StrEnum):
-    SHIPPING = "SHIPPING"
-    BILLING = "BILLING"
+class TransactionKind(StoredVocabulary):
+    """What a transaction does."""
+
+    AUTHORIZATION = "AUTHORIZATION", "Money is reserved, and can be captured."
+    CAPTURE = "CAPTURE", "Money is taken, from an authorization or by hand."
+    SALE = "SALE", "Money was taken at once, or arrived outside a gateway."
+    REFUND = "REFUND", "Money is given back."
+    VOID = "VOID", "An authorization is given up."
 
 
-class FulfillmentState(StrEnum):
-    OPEN = "OPEN"
-    SHIPPED = "SHIPPED"
-    CANCELLED = "CANCELLED"
+class TransactionStatus(StoredVocabulary):
+    """What became of a transaction."""
+
+    PENDING = "PENDING", "It is under way."
+    SUCCEEDED = "SUCCEEDED", "It was carried out."
+    FAILED = "FAILED", "It was refused; no money has moved."
 
 
-class TransactionKind(StrEnum):
-    AUTHORIZATION = "AUTHORIZATION"
-    CAPTURE = "CAPTURE"
-    SALE = "SALE"
-    REFUND = "REFUND"
-    VOID = "VOID"
+class EffectKind(StoredVocabulary):
+    """What kind of thing happens because of an event."""
+
+    EMAIL = "EMAIL", "An e-mail is sent."
+    AUTOMATION = "AUTOMATION", "A rule acts by itself."
+    PAYMENT = "PAYMENT", "A gateway is asked to move money."
+    FULFILLMENT_REQUEST = "FULFILLMENT_REQUEST", "A fulfillment service is told what it is asked to ship."
+    PLANNING = "PLANNING", "What is to happen because of the event could not be worked out: retryEffect does so again."
 
 
-class TransactionStatus(StrEnum):
-    PENDING = "PENDING"
-    SUCCEEDED = "SUCCEEDED"
-    FAILED = "FAILED"
+class EffectState(StoredVocabulary):
+    """How far an effect has come."""
+
+    WAITING = "WAITING", "It is tried until it works."
+    DONE = "DONE", "It has happened."
+    FAILED = "FAILED", "It was given up: a person must look at it."
 
 
-class EffectKind(StrEnum):
-    EMAIL = "EMAIL"
-    AUTOMATION = "AUTOMATION"
-    PAYMENT = "PAYMENT"
-    FULFILLMENT_REQUEST = "FULFILLMENT_REQUEST"
-    PLANNING = "PLANNING"
+class EmailKind(StoredVocabulary):
+    """Which e-mail."""
+
+    ORDER_CONFIRMATION = "ORDER_CONFIRMATION", "To the customer: the order has come in."
+    NEW_ORDER = "NEW_ORDER", "To the merchant: an order has come in."
+    POS_RECEIPT = "POS_RECEIPT", "To the customer: the receipt of a purchase at a point of sale."
+    SHIPPING_CONFIRMATION = "SHIPPING_CONFIRMATION", "To the customer: a parcel has left."
+    DOWNLOADS = "DOWNLOADS", "To the customer: links to digital products."
+    CANCELLATION = "CANCELLATION", "To the customer: the order was cancelled."
+    REFUND = "REFUND", "To the customer: money was given back."
+    FULFILLMENT_REQUEST = "FULFILLMENT_REQUEST", "To a fulfillment service that has no URL: what it is asked to ship."
 
 
-class EffectState(StrEnum):
-    WAITING = "WAITING"
-    DONE = "DONE"
-    FAILED = "FAILED"
+class AutomationKind(StoredVocabulary):
+    """A rule that acts by itself, once it is turned on."""
+
+    CONFIRM_ON_ARRIVAL = "CONFIRM_ON_ARRIVAL", "An order that comes in is confirmed."
+    CAPTURE_ON_ARRIVAL = "CAPTURE_ON_ARRIVAL", "What was authorized is captured when the order comes in."
+    CAPTURE_ON_SHIPPING = "CAPTURE_ON_SHIPPING", "What was authorized is captured once the order is SHIPPED."
+    FULFILL_ON_PAYMENT = (
+        "FULFILL_ON_PAYMENT",
+        "Once a confirmed order is PAID, its digital lines are fulfilled, and its fulfillment services are asked "
+        "to ship theirs.",
+    )
+    ARCHIVE_WHEN_DONE = "ARCHIVE_WHEN_DONE", "An order that is SHIPPED and paid in full is archived."
 
 
-class EmailKind(StrEnum):
-    ORDER_CONFIRMATION = "ORDER_CONFIRMATION"
-    NEW_ORDER = "NEW_ORDER"
-    POS_RECEIPT = "POS_RECEIPT"
-    SHIPPING_CONFIRMATION = "SHIPPING_CONFIRMATION"
-    DOWNLOADS = "DOWNLOADS"
-    CANCELLATION = "CANCELLATION"
-    REFUND = "REFUND"
-    FULFILLMENT_REQUEST = "FULFILLMENT_REQUEST"
+class RequestStatus(StoredVocabulary):
+    """What a fulfillment service has answered."""
+
+    REQUESTED = "REQUESTED", "Nothing yet."
+    ACCEPTED = "ACCEPTED", "It will ship."
+    REJECTED = "REJECTED", "It does not ship."
 
 
-class AutomationKind(StrEnum):
-    CONFIRM_ON_ARRIVAL = "CONFIRM_ON_ARRIVAL"
-    CAPTURE_ON_ARRIVAL = "CAPTURE_ON_ARRIVAL"
-    CAPTURE_ON_SHIPPING = "CAPTURE_ON_SHIPPING"
-    FULFILL_ON_PAYMENT = "FULFILL_ON_PAYMENT"
-    ARCHIVE_WHEN_DONE = "ARCHIVE_WHEN_DONE"
+class ActorKind(StoredVocabulary):
+    """What kind of caller acted."""
+
+    TOKEN = "TOKEN", "A person, shop or partner with an API token."
+    PERSON = "PERSON", "Somebody who has logged in at the OpenID Connect issuer."
+    AUTOMATION = "AUTOMATION", "A rule that acts by itself."
+    CHANNEL = "CHANNEL", "A sales channel, such as an import of its orders."
+    SYSTEM = "SYSTEM", "An operator's command."
 
 
-class RequestStatus(StrEnum):
-    REQUESTED = "REQUESTED"
-    ACCEPTED = "ACCEPTED"
-    REJECTED = "REJECTED"
+class OrderEventType(StoredVocabulary):
+    """What happened to an order."""
 
-
-class ActorKind(StrEnum):
-    TOKEN = "TOKEN"  # noqa: S105 - the word, not a secret
-    PERSON = "PERSON"
-    AUTOMATION = "AUTOMATION"
-    CHANNEL = "CHANNEL"
-    SYSTEM = "SYSTEM"
-
-
-class OrderEventType(StrEnum):
-    ORDER_PLACED = "ORDER_PLACED"
-    ORDER_CONFIRMED = "ORDER_CONFIRMED"
-    ORDER_CANCELLED = "ORDER_CANCELLED"
-    ORDER_READY_TO_SHIP = "ORDER_READY_TO_SHIP"
-    ORDER_SHIPPED = "ORDER_SHIPPED"
-    ORDER_ARCHIVED = "ORDER_ARCHIVED"
-    ORDER_UNARCHIVED = "ORDER_UNARCHIVED"
-    FULFILLMENT_OPENED = "FULFILLMENT_OPENED"
-    FULFILLMENT_SHIPPED = "FULFILLMENT_SHIPPED"
-    DELIVERY_NOTE_CREATED = "DELIVERY_NOTE_CREATED"
-    TRACKING_ADDED = "TRACKING_ADDED"
-    TRACKING_UPDATED = "TRACKING_UPDATED"
-    TRACKING_REMOVED = "TRACKING_REMOVED"
-    NOTE_ADDED = "NOTE_ADDED"
-    PAYMENT_AUTHORIZED = "PAYMENT_AUTHORIZED"
-    PAYMENT_CAPTURED = "PAYMENT_CAPTURED"
-    PAYMENT_RECORDED = "PAYMENT_RECORDED"
-    PAYMENT_REFUNDED = "PAYMENT_REFUNDED"
-    PAYMENT_VOIDED = "PAYMENT_VOIDED"
-    PAYMENT_PENDING = "PAYMENT_PENDING"
-    PAYMENT_FAILED = "PAYMENT_FAILED"
-    EMAIL_SENT = "EMAIL_SENT"
-    EMAIL_FAILED = "EMAIL_FAILED"
-    ORDER_HELD = "ORDER_HELD"
-    ORDER_RELEASED = "ORDER_RELEASED"
-    AUTOMATION_REFUSED = "AUTOMATION_REFUSED"
-    FULFILLMENT_REQUESTED = "FULFILLMENT_REQUESTED"
-    FULFILLMENT_ACCEPTED = "FULFILLMENT_ACCEPTED"
-    FULFILLMENT_REJECTED = "FULFILLMENT_REJECTED"
+    ORDER_PLACED = "ORDER_PLACED", "The order came in."
+    ORDER_CONFIRMED = "ORDER_CONFIRMED", "The order was accepted."
+    ORDER_CANCELLED = "ORDER_CANCELLED", "The order was cancelled."
+    ORDER_READY_TO_SHIP = "ORDER_READY_TO_SHIP", "The order is ready to ship."
+    ORDER_SHIPPED = "ORDER_SHIPPED", "The last units that were due have left."
+    ORDER_ARCHIVED = "ORDER_ARCHIVED", "The order was put away."
+    ORDER_UNARCHIVED = "ORDER_UNARCHIVED", "The order was taken out of the archive."
+    FULFILLMENT_OPENED = "FULFILLMENT_OPENED", "A fulfillment was opened; the order's status stayed the same."
+    FULFILLMENT_SHIPPED = "FULFILLMENT_SHIPPED", "A fulfillment has left, and others are still to come."
+    DELIVERY_NOTE_CREATED = (
+        "DELIVERY_NOTE_CREATED",
+        "A delivery note was created for a fulfillment, or a corrected one.",
+    )
+    TRACKING_ADDED = "TRACKING_ADDED", "A tracking number was added."
+    TRACKING_UPDATED = "TRACKING_UPDATED", "A tracking number, its carrier or its link was corrected."
+    TRACKING_REMOVED = "TRACKING_REMOVED", "A tracking number was taken away."
+    NOTE_ADDED = "NOTE_ADDED", "Somebody wrote a note."
+    PAYMENT_AUTHORIZED = "PAYMENT_AUTHORIZED", "Money was authorized."
+    PAYMENT_CAPTURED = "PAYMENT_CAPTURED", "Money was captured."
+    PAYMENT_RECORDED = "PAYMENT_RECORDED", "Money arrived outside a gateway, or was taken by the shop."
+    PAYMENT_REFUNDED = "PAYMENT_REFUNDED", "Money was given back."
+    PAYMENT_VOIDED = "PAYMENT_VOIDED", "An authorization was given up."
+    PAYMENT_PENDING = "PAYMENT_PENDING", "A gateway is asked to move money; another event says what became of it."
+    PAYMENT_FAILED = "PAYMENT_FAILED", "A gateway has not moved the money that it was asked for."
+    EMAIL_SENT = (
+        "EMAIL_SENT",
+        "An e-mail was handed to the mail server. If there is none, it was written to a file, and writtenToFile is "
+        "true in the data.",
+    )
+    EMAIL_FAILED = "EMAIL_FAILED", "An e-mail was refused, or given up."
+    ORDER_HELD = "ORDER_HELD", "The order was put on hold: no automation touches it."
+    ORDER_RELEASED = "ORDER_RELEASED", "The order is no longer on hold."
+    AUTOMATION_REFUSED = "AUTOMATION_REFUSED", "A rule did not allow what an automation was to do."
+    FULFILLMENT_REQUESTED = (
+        "FULFILLMENT_REQUESTED",
+        "A fulfillment was opened, and a fulfillment service is asked to ship it.",
+    )
+    FULFILLMENT_ACCEPTED = "FULFILLMENT_ACCEPTED", "The fulfillment service will ship."
+    FULFILLMENT_REJECTED = "FULFILLMENT_REJECTED", "The fulfillment service does not ship; the units are free again."

@@ -22,7 +22,7 @@ from domain import automations, effects
 from domain.counterparts import Trouble, failing_counterparts
 from domain.fulfillments.services import list_services, save_service
 from domain.paging import PageRequest
-from models.enums import stored_word
+from models.vocabularies import stored_word
 
 field = strawberry.field
 

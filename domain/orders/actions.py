@@ -2,59 +2,64 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final, NamedTuple
 
 from domain import rules
 from domain.actors import Actor, Forbidden, Scope
 from models.enums import OrderStatus
+from models.vocabularies import Vocabulary
 
 
-class OrderAction(StrEnum):
-    """What can be done with an order, named after the mutation that does it."""
+class OrderAction(Vocabulary):
+    """Something that can be done with an order."""
 
-    CONFIRM = "CONFIRM"
-    CANCEL = "CANCEL"
-    MARK_READY_TO_SHIP = "MARK_READY_TO_SHIP"
-    CREATE_DELIVERY_NOTE = "CREATE_DELIVERY_NOTE"
-    REQUEST_FULFILLMENT = "REQUEST_FULFILLMENT"
-    MARK_SHIPPED = "MARK_SHIPPED"
-    ADD_TRACKING = "ADD_TRACKING"
-    UPDATE_TRACKING = "UPDATE_TRACKING"
-    REMOVE_TRACKING = "REMOVE_TRACKING"
-    ARCHIVE = "ARCHIVE"
-    UNARCHIVE = "UNARCHIVE"
-    ADD_NOTE = "ADD_NOTE"
-    HOLD = "HOLD"
-    RELEASE = "RELEASE"
-    CAPTURE_PAYMENT = "CAPTURE_PAYMENT"
-    RECORD_PAYMENT = "RECORD_PAYMENT"
-    REFUND_PAYMENT = "REFUND_PAYMENT"
-    VOID_PAYMENT = "VOID_PAYMENT"
+    CONFIRM = "CONFIRM", "confirmOrder"
+    CANCEL = "CANCEL", "cancelOrder"
+    MARK_READY_TO_SHIP = "MARK_READY_TO_SHIP", "markReadyToShip"
+    CREATE_DELIVERY_NOTE = "CREATE_DELIVERY_NOTE", "createDeliveryNote"
+    REQUEST_FULFILLMENT = "REQUEST_FULFILLMENT", "requestFulfillment"
+    MARK_SHIPPED = "MARK_SHIPPED", "markShipped"
+    ADD_TRACKING = "ADD_TRACKING", "addTracking"
+    UPDATE_TRACKING = "UPDATE_TRACKING", "updateTracking"
+    REMOVE_TRACKING = "REMOVE_TRACKING", "removeTracking"
+    ARCHIVE = "ARCHIVE", "archiveOrder"
+    UNARCHIVE = "UNARCHIVE", "unarchiveOrder"
+    ADD_NOTE = "ADD_NOTE", "addOrderNote"
+    HOLD = "HOLD", "holdOrder"
+    RELEASE = "RELEASE", "releaseOrder"
+    CAPTURE_PAYMENT = "CAPTURE_PAYMENT", "capturePayment"
+    RECORD_PAYMENT = "RECORD_PAYMENT", "recordPayment"
+    REFUND_PAYMENT = "REFUND_PAYMENT", "refundPayment"
+    VOID_PAYMENT = "VOID_PAYMENT", "voidPayment"
 
 
-class ActionRefusalCode(StrEnum):
-    MISSING_SCOPE = "MISSING_SCOPE"
-    NOT_FOR_SERVICES = "NOT_FOR_SERVICES"
-    NOT_ASKED = "NOT_ASKED"
-    WRONG_STATUS = "WRONG_STATUS"
-    ALREADY_DONE = "ALREADY_DONE"
-    NOTHING_TO_PACK = "NOTHING_TO_PACK"
-    NOTHING_TO_SHIP = "NOTHING_TO_SHIP"
-    NOTHING_TO_REQUEST = "NOTHING_TO_REQUEST"
-    NO_TRACKING = "NO_TRACKING"
-    NOT_PAID_IN_FULL = "NOT_PAID_IN_FULL"
-    ARCHIVED = "ARCHIVED"
-    NOT_ARCHIVED = "NOT_ARCHIVED"
-    ON_HOLD = "ON_HOLD"
-    NOT_ON_HOLD = "NOT_ON_HOLD"
-    HAS_DELIVERY_NOTE = "HAS_DELIVERY_NOTE"
-    NOTHING_TO_PAY = "NOTHING_TO_PAY"
-    NOTHING_TO_REFUND = "NOTHING_TO_REFUND"
-    NOTHING_TO_VOID = "NOTHING_TO_VOID"
-    CAPTURE_UNDER_WAY = "CAPTURE_UNDER_WAY"
-    REFUND_UNDER_WAY = "REFUND_UNDER_WAY"
-    UNKNOWN_GATEWAY = "UNKNOWN_GATEWAY"
+class ActionRefusalCode(Vocabulary):
+    """Why something cannot be done with an order."""
+
+    MISSING_SCOPE = "MISSING_SCOPE", "The caller lacks the scope of the mutation."
+    NOT_FOR_SERVICES = "NOT_FOR_SERVICES", "A fulfillment service's own token cannot do it."
+    NOT_ASKED = "NOT_ASKED", "The calling fulfillment service is not asked to ship anything of the order."
+    WRONG_STATUS = "WRONG_STATUS", "The order's status does not allow it."
+    ALREADY_DONE = "ALREADY_DONE", "The order has the status already that it would bring."
+    NOTHING_TO_PACK = "NOTHING_TO_PACK", "All units lie in a fulfillment, or have left."
+    NOTHING_TO_SHIP = (
+        "NOTHING_TO_SHIP",
+        "All units that are due have left, or those that the calling service is asked for.",
+    )
+    NOTHING_TO_REQUEST = "NOTHING_TO_REQUEST", "No line is left that a fulfillment service ships."
+    NO_TRACKING = "NO_TRACKING", "There is no tracking number."
+    NOT_PAID_IN_FULL = "NOT_PAID_IN_FULL", "Something is still to be paid."
+    ARCHIVED = "ARCHIVED", "The order is in the archive."
+    NOT_ARCHIVED = "NOT_ARCHIVED", "The order is not in the archive."
+    ON_HOLD = "ON_HOLD", "The order is on hold."
+    NOT_ON_HOLD = "NOT_ON_HOLD", "The order is not on hold."
+    HAS_DELIVERY_NOTE = "HAS_DELIVERY_NOTE", "Every fulfillment has its delivery note."
+    NOTHING_TO_PAY = "NOTHING_TO_PAY", "Nothing is left to pay."
+    NOTHING_TO_REFUND = "NOTHING_TO_REFUND", "Nothing is left that could be given back."
+    NOTHING_TO_VOID = "NOTHING_TO_VOID", "Nothing is authorized that could be given up."
+    CAPTURE_UNDER_WAY = "CAPTURE_UNDER_WAY", "A gateway is being asked for what is left to pay."
+    REFUND_UNDER_WAY = "REFUND_UNDER_WAY", "A gateway is being asked for a refund."
+    UNKNOWN_GATEWAY = "UNKNOWN_GATEWAY", "The payment was authorized at a gateway that is not set up here."
 
 
 class _Refusal(NamedTuple):

@@ -3,7 +3,6 @@
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from enum import StrEnum
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
@@ -24,21 +23,26 @@ from models.engine import rows
 from models.engine.statements import is_postgres
 from models.engine.turns import take_turn
 from models.enums import FulfillmentStatus, OrderStatus, PaymentStatus
+from models.vocabularies import Vocabulary
 
 LONGEST_REFERENCE = 255
 _CURSOR = "order"
 
 
-class OrderSortField(StrEnum):
-    PLACED_AT = "PLACED_AT"
-    UPDATED_AT = "UPDATED_AT"
-    NUMBER = "NUMBER"
-    TOTAL = "TOTAL"
+class OrderSortField(Vocabulary):
+    """What a list of orders is sorted by."""
+
+    PLACED_AT = "PLACED_AT", "When the order was placed."
+    UPDATED_AT = "UPDATED_AT", "When the order last changed."
+    NUMBER = "NUMBER", "The order's number."
+    TOTAL = "TOTAL", "The total in minor units, whatever its currency."
 
 
-class SortDirection(StrEnum):
-    ASC = "ASC"
-    DESC = "DESC"
+class SortDirection(Vocabulary):
+    """Which end of a list comes first."""
+
+    ASC = "ASC", "The least or the oldest first."
+    DESC = "DESC", "The greatest or the newest first."
 
 
 @dataclass(frozen=True, slots=True)

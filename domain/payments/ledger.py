@@ -22,7 +22,8 @@ from domain.payments.balances import MANUAL, Balance
 from models import Order, Transaction
 from models.engine.fields import new_key
 from models.engine.rows import add, save
-from models.enums import TransactionKind, TransactionStatus, is_known
+from models.enums import TransactionKind, TransactionStatus
+from models.vocabularies import is_known
 
 LONGEST_FAILURE: Final = 900  # characters: an event tells it in a sentence of 1,024
 

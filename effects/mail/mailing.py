@@ -16,7 +16,8 @@ from effects.mail.message import write_mail
 from effects.mail.occasion import Occasion
 from effects.mail.settings import MailSettings
 from models import Effect, OrderEvent
-from models.enums import EffectKind, EffectState, EmailKind, stored_word
+from models.enums import EffectKind, EffectState, EmailKind
+from models.vocabularies import stored_word
 
 MAILER: Final = system("mail")
 GRACE_SECONDS: Final = 3.0

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID
 
@@ -13,7 +12,7 @@ from tortoise.fields.data import CharEnumFieldInstance
 from tortoise.models import Model
 from uuid_utils.compat import uuid7
 
-from models.enums import stored_word
+from models.vocabularies import StoredVocabulary, stored_word
 
 
 def key() -> Any:
@@ -58,7 +57,7 @@ class UtcField(fields.DatetimeField[datetime]):
 class ChoiceField(CharEnumFieldInstance):
     """A column of words of a vocabulary. Reads a word that this version does not know as a stand-in."""
 
-    enum_type: type[StrEnum]
+    enum_type: type[StoredVocabulary]
 
     def to_python_value(self, value: Any) -> Any:
         return None if value is None else stored_word(self.enum_type, value)
@@ -82,7 +81,7 @@ class DetailsField(fields.JSONField[Any]):
         return {**super().describe(serializable), "field_type": fields.JSONField.__name__}
 
 
-def choice(vocabulary: type[StrEnum], length: int, **options: Any) -> Any:
+def choice(vocabulary: type[StoredVocabulary], length: int, **options: Any) -> Any:
     """A column that holds one word of a vocabulary.
 
     It carries no comment that lists the words, so that a new word needs no migration; `length` leaves room for one.
