@@ -4,6 +4,7 @@ One is about what it takes to answer one field. Each field costs one; so does ea
 selected of it. A page has the size that is asked for. Only what is dearer than that is declared here.
 """
 
+from functools import cache
 from typing import Any, Final
 
 from graphql import (
@@ -11,6 +12,9 @@ from graphql import (
     FieldNode,
     FragmentDefinitionNode,
     FragmentSpreadNode,
+    GraphQLArgument,
+    GraphQLInputObjectType,
+    GraphQLObjectType,
     GraphQLSchema,
     IntValueNode,
     ListValueNode,
@@ -45,14 +49,14 @@ WEIGHTS: Final = {
 # What each value in an argument costs. Those of a filter are its conditions, the items of their lists, and the filters
 # within it. To put together a statement with them takes longer than most answers do, and a count puts together two.
 VALUE_WEIGHTS: Final = {
-    "Query.orders(filter)": 30,
-    "Query.orderCounts(filter)": 60,
-    "Subscription.orderCountsChanged(filter)": 60,
+    "Query.orders(filter)": 150,
+    "Query.orderCounts(filter)": 300,
+    "Query.orderEvents(filter)": 20,
+    "Subscription.orderEvents(filter)": 20,
+    "Subscription.orderStatusChanged(filter)": 20,
+    "Subscription.orderCountsChanged(filter)": 300,
 }
 
-_FILTER_PARTS: Final = frozenset(
-    {"OrderFilter", "OrderStatus", "PaymentStatus", "FulfillmentStatus", "OrderSource", "String"}
-)
 _PAGING: Final = frozenset({"first", "last"})
 _MOST_REMEMBERED: Final = 256  # combinations of page sizes for one operation
 
@@ -72,7 +76,7 @@ class Cost:
             name, type_name = each.variable.name.value, print_ast(each.type).strip("[]!")
             if print_ast(each.type).rstrip("!") == "Int":
                 self._defaults[name] = _literal(each.default_value)
-            elif type_name in _FILTER_PARTS:
+            elif type_name in _weighed_types(schema):
                 self._filters[name] = _count_literals(each.default_value, {})
         self._known: dict[tuple[int, ...], int] = {}
 
@@ -120,6 +124,28 @@ class Cost:
             size = max(asked, default=0) or DEFAULT_PER_PAGE
         below = self._selected(node.selection_set, get_named_type(definition.type), size, sizes)
         return cost + (items * (1 + below) if is_list_type(get_nullable_type(definition.type)) else below)
+
+
+@cache
+def _weighed_types(schema: GraphQLSchema) -> frozenset[str]:
+    """Return the types of the arguments whose values cost, and of all that is in them."""
+    names: set[str] = set()
+    types = [get_named_type(_argument(schema, each).type) for each in VALUE_WEIGHTS]
+    for type_ in types:  # which grows as more are found
+        if type_.name not in names:
+            names.add(type_.name)
+            if isinstance(type_, GraphQLInputObjectType):
+                types += [get_named_type(field.type) for field in type_.fields.values()]
+    return frozenset(names)
+
+
+def _argument(schema: GraphQLSchema, path: str) -> GraphQLArgument:
+    """Return the argument at a path such as `Query.orders(filter)`."""
+    type_name, field_name, argument_name = path.removesuffix(")").replace("(", ".").split(".")
+    type_ = schema.type_map[type_name]
+    assert isinstance(type_, GraphQLObjectType)
+    argument: GraphQLArgument = type_.fields[field_name].args[argument_name]
+    return argument
 
 
 def _weight(type_name: str, node: FieldNode, sizes: dict[str, int]) -> int:

@@ -129,14 +129,6 @@ class OperationNotAllowed(Exception):
         self.kind = kind
 
 
-async def execute(
-    operations: Operations, request: Request, context: Context, allowed: frozenset[OperationType] = ONE_ANSWER
-) -> Answer:
-    """Run a query or a mutation. Raises `OperationNotAllowed`."""
-    operation = await understand(operations, request, context, allowed & ONE_ANSWER)
-    return operation if isinstance(operation, Answer) else await run(operation, request, context)
-
-
 async def understand(
     operations: Operations, request: Request, context: Context, allowed: frozenset[OperationType]
 ) -> Operation | Answer:

@@ -25,10 +25,11 @@ from api.execution.execution import (
     UNAVAILABLE,
     Answer,
     OperationNotAllowed,
-    execute,
     fault,
     outage,
     refusal,
+    run,
+    understand,
 )
 from api.execution.requests import MalformedRequest, Request, parse_request
 from api.http.graphiql import page as graphiql_page
@@ -107,8 +108,14 @@ async def _handle(request: HTTPRequest, service: Service) -> Response:
 async def _execute(
     request: HTTPRequest, operation: Request, context: Context, allowed: frozenset[OperationType], service: Service
 ) -> Answer:
-    """Run the operation. One that must wait for others of its caller is given up if the client goes."""
-    running = execute(service.operations, operation, context, allowed)
+    """Run the operation. One that must wait for others of its caller is given up if the client goes.
+
+    One that runs is not: it keeps its slot until its work is over, so that no client can have more done by going.
+    """
+    understood = await understand(service.operations, operation, context, allowed & ONE_ANSWER)
+    if isinstance(understood, Answer):
+        return understood
+    running = run(understood, operation, context)
     if not service.open_counts.operations.are_taken(context.caller):
         return await running
     return await run_unless_gone(request, running)

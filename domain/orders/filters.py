@@ -1,28 +1,30 @@
 """Which orders a list or a count is about."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from decimal import Decimal
 from functools import cache
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from tortoise.expressions import Q, RawSQL, Subquery
 
 from domain.actors import Actor, Scope
+from domain.channels import find_channels
 from domain.errors import InvalidInput
 from domain.money import currencies_by_exponent, require_currency
 from domain.search import prefix_range
-from domain.stream.event_log import channel_ids
 from domain.validation import moment, storable
 from models import OrderTag, SearchTerm
+from models.engine.turns import take_turn
 from models.enums import FulfillmentStatus, OrderSource, OrderStatus, PaymentStatus
 
 DEEPEST = 5
 MOST_CONDITIONS = 100
 LONGEST_SEARCH = 255
 LONGEST_TAG = 64
+_USUAL: Final = 2  # decimals of a currency, unless another number is known
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +58,18 @@ def visible(channel_ids: frozenset[UUID] | None) -> Q:
 
 
 async def visible_query(actor: Actor, wanted: OrderFilter | None, search: str | None = None) -> Q:
-    """The orders that the caller sees and that the filter and the search text mean. Raises `InvalidInput`."""
+    """Return the orders that the caller sees and that the filter and the search text mean. Raise InvalidInput.
+
+    Until the next `await`, the caller has the turn that it takes to make a statement of this: some milliseconds.
+    """
     conditions = [visible(actor.channel_ids)]
-    if wanted is not None:
+    if wanted is None:
+        await take_turn()
+    else:
         _require_modest(wanted)
-        conditions += await _conditions(actor, wanted)
+        channels = await _channels(actor, wanted)
+        await take_turn()
+        conditions += _conditions(wanted, channels)
     if search is not None and search.strip():
         conditions.append(_search_query(search, with_personal=Scope.CUSTOMERS_READ in actor.scopes))
     return Q(*conditions)
@@ -71,11 +80,7 @@ def _require_modest(wanted: OrderFilter) -> None:
     level = [wanted]
     for _ in range(DEEPEST):
         conditions += sum(_size(each) for each in level)
-        level = [
-            inner
-            for each in level
-            for inner in (*(each.all_of or ()), *(each.any_of or ()), *((each.none_of,) if each.none_of else ()))
-        ]
+        level = [inner for each in level for inner in _inner(each)]
         if not level:
             break
     else:
@@ -84,28 +89,45 @@ def _require_modest(wanted: OrderFilter) -> None:
         raise InvalidInput(f"A filter may have {MOST_CONDITIONS} conditions.", "filter")
 
 
+def _inner(wanted: OrderFilter) -> Sequence[OrderFilter]:
+    return *(wanted.all_of or ()), *(wanted.any_of or ()), *((wanted.none_of,) if wanted.none_of else ())
+
+
 def _size(wanted: OrderFilter) -> int:
     values = (getattr(wanted, each.name) for each in fields(wanted))
     return sum(len(value) if isinstance(value, (list, tuple)) else value is not None for value in values)
 
 
-async def _conditions(actor: Actor, wanted: OrderFilter) -> list[Q]:
-    """What must hold, all of it: nothing for a filter that means every order."""
+async def _channels(actor: Actor, wanted: OrderFilter) -> Mapping[str, UUID]:
+    """Return the channels that the filter and those within it name, by their codes: found with one statement."""
+    codes = {code for each in _within(wanted) for code in each.channels or ()}
+    return {channel.code: channel.id for channel in await find_channels(actor, codes)} if codes else {}
+
+
+def _within(wanted: OrderFilter) -> Iterator[OrderFilter]:
+    """Yield the filter and all filters within it."""
+    yield wanted
+    for each in _inner(wanted):
+        yield from _within(each)
+
+
+def _conditions(wanted: OrderFilter, channels: Mapping[str, UUID]) -> list[Q]:
+    """Return what must hold, all of it: nothing for a filter that means every order."""
     conditions = _column_conditions(wanted)
     if wanted.channels is not None:
-        conditions.append(Q(channel_id__in=list(await channel_ids(actor, wanted.channels) or ())))
+        conditions.append(Q(channel_id__in=[channels[code] for code in wanted.channels if code in channels]))
     if wanted.tags is not None:
         tags = [tag for tag in wanted.tags if storable(tag, LONGEST_TAG)]
         tagged = OrderTag.filter(tag__in=tags).values("order_id")
         conditions.append(Q(id__in=Subquery(tagged)) if tags else NOTHING)
     for each in wanted.all_of or ():
-        conditions += await _conditions(actor, each)
+        conditions += _conditions(each, channels)
     if wanted.any_of is not None:
-        alternatives = [await _conditions(actor, each) for each in wanted.any_of]
+        alternatives = [_conditions(each, channels) for each in wanted.any_of]
         if all(alternatives):
             conditions.append(Q(*(Q(*each) for each in alternatives), join_type=Q.OR) if alternatives else NOTHING)
     if wanted.none_of is not None:
-        excluded = await _conditions(actor, wanted.none_of)
+        excluded = _conditions(wanted.none_of, channels)
         conditions.append(~Q(*excluded) if excluded else NOTHING)
     return conditions
 
@@ -133,30 +155,30 @@ def _column_conditions(wanted: OrderFilter) -> list[Q]:
 
 
 def _total_query(bound: Decimal, comparison: str, field: str) -> Q:
-    """The total against a decimal, whatever the order's currency: it is kept in minor units, of which 1 may have 1,
-    100 or 1000."""
+    """Compare the total with a decimal of each order's currency.
+
+    The total is kept in minor units, of which 1 may have 1, 100 or 1000. The first condition is implied by the second
+    one, and an index can answer it.
+    """
     if not bound.is_finite() or bound.copy_abs() > 10**12:
         raise InvalidInput("This is not an amount.", "filter", field)
-    alternatives = []
-    for exponent in currencies_by_exponent():
-        minor = bound.scaleb(exponent)
-        limit = int(minor.to_integral_value("ROUND_CEILING" if comparison == "gte" else "ROUND_FLOOR"))
-        condition: dict[str, Any] = {f"total__{comparison}": limit}
-        alternatives.append(_has_decimals(exponent) & Q(**condition))
-    return Q(*alternatives, join_type=Q.OR)
+    at_least = comparison == "gte"
+    limits = {
+        exponent: int(bound.scaleb(exponent).to_integral_value("ROUND_CEILING" if at_least else "ROUND_FLOOR"))
+        for exponent in currencies_by_exponent()
+    }
+    cases = " ".join(f"WHEN {_has_decimals(each)} THEN {limit}" for each, limit in limits.items() if each != _USUAL)
+    loosest = min(limits.values()) if at_least else max(limits.values())
+    exact = RawSQL(f"CASE {cases} ELSE {limits[_USUAL]} END")
+    conditions: list[dict[str, Any]] = [{f"total__{comparison}": each} for each in (loosest, exact)]
+    return Q(*(Q(**each) for each in conditions))
 
 
 @cache
-def _has_decimals(exponent: int) -> Q:
-    """The orders in currencies of so many decimals; of two, unless another number is known.
-
-    The codes stand in the statement: as values of its own, dozens of them would be bound for each bound of a total.
-    """
-    groups = currencies_by_exponent()
-    others = [each for each in groups if each != exponent] if exponent == 2 else [exponent]
-    codes = ", ".join(f"'{code}'" for each in others for code in groups[each])
-    within = Q(currency__in=RawSQL(f"({codes})"))
-    return ~within if exponent == 2 else within
+def _has_decimals(exponent: int) -> str:
+    """Return the SQL for the orders in currencies of so many decimals."""
+    codes = ", ".join(f"'{code}'" for code in currencies_by_exponent()[exponent])
+    return f'"currency" IN ({codes})'
 
 
 def _search_query(text: str, *, with_personal: bool) -> Q:

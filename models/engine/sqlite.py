@@ -23,7 +23,9 @@ from tortoise.exceptions import OperationalError
 
 from models.engine import private
 from models.engine.errors import DatabaseUnavailable, StorageFailure
+from models.engine.shares import Shares
 
+INTERRUPT_SECONDS: Final = 0.01  # after which a statement that was to be called off may have begun
 _ROOM: Final = 256 * 1024  # bytes that must be free before a disk that was full counts as mended
 
 _BUSY: Final = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL)
@@ -80,6 +82,50 @@ class _Translating(ConnectionWrapper[Any]):
         self._lock.release()
         if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.IntegrityError):
             raise self.client.storage.translate(error) from error
+
+
+class _Reading(_Translating):
+    """Holds the connection for one reading statement. Of each caller's statements, one waits for it or runs.
+
+    So nobody waits behind all that another caller asks for at once. The statement of a task that is cancelled is ended
+    first: until then it keeps the connection, and what the task holds.
+    """
+
+    __slots__ = ("_share",)
+    client: "_Reader"
+
+    async def __aenter__(self) -> Any:
+        self._share = self.client.shares.of_this_caller(1)
+        if self._share is not None:
+            await self._share.acquire()
+        try:
+            return await super().__aenter__()
+        except BaseException:
+            self._give_back()
+            raise
+
+    async def __aexit__(self, _type: Any, error: BaseException | None, _traceback: Any) -> None:
+        try:
+            if isinstance(error, asyncio.CancelledError):
+                await _end_statement(self.connection)
+            await super().__aexit__(_type, error, _traceback)
+        finally:
+            self._give_back()
+
+    def _give_back(self) -> None:
+        if self._share is not None:
+            self._share.release()
+
+
+async def _end_statement(connection: Any) -> None:
+    """Call off the statement that the connection's thread runs, or is about to run. Wait until the thread is free."""
+    free = asyncio.ensure_future(connection.rollback())  # nothing is rolled back: this comes after the statement
+    while not free.done():
+        await connection.interrupt()
+        with suppress(asyncio.CancelledError):  # once more
+            await asyncio.wait((free,), timeout=INTERRUPT_SECONDS)
+    with suppress(sqlite3.Error):
+        free.result()
 
 
 class Storage:
@@ -156,6 +202,17 @@ class _Client(SqliteClient):
         return _Translating(self._lock, self)
 
 
+class _Reader(_Client):
+    """A connection that only reads, for all callers in turn."""
+
+    def __init__(self, file_path: str, storage: Storage, **options: Any) -> None:
+        super().__init__(file_path, storage, **options, query_only="ON")
+        self.shares = Shares()
+
+    def acquire_connection(self) -> _Reading:
+        return _Reading(self._lock, self)
+
+
 class _ImmediateTransaction(SqliteTransactionWrapper):
     def __init__(self, connection: "ImmediateSqliteClient") -> None:
         super().__init__(connection)
@@ -208,7 +265,7 @@ class ImmediateSqliteClient(_Client):
     def __init__(self, file_path: str, **options: Any) -> None:
         storage = Storage(file_path)
         super().__init__(file_path, storage, **options)
-        self._reader = None if file_path == ":memory:" else _Client(file_path, storage, **options, query_only="ON")
+        self._reader = None if file_path == ":memory:" else _Reader(file_path, storage, **options)
 
     async def close(self) -> None:
         if self._reader is not None:

@@ -10,17 +10,34 @@ from weakref import WeakKeyDictionary
 
 from models.engine.shares import caller_now
 
+REST: Final = 0.25  # of the time that a turn took, before the next one begins
+
 
 class _Turns:
-    """Those who wait in one event loop: a queue for each caller."""
+    """Those who wait in one event loop: a queue for each caller.
 
-    def __init__(self) -> None:
+    After each turn the loop is left alone for a while. A request of someone else needs several passes, with answers of
+    the database between them: with a turn in each pass it would take as many turns.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
         self._waiting: dict[str | None, deque[asyncio.Future[None]]] = {}
+        self._is_scheduled = False
+        self._begun = 0.0
+        self._next_at = 0.0
 
     def enqueue(self, caller: str | None, future: asyncio.Future[None]) -> None:
-        if not self._waiting:
-            future.get_loop().call_soon(self._next)
         self._waiting.setdefault(caller, deque()).append(future)
+        if not self._is_scheduled:
+            self._schedule()
+
+    def _schedule(self) -> None:
+        self._is_scheduled = True
+        if self._next_at > self._loop.time():
+            self._loop.call_at(self._next_at, self._next)
+        else:
+            self._loop.call_soon(self._next)
 
     def _next(self) -> None:
         while self._waiting:
@@ -31,9 +48,17 @@ class _Turns:
                 self._waiting[caller] = queue  # behind all others
             if not future.done():  # it was not cancelled
                 future.set_result(None)
-                if self._waiting:
-                    future.get_loop().call_soon(self._next)
+                self._begun = self._loop.time()
+                self._loop.call_soon(self._rest)  # right after the turn, which is in the loop's queue already
                 return
+        self._is_scheduled = False
+
+    def _rest(self) -> None:
+        now = self._loop.time()
+        self._next_at = now + (now - self._begun) * REST
+        self._is_scheduled = False
+        if self._waiting:
+            self._schedule()
 
 
 _turns: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, _Turns]] = WeakKeyDictionary()
@@ -44,7 +69,7 @@ async def take_turn() -> None:
     loop = asyncio.get_running_loop()
     turns = _turns.get(loop)
     if turns is None:
-        turns = _turns[loop] = _Turns()
+        turns = _turns[loop] = _Turns(loop)
     future = loop.create_future()
     turns.enqueue(caller_now(), future)
     await future

@@ -7,13 +7,13 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from graphql import GraphQLObjectType
+from graphql import GraphQLObjectType, get_named_type
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from api.callers.rates import Rates, caller_of
 from api.commands.temporary_server import server_process
-from api.execution.costs import WEIGHTS
+from api.execution.costs import VALUE_WEIGHTS, WEIGHTS
 from api.schema.root import schema
 from api.settings import Settings
 from tests.clients import WAIT, Server, live, open_socket, until
@@ -22,6 +22,7 @@ from tests.services import ValkeyServer, valkey_server
 pytestmark = pytest.mark.wire
 
 LIMIT = 10_000
+MUCH = 20_000
 REFILL = 0.001  # a second: next to nothing
 
 
@@ -39,6 +40,10 @@ def with_settings(**given: Any) -> pytest.MarkDecorator:
 PAGE = "query ($first: Int, $last: Int) { orders(first: $first, last: $last) { nodes { id total { amount } } } }"
 
 COUNTS = "query ($filter: OrderFilter) { orderCounts(filter: $filter) { total } }"
+
+EVENTS = """query ($orders: [ID!], $filter: OrderEventFilter) {
+    a: orderEvents(first: 1, filter: { orderIds: $orders }) { nodes { id } }
+    b: orderEvents(first: 1, filter: $filter) { nodes { id } } }"""
 
 COSTS: list[tuple[str, dict[str, Any] | None, int]] = [
     ("{ __typename }", None, 1),
@@ -69,18 +74,19 @@ COSTS: list[tuple[str, dict[str, Any] | None, int]] = [
     (PAGE, {"first": [20]}, 12 + 50 * 4),
     (PAGE.replace("$first: Int", "$first: Int = 5"), {}, 12 + 5 * 4),
     (PAGE.replace("$first: Int", "$first: Int! = 5"), {"first": 6}, 12 + 6 * 4),
-    ('{ orderCounts(filter: { or: [{ archived: true }, { tags: ["a"] }] }) { total } }', None, 1 + 100 + 6 * 60 + 1),
-    (COUNTS, {"filter": {"or": [{"archived": True}, {"tags": ["a"]}]}}, 1 + 100 + 6 * 60 + 1 + 36 // 10),
-    (COUNTS, {"filter": {"not": {"and": []}}}, 1 + 100 + 2 * 60 + 1 + 22 // 10),
+    ('{ orderCounts(filter: { or: [{ archived: true }, { tags: ["a"] }] }) { total } }', None, 1 + 100 + 6 * 300 + 1),
+    (COUNTS, {"filter": {"or": [{"archived": True}, {"tags": ["a"]}]}}, 1 + 100 + 6 * 300 + 1 + 36 // 10),
+    (COUNTS, {"filter": {"not": {"and": []}}}, 1 + 100 + 2 * 300 + 1 + 22 // 10),
     (COUNTS, {"filter": None}, 1 + 100 + 1),
     (COUNTS, {"filter": 5}, 1 + 100 + 1),
-    (COUNTS.replace("OrderFilter", "OrderFilter = { tags: [] }"), {}, 1 + 100 + 60 + 1),
+    (COUNTS.replace("OrderFilter", "OrderFilter = { tags: [] }"), {}, 1 + 100 + 300 + 1),
     (
         "query ($f: [OrderFilter!], $s: [OrderStatus!]) {"
         " orders(first: 1, filter: { or: $f, status: $s }) { nodes { id } } }",
         {"f": [{}], "s": ["PENDING", "SHIPPED"]},
-        12 + 2 + (2 + 1 + 2) * 30 + 13 // 10,
+        12 + 2 + (2 + 1 + 2) * 150 + 13 // 10,
     ),
+    (EVENTS, {"orders": ["x", "y"], "filter": {"types": ["NOTE_ADDED"]}}, 2 * (11 + 3) + (3 + 2) * 20 + 13 // 10),
     (
         'mutation { confirmOrder(input: { orderId: "x" }) { order { id } userErrors { code } } }',
         None,
@@ -109,12 +115,28 @@ def test_weights_are_those_of_fields_that_exist() -> None:
         assert not field or field in type_.fields, name
 
 
+@pytest.mark.parametrize("root", ["Query", "Subscription"])
+def test_every_filter_costs_what_its_values_do(root: str) -> None:
+    """A new one would cost nothing, however long it is."""
+    type_ = schema._schema.type_map[root]
+    assert isinstance(type_, GraphQLObjectType)
+    filters = {
+        f"{root}.{name}({argument})"
+        for name, field in type_.fields.items()
+        for argument, given in field.args.items()
+        if get_named_type(given.type).name.endswith("Filter")
+    }
+    assert filters
+    assert filters == {name for name in VALUE_WEIGHTS if name.startswith(root)}
+
+
+@with_settings(rate_limit=MUCH)
 async def test_what_operations_cost(server: Server) -> None:
-    left = LIMIT
+    left = MUCH
     for query, variables, cost in COSTS:
         left -= cost
         answered = cost_of(await post(server, query, variables))
-        assert answered == {"asked": cost, "left": left, "limit": LIMIT, "refillRate": REFILL}, (query, variables)
+        assert answered == {"asked": cost, "left": left, "limit": MUCH, "refillRate": REFILL}, (query, variables)
 
 
 async def test_a_bucket_that_is_empty(server: Server) -> None:
