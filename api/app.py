@@ -18,11 +18,10 @@ from api.callers.oidc import Issuer, issuer_of
 from api.callers.open_counts import OpenCounts
 from api.callers.rates import rates_of
 from api.callers.tokens import TokenWatch
-from api.execution.operations import Operations
+from api.execution.operations import DocumentCache, Operations
 from api.execution.persisted import Documents
 from api.execution.subscriptions import Live
-from api.http import files as documents
-from api.http import graphiql, health, origins, webhooks
+from api.http import files, graphiql, health, origins, webhooks
 from api.http import graphql as http
 from api.http.admission import ADMISSION, Admission
 from api.http.headers import SecurityHeaders
@@ -53,11 +52,14 @@ from effects.payments.providers import open_gateways
 from models.engine.database import connected
 
 
-def create_app(settings: Settings | None = None) -> Starlette:
-    """Return the application for these settings, by default those of the environment. The database must be migrated."""
+def create_app(settings: Settings | None = None, *, documents: DocumentCache | None = None) -> Starlette:
+    """Return the application for these settings, by default those of the environment. The database must be migrated.
+
+    Applications in one process, such as those of tests, may share the documents that they have parsed.
+    """
     settings = settings or Settings()
     issuer = issuer_of(settings)
-    service = _service(settings, issuer)
+    service = _service(settings, issuer, DocumentCache() if documents is None else documents)
     requests = FulfillmentRequests(Outgoing(settings.egress))
     engine = Engine(service.feed, _kinds_of_effects(service, requests), service.metrics.count_unplanned_event)
     readiness = health.Readiness(service, engine if settings.effects else None)
@@ -89,11 +91,11 @@ def create_app(settings: Settings | None = None) -> Starlette:
     return app
 
 
-def _service(settings: Settings, issuer: Issuer | None) -> Service:
+def _service(settings: Settings, issuer: Issuer | None, documents: DocumentCache) -> Service:
     """Make the parts of the server. This is the only place that knows all of them."""
     feed = Feed(Bell(settings.bell_url), settings.poll_seconds)
     metrics = Metrics(settings.metrics)
-    operations = Operations(schema, settings, metrics)
+    operations = Operations(schema, settings, metrics, documents)
     open_counts = OpenCounts(settings)
     renderer = Renderer(processes=settings.render_processes, seconds=settings.render_seconds)
     return Service(
@@ -159,9 +161,9 @@ def _routes(service: Service, engine: Engine, readiness: health.Readiness) -> li
         # Starlette tries them in turn, so the busiest comes first.
         Route("/graphql", http.GraphQLHTTP(service), methods=["GET", "POST"]),
         WebSocketRoute("/graphql", GraphQLWebSocket(service)),
-        Route(DELIVERY_NOTE_PATH, partial(documents.delivery_note, service=service)),
-        Route(DELIVERY_NOTES_PATH, partial(documents.delivery_notes, service=service)),
-        Route(DOWNLOAD_PATH, partial(documents.download, service=service)),
+        Route(DELIVERY_NOTE_PATH, partial(files.delivery_note, service=service)),
+        Route(DELIVERY_NOTES_PATH, partial(files.delivery_notes, service=service)),
+        Route(DOWNLOAD_PATH, partial(files.download, service=service)),
         Route("/", home),
         Route("/webhooks/{gateway}", partial(webhooks.receive, service=service), methods=["POST"]),
         Route("/healthz", health.alive),

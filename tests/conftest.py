@@ -22,13 +22,11 @@ from typing import Any
 
 import pytest
 import uvicorn
-from tortoise.apps import Apps
-from tortoise.backends.base.executor import EXECUTOR_CACHE
 
 from api.app import create_app
 from api.commands import temporary_server
 from api.commands.serve import server_options
-from api.execution import operations
+from api.execution.operations import DocumentCache
 from api.settings import Settings
 from domain.actors import Scope, system
 from domain.tokens import create_token
@@ -231,43 +229,10 @@ def templates(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, Fill]
     return {("sqlite", nothing): empty}
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _one_engine_at_a_time() -> Iterator[None]:
-    """Tortoise prepares its models for an engine whenever a database is opened, which takes as long as a short test,
-    and keeps statements that were written for one engine for the rest of the process. Here, both is done anew when the
-    engine is another one than before.
-    """
-    prepare, engine = Apps._build_initial_querysets, ""
-
-    def prepare_for_another_engine(apps: Apps) -> None:
-        nonlocal engine
-        dialect = apps._connections.get("default").capabilities.dialect
-        if dialect != engine:
-            EXECUTOR_CACHE.clear()
-            prepare(apps)
-            engine = dialect
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Apps, "_build_initial_querysets", prepare_for_another_engine)
-        yield
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _each_document_understood_once() -> Iterator[None]:
-    """Every test's server would parse and validate the same documents anew: a tenth of the time of a short test."""
-    documents: dict[Any, operations._Document] = {}
-    understand = operations._Document
-
-    def remembered(schema: Any, query: str, settings: Settings, *, introspection: bool) -> operations._Document:
-        limits = tuple(getattr(settings, name) for name in Settings.model_fields if name.startswith("max_"))
-        key = (schema, query, introspection, limits)
-        if key not in documents:
-            documents[key] = understand(schema, query, settings, introspection=introspection)
-        return documents[key]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(operations, "_Document", remembered)
-        yield
+@pytest.fixture(scope="session")
+def document_cache() -> DocumentCache:
+    """What every test's server would parse and validate anew: a tenth of the time of a short test."""
+    return DocumentCache()
 
 
 @pytest.fixture(scope="session")
@@ -404,9 +369,11 @@ def connections_of() -> dict[str, Any]:
 
 
 @pytest.fixture
-async def server(settings: Settings, connections_of: dict[str, Any]) -> AsyncIterator[Server]:
+async def server(
+    settings: Settings, document_cache: DocumentCache, connections_of: dict[str, Any]
+) -> AsyncIterator[Server]:
     """A server of the test's own in this process, on a port of its own, with its database open."""
-    app = create_app(settings)
+    app = create_app(settings, documents=document_cache)
     config = uvicorn.Config(app, port=0, log_level="warning", **{**server_options(settings), **connections_of})
     config.load()
     running = uvicorn.Server(config)

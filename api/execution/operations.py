@@ -64,7 +64,7 @@ class Operation:
     It stays the same object for as long as its document is remembered.
     """
 
-    def __init__(self, schema: GraphQLSchema, document: "_Document", definition: OperationDefinitionNode) -> None:
+    def __init__(self, schema: GraphQLSchema, document: "ParsedDocument", definition: OperationDefinitionNode) -> None:
         self.schema = schema
         self.document = document.node
         self.errors = document.errors
@@ -165,9 +165,11 @@ def errors_in(schema: GraphQLSchema, document: DocumentNode, *, introspection: b
     return [GraphQLError(each.message, each.nodes) for each in errors]
 
 
-class _Document:
+class ParsedDocument:
+    """A document that was parsed and validated."""
+
     def __init__(self, schema: Schema, query: str, settings: Settings, *, introspection: bool) -> None:
-        """Raises `GraphQLError` for what is no document, or is too large."""
+        """Raise `GraphQLError` if it is no document, or too large."""
         self._schema = schema._schema
         self.node: DocumentNode = parse_document(query, settings)
         self.errors: list[GraphQLError] = errors_in(self._schema, self.node, introspection=introspection)
@@ -190,17 +192,26 @@ def _named(operations: list[Operation], name: str | None) -> Operation:
     raise GraphQLError(f"The document has no operation {name!r}.")
 
 
-class Operations:
-    """Those of the schema, of which the last `MOST_DOCUMENTS` documents are remembered.
+class DocumentCache(LRUCache[tuple[str, str, bool], ParsedDocument]):
+    """Keeps the documents that were used last, by their limits, their text, and whether they may ask for the schema.
 
-    For a query of five fields, parsing and validating take ten times as long as executing it.
+    Applications of one process and one schema may share it. To parse and validate a document takes ten times as long as
+    to answer a query of five fields.
     """
 
-    def __init__(self, schema: Schema, settings: Settings, metrics: Metrics) -> None:
+    def __init__(self) -> None:
+        super().__init__(MOST_DOCUMENTS)
+
+
+class Operations:
+    """The operations of the schema. Documents that were used last are not parsed again."""
+
+    def __init__(self, schema: Schema, settings: Settings, metrics: Metrics, documents: DocumentCache) -> None:
         self._schema = schema
         self._settings = settings
         self._metrics = metrics
-        self._documents: LRUCache[tuple[str, bool], _Document] = LRUCache(MOST_DOCUMENTS)
+        self._documents = documents
+        self._limits = repr([getattr(settings, name) for name in Settings.model_fields if name.startswith("max_")])
 
     def find(self, request: Request, *, introspection: bool) -> Operation:
         """Return the operation that is asked for. Raise `NotUnderstood` if there is none, or it is too large."""
@@ -220,11 +231,12 @@ class Operations:
         except GraphQLError as error:
             raise NotUnderstood(error) from None
 
-    def _document(self, query: str, introspection: bool) -> _Document:
-        document = self._documents.get((query, introspection))
+    def _document(self, query: str, introspection: bool) -> ParsedDocument:
+        key = (self._limits, query, introspection)
+        document = self._documents.get(key)
         self._metrics.document(remembered=document is not None)
         if document is None:
-            document = _Document(self._schema, query, self._settings, introspection=introspection)
+            document = ParsedDocument(self._schema, query, self._settings, introspection=introspection)
             if len(query) <= LONGEST_REMEMBERED:
-                self._documents.put((query, introspection), document)
+                self._documents.put(key, document)
         return document

@@ -15,7 +15,9 @@ from urllib.parse import parse_qsl
 import asyncpg
 from tortoise import Tortoise
 from tortoise.backends.base.config_generator import expand_db_url
+from tortoise.backends.base.executor import EXECUTOR_CACHE
 from tortoise.connection import get_connection
+from tortoise.context import TortoiseContext
 from tortoise.exceptions import OperationalError
 from tortoise.migrations.api import migrate as run_migrations
 
@@ -146,6 +148,7 @@ async def migrate(url: str) -> list[str]:
             raise
         finally:
             await Tortoise.close_connections()
+            _models.forget()
 
 
 async def compare_with(url: str) -> Versions | None:
@@ -208,12 +211,42 @@ def _without_time_limits(configuration: dict[str, Any]) -> dict[str, Any]:
 
 @asynccontextmanager
 async def connected(url: str) -> AsyncIterator[None]:
-    """The database is open for every task of the process for as long as the block runs."""
-    await Tortoise.init(config=config(url), _enable_global_fallback=True)
+    """Open the database for every task of the process while the block runs."""
+    context = await Tortoise.init(config=config(url), init_connections=False, _enable_global_fallback=True)
     try:
+        _models.prepare(context)
         yield
     finally:
         await Tortoise.close_connections()
+
+
+class _Models:
+    """The models, which hold the beginnings of their queries in the SQL of one engine.
+
+    Left to itself, Tortoise prepares them whenever a database is opened, which takes as long as a dozen queries. It
+    keeps other statements for ever, in the SQL of the first engine that the process used. Here, both are made anew only
+    if the engine is not the one of before.
+    """
+
+    def __init__(self) -> None:
+        self._dialect: str | None = None
+
+    def prepare(self, context: TortoiseContext) -> None:
+        """Prepare the models for the engine of this context's database."""
+        dialect = get_connection("default").capabilities.dialect
+        if dialect == self._dialect:
+            return
+        assert context.apps is not None
+        EXECUTOR_CACHE.clear()
+        context.apps._build_initial_querysets()
+        self._dialect = dialect
+
+    def forget(self) -> None:
+        """Prepare the models the next time, whatever the engine. Something else has used them meanwhile."""
+        self._dialect = None
+
+
+_models = _Models()
 
 
 async def ping() -> None:
