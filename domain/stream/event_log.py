@@ -11,6 +11,7 @@ and begin anew when a dump is restored elsewhere: events would then be sorted be
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -220,20 +221,21 @@ async def timelines(order_ids: Collection[UUID], *, after: int, limit: int) -> d
 
 
 async def _settled(read: Callable[[], Awaitable[Any]]) -> list[OrderEvent]:
-    """What is read, once no event can come before the last of it any more: its cursors must be good for the whole log.
+    """Return what is read, once no event can come before the last of it: its cursors must be good for the whole log.
 
-    Who writes such an event is about to commit. Raises `DatabaseUnavailable` where one of them does not come to an end.
+    Whoever writes such an event is about to commit. Raise DatabaseUnavailable if one of them does not come to an end.
     """
-    try:
-        async with asyncio.timeout(SETTLE_SECONDS):
-            while True:
-                horizon = await _horizon()
-                events: list[OrderEvent] = list(await read())
-                if not events or events[-1].id <= horizon:
-                    return events
-                await asyncio.sleep(_LOOK_SECONDS)
-    except TimeoutError as error:
-        raise DatabaseUnavailable("a change of an order does not come to its end") from error
+    horizon = await _horizon()
+    events: list[OrderEvent] = list(await read())
+    if not events or events[-1].id <= horizon:
+        return events
+    last, begun = events[-1].id, time.monotonic()
+    while horizon < last:
+        if time.monotonic() - begun > SETTLE_SECONDS:
+            raise DatabaseUnavailable("a change of an order does not come to its end")
+        await asyncio.sleep(_LOOK_SECONDS)
+        horizon = await _horizon()  # this may take long if the caller has other statements under way
+    return [event for event in await read() if event.id <= horizon]
 
 
 async def find(actor: Actor, event_id: int) -> OrderEvent | None:

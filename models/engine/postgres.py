@@ -111,24 +111,21 @@ async def _take(client: Any) -> tuple[Any, asyncio.Semaphore | None]:
     """Return a connection of the pool, and the caller's share that it is counted in.
 
     One that is free is there at once (and has a time limit of its own if it must be made anew). Only who has to wait
-    needs a clock. The pool's own would take a task for each.
+    needs a clock. The pool's own would take a task for each. To wait for one's own share is no outage: it ends when
+    the caller's other statements do.
     """
     pool = client._pool
     share = client.shares.of_this_caller(pool.get_max_size())
-    if not pool._queue.empty() and (share is None or not share.locked()):
-        return await _take_within(pool, share), share
-    async with asyncio.timeout(ACQUIRE_SECONDS):
-        return await _take_within(pool, share), share
-
-
-async def _take_within(pool: Any, share: asyncio.Semaphore | None) -> Any:
-    if share is None:
-        return await pool.acquire()
-    await share.acquire()
+    if share is not None:
+        await share.acquire()
     try:
-        return await pool.acquire()
+        if not pool._queue.empty():
+            return await pool.acquire(), share
+        async with asyncio.timeout(ACQUIRE_SECONDS):
+            return await pool.acquire(), share
     except BaseException:
-        share.release()
+        if share is not None:
+            share.release()
         raise
 
 

@@ -29,8 +29,8 @@ def settings(database_url: str, request: pytest.FixtureRequest) -> Settings:
 
 
 @asynccontextmanager
-async def tags_withheld(url: str) -> AsyncIterator[Any]:
-    """While the block runs, nobody can read an order's tags. Gives what counts those who wait for them."""
+async def withheld(url: str, table: str) -> AsyncIterator[Any]:
+    """While the block runs, nobody can read the table. Gives what counts those who wait for it."""
     holding, looking = await connect(url), await connect(url)
 
     async def count_waiting() -> int:
@@ -40,7 +40,7 @@ async def tags_withheld(url: str) -> AsyncIterator[Any]:
         return count
 
     async with holding.transaction():
-        await holding.execute("LOCK TABLE order_tags IN ACCESS EXCLUSIVE MODE")
+        await holding.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
         yield count_waiting
     await holding.close()
     await looking.close()
@@ -57,7 +57,7 @@ async def test_a_caller_with_slow_queries_leaves_connections_to_others(server: S
     await server.place()
     other = await server.new_token()
     async with live(server) as client:
-        async with tags_withheld(database_url) as count_waiting:
+        async with withheld(database_url, "order_tags") as count_waiting:
             asking = [asyncio.create_task(server.ask(TAGS)) for _ in range(5)]
             await client.subscribe(f"{{ {' '.join(f'a{number}: {TAGS[2:-2]}' for number in range(5))} }}")
             await reach(count_waiting, SHARE)
@@ -69,13 +69,29 @@ async def test_a_caller_with_slow_queries_leaves_connections_to_others(server: S
 
 
 @pytest.mark.postgres
+async def test_waiting_for_the_own_share_is_no_outage(
+    server: Server, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long it takes until the caller's other statements are done."""
+    await server.place()
+    monkeypatch.setattr("domain.stream.event_log.SETTLE_SECONDS", 0.1)
+    monkeypatch.setattr("models.engine.postgres.ACQUIRE_SECONDS", 0.1)
+    pages = " ".join(f"a{number}: orderEvents(first: 100) {{ nodes {{ type }} }}" for number in range(90))
+    async with withheld(database_url, "order_events") as count_waiting:
+        asking = asyncio.create_task(server.ask(f"{{ {pages} }}"))
+        await reach(count_waiting, SHARE)
+        await asyncio.sleep(0.3)
+    assert set(map(str, (await asking).values())) == {"{'nodes': [{'type': 'ORDER_PLACED'}]}"}
+
+
+@pytest.mark.postgres
 @pytest.mark.parametrize("settings", ["&command_timeout=1"], indirect=True)
 @pytest.mark.parametrize("query", [TAGS, "{ a: orders { nodes { number } } orders { nodes { tags } } }"])
 async def test_a_query_that_timed_out_is_not_run_again(
     server: Server, database_url: str, caplog: pytest.LogCaptureFixture, query: str
 ) -> None:
     await server.place(tags=["gift"])
-    async with tags_withheld(database_url):
+    async with withheld(database_url, "order_tags"):
         with caplog.at_level(logging.DEBUG, "tortoise.db_client"):
             response = await server.http.post(
                 server.url, json={"query": query}, headers={"Authorization": f"Bearer {server.token}"}
