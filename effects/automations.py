@@ -1,6 +1,7 @@
 """The rules that act by themselves because of an event, and never against a rule that holds for people."""
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import ClassVar, Final
 
 from domain import rules
@@ -28,21 +29,23 @@ from models.enums import (
 )
 from models.vocabularies import stored_word
 
-# What an automation acts on. Each looks whether there is something to do when its turn comes.
-_TYPES: Final[Mapping[AutomationKind, Collection[OrderEventType]]] = {
-    AutomationKind.CONFIRM_ON_ARRIVAL: (OrderEventType.ORDER_PLACED,),
-    AutomationKind.CAPTURE_ON_ARRIVAL: (OrderEventType.ORDER_PLACED,),
-    AutomationKind.CAPTURE_ON_SHIPPING: (OrderEventType.ORDER_SHIPPED,),
-    AutomationKind.FULFILL_ON_PAYMENT: (OrderEventType.ORDER_CONFIRMED,),
-    AutomationKind.ARCHIVE_WHEN_DONE: (OrderEventType.ORDER_SHIPPED,),
-}
-_ON_PAYMENT: Final = (AutomationKind.FULFILL_ON_PAYMENT, AutomationKind.ARCHIVE_WHEN_DONE)
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What one automation does. When its turn comes, it checks whether there still is something to do.
+
+    It acts after an event of one of these types, and if `on_payment`, also after the one that made the order PAID.
+    """
+
+    act: Callable[[Actor, Order, Payments], Awaitable[None]]
+    after: Collection[OrderEventType]
+    on_payment: bool = False
 
 
 def triggered(event: OrderEvent) -> set[AutomationKind]:
-    """The automations that look at an order because of this event, whatever happened before it."""
-    kinds = {kind for kind, types in _TYPES.items() if event.type in types}
-    return kinds.union(_ON_PAYMENT) if event.to_payment_status is PaymentStatus.PAID else kinds
+    """Return the automations that act on an order because of this event, whatever happened before it."""
+    paid = event.to_payment_status is PaymentStatus.PAID
+    return {kind for kind, rule in RULES.items() if event.type in rule.after or (paid and rule.on_payment)}
 
 
 class Automations:
@@ -52,13 +55,6 @@ class Automations:
 
     def __init__(self, payments: Payments) -> None:
         self._payments = payments
-        self._acts: dict[AutomationKind, Callable[[Actor, Order], Awaitable[None]]] = {
-            AutomationKind.CONFIRM_ON_ARRIVAL: _confirm,
-            AutomationKind.CAPTURE_ON_ARRIVAL: self._capture,
-            AutomationKind.CAPTURE_ON_SHIPPING: self._capture_shipped,
-            AutomationKind.FULFILL_ON_PAYMENT: _fulfill,
-            AutomationKind.ARCHIVE_WHEN_DONE: _archive,
-        }
 
     async def plan(self, events: Sequence[OrderEvent]) -> list[tuple[OrderEvent, Planned]]:
         triggering = [(event, kinds) for event in events if (kinds := triggered(event) or await _missed(event))]
@@ -72,14 +68,14 @@ class Automations:
         ]
 
     async def carry_out(self, effect: Effect) -> None:
-        """An order that is held is left alone. What a rule refuses is told on the timeline, and not tried again."""
+        """Leave an order on hold alone. If a rule refuses, record that on the timeline, and do not try again."""
         kind = AutomationKind(effect.subject)
         actor = _actor(effect)
         order = await Order.get(id=effect.order_id)
         refused = []
         if order.held_at is None:
             try:
-                await self._acts[kind](actor, order)
+                await RULES[kind].act(actor, order, self._payments)
             except DomainError as refusal:
                 refused = [AutomationRefused(automation=kind, code=refusal.code.name, reason=refusal.message)]
         await finish(effect, actor, *refused)
@@ -88,18 +84,6 @@ class Automations:
         kind = stored_word(AutomationKind, effect.subject)
         refused = AutomationRefused(automation=kind, code="INTERNAL", reason=reason)
         await finish(effect, _actor(effect), refused, state=EffectState.FAILED, error=reason)
-
-    async def _capture(self, actor: Actor, order: Order) -> None:
-        """Takes what was authorized; what nobody has promised is not for a machine to write down as paid.
-
-        Gateways are asked by an effect of their own, which waits for nobody's answer but theirs.
-        """
-        if order.authorized_total and order.outstanding:
-            await capture_payment(actor=actor, target=Target(order.id), gateways=self._payments.gateways)
-
-    async def _capture_shipped(self, actor: Actor, order: Order) -> None:
-        if order.status is OrderStatus.SHIPPED:
-            await self._capture(actor, order)
 
 
 async def _missed(event: OrderEvent) -> set[AutomationKind]:
@@ -117,13 +101,27 @@ def _actor(effect: Effect) -> Actor:
     return Actor(kind=ActorKind.AUTOMATION, id=str(effect.event_id), name=effect.subject, scopes=frozenset(Scope))
 
 
-async def _confirm(actor: Actor, order: Order) -> None:
+async def _confirm(actor: Actor, order: Order, payments: Payments) -> None:
     if order.status is OrderStatus.PENDING:
         await confirm_order(actor=actor, target=Target(order.id))
 
 
-async def _fulfill(actor: Actor, order: Order) -> None:
-    """Digital lines are released, and those of fulfillment services are requested from them."""
+async def _capture(actor: Actor, order: Order, payments: Payments) -> None:
+    """Capture what was authorized. A machine must not record as paid what nobody has promised.
+
+    The gateway is called by an effect of its own.
+    """
+    if order.authorized_total and order.outstanding:
+        await capture_payment(actor=actor, target=Target(order.id), gateways=payments.gateways)
+
+
+async def _capture_shipped(actor: Actor, order: Order, payments: Payments) -> None:
+    if order.status is OrderStatus.SHIPPED:
+        await _capture(actor, order, payments)
+
+
+async def _fulfill(actor: Actor, order: Order, payments: Payments) -> None:
+    """Release digital lines, and request those of fulfillment services from them."""
     if order.payment_status is not PaymentStatus.PAID or order.status not in rules.REQUESTABLE:
         return
     lines = await OrderLine.filter(order_id=order.id, fulfillable_quantity__gt=0)
@@ -134,7 +132,16 @@ async def _fulfill(actor: Actor, order: Order) -> None:
         await mark_shipped(actor=actor, target=Target(order.id), lines=units)
 
 
-async def _archive(actor: Actor, order: Order) -> None:
+async def _archive(actor: Actor, order: Order, payments: Payments) -> None:
     done = order.status is OrderStatus.SHIPPED and rules.archive_refusal(order.status, order.outstanding) is None
     if done and order.archived_at is None:
         await archive_order(actor=actor, target=Target(order.id))
+
+
+RULES: Final[Mapping[AutomationKind, Rule]] = {
+    AutomationKind.CONFIRM_ON_ARRIVAL: Rule(_confirm, after=(OrderEventType.ORDER_PLACED,)),
+    AutomationKind.CAPTURE_ON_ARRIVAL: Rule(_capture, after=(OrderEventType.ORDER_PLACED,)),
+    AutomationKind.CAPTURE_ON_SHIPPING: Rule(_capture_shipped, after=(OrderEventType.ORDER_SHIPPED,)),
+    AutomationKind.FULFILL_ON_PAYMENT: Rule(_fulfill, after=(OrderEventType.ORDER_CONFIRMED,), on_payment=True),
+    AutomationKind.ARCHIVE_WHEN_DONE: Rule(_archive, after=(OrderEventType.ORDER_SHIPPED,), on_payment=True),
+}
