@@ -71,7 +71,7 @@ class _AlreadyDone(Exception):
     """This act was carried out before under the same idempotency key."""
 
 
-class Unit:
+class UnitOfWork:
     """A change under way. `order` is the order that it is about; `now` is the time that its events carry.
 
     Its events have effects only if `has_effects` is set and the actor is not `SYSTEM`. `result_id` is the key of what
@@ -92,7 +92,7 @@ class Unit:
         self._idempotency: Idempotency | None = None
 
     async def lock_order(self, target: Target) -> Order:
-        """The order, which nobody else can change until this unit ends.
+        """The order, which nobody else can change until this transaction ends.
 
         Raises `NotFound`, `VersionConflict` and `IdempotencyConflict`. Where the same key has acted already, the
         rest of the `change` block is skipped, and `order` is the order that it acted on.
@@ -104,7 +104,7 @@ class Unit:
         return order
 
     async def act_once(self, idempotency: Idempotency | None) -> None:
-        """Claims the key for this unit, or ends the `change` block where it has acted before."""
+        """Claim the key for this transaction, or end the `change` block where it has acted before."""
         if idempotency is None:
             return
         record = await load(IdempotencyRecord, actor_id=self.actor.id or "", key=idempotency.key)
@@ -209,7 +209,7 @@ def _statuses(order: Order) -> tuple[Any, ...]:
     return (order.status, order.payment_status, order.fulfillment_status)
 
 
-_current: ContextVar[Unit | None] = ContextVar("unit", default=None)
+_current: ContextVar[UnitOfWork | None] = ContextVar("work", default=None)
 
 
 def retry_conflicts(function: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
@@ -271,7 +271,7 @@ def command(
 
 
 @asynccontextmanager
-async def change(actor: Actor, *, has_effects: bool = True) -> AsyncIterator[Unit]:
+async def change(actor: Actor, *, has_effects: bool = True) -> AsyncIterator[UnitOfWork]:
     """One transaction: all of the block is written, or none of it. The bell rings after the commit.
 
     That holds for a task that is cancelled, too: during the commit it may be either. Commands that are called inside
@@ -284,13 +284,13 @@ async def change(actor: Actor, *, has_effects: bool = True) -> AsyncIterator[Uni
     recorded = False
     try:
         async with in_transaction():
-            unit = Unit(actor, has_effects)
-            token = _current.set(unit)
+            work = UnitOfWork(actor, has_effects)
+            token = _current.set(work)
             try:
-                yield unit
+                yield work
             finally:
                 _current.reset(token)
-            recorded = await unit.write()
+            recorded = await work.write()
     except _AlreadyDone:
         pass
     finally:

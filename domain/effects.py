@@ -73,8 +73,8 @@ async def _anew(actor: Actor, effect_id: UUID, *ended: EffectState, **conditions
     effect = await Effect.get_or_none(_visible(actor), id=effect_id, **conditions)
     if effect is None:
         raise NotFound("There is no such effect.", "effect_id")
-    async with change(actor) as unit:
-        await unit.lock_order(Target(effect.order_id))
+    async with change(actor) as work:
+        await work.lock_order(Target(effect.order_id))
         await reload(effect)
         if effect.state in ended:
             effect.state, effect.attempts, effect.error = EffectState.WAITING, 0, None

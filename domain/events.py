@@ -1,26 +1,45 @@
-"""What can happen to an order: each says in a sentence what it was, and carries ids and values, never rows."""
+"""What can happen to an order: each event has its fields, which are ids and values, never rows, and its sentence.
+
+Its type, with the description, is a word of `OrderEventType`.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import Enum
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, get_args, get_origin
 from uuid import UUID
 
 from domain.money import Money
 from domain.naming import camel
 from models.enums import AutomationKind, EmailKind, OrderEventType, TransactionKind
 
+# An id says of which type it is: callers of the API know things by their global ids.
+LineId = Annotated[UUID, "OrderLine"]
+FulfillmentId = Annotated[UUID, "Fulfillment"]
+DeliveryNoteId = Annotated[UUID, "DeliveryNote"]
+TrackingId = Annotated[UUID, "Tracking"]
+EffectId = Annotated[UUID, "Effect"]
+TransactionId = Annotated[UUID, "Transaction"]
+
+_holders: list[type] = []  # the classes whose fields are part of an event's data
+
 
 @dataclass(frozen=True, slots=True)
 class Happening:
+    """An event. Each field is part of its data."""
+
     type: ClassVar[OrderEventType]
 
+    def __init_subclass__(cls) -> None:
+        _holders.append(cls)
+
     def message(self) -> str:
+        """Return what happened, in a sentence."""
         raise NotImplementedError
 
     def data(self) -> dict[str, Any]:
-        """The fields as JSON has them, named as in GraphQL; ids are the rows' keys."""
+        """Return the fields as JSON has them, named as in GraphQL. Ids are the rows' keys."""
         return {camel(field.name): _plain(getattr(self, field.name)) for field in fields(self)}
 
 
@@ -44,13 +63,13 @@ def _plain(value: Any) -> Any:
 class Units:
     """Some units of one line."""
 
-    line_id: UUID
+    line_id: LineId
     quantity: int
 
 
 @dataclass(frozen=True, slots=True)
 class PlacedLine:
-    line_id: UUID
+    line_id: LineId
     sku: str | None
     title: str
     quantity: int
@@ -102,7 +121,7 @@ class OrderCancelled(Happening):
 @dataclass(frozen=True, slots=True)
 class OrderReadyToShip(Happening):
     type = OrderEventType.ORDER_READY_TO_SHIP
-    fulfillment_id: UUID | None
+    fulfillment_id: FulfillmentId | None
     lines: tuple[Units, ...]
 
     def message(self) -> str:
@@ -114,7 +133,7 @@ class FulfillmentOpened(Happening):
     """A fulfillment was opened without a change of the order's status."""
 
     type = OrderEventType.FULFILLMENT_OPENED
-    fulfillment_id: UUID
+    fulfillment_id: FulfillmentId
     lines: tuple[Units, ...]
 
     def message(self) -> str:
@@ -126,7 +145,7 @@ class FulfillmentShipped(Happening):
     """Some units have left, and others are still to come."""
 
     type = OrderEventType.FULFILLMENT_SHIPPED
-    fulfillment_id: UUID
+    fulfillment_id: FulfillmentId
     lines: tuple[Units, ...]
 
     def message(self) -> str:
@@ -138,7 +157,7 @@ class OrderShipped(Happening):
     """The last units have left."""
 
     type = OrderEventType.ORDER_SHIPPED
-    fulfillment_id: UUID
+    fulfillment_id: FulfillmentId
     lines: tuple[Units, ...]
 
     def message(self) -> str:
@@ -148,10 +167,10 @@ class OrderShipped(Happening):
 @dataclass(frozen=True, slots=True)
 class DeliveryNoteCreated(Happening):
     type = OrderEventType.DELIVERY_NOTE_CREATED
-    delivery_note_id: UUID
-    fulfillment_id: UUID
+    delivery_note_id: DeliveryNoteId
+    fulfillment_id: FulfillmentId
     number: str
-    replaces_id: UUID | None
+    replaces_id: DeliveryNoteId | None
     replaces_number: str | None
 
     def message(self) -> str:
@@ -162,8 +181,8 @@ class DeliveryNoteCreated(Happening):
 @dataclass(frozen=True, slots=True)
 class TrackingAdded(Happening):
     type = OrderEventType.TRACKING_ADDED
-    tracking_id: UUID
-    fulfillment_id: UUID
+    tracking_id: TrackingId
+    fulfillment_id: FulfillmentId
     number: str
     carrier: str | None
     url: str | None
@@ -175,8 +194,8 @@ class TrackingAdded(Happening):
 @dataclass(frozen=True, slots=True)
 class TrackingUpdated(Happening):
     type = OrderEventType.TRACKING_UPDATED
-    tracking_id: UUID
-    fulfillment_id: UUID
+    tracking_id: TrackingId
+    fulfillment_id: FulfillmentId
     previous_number: str
     number: str
     carrier: str | None
@@ -191,8 +210,8 @@ class TrackingUpdated(Happening):
 @dataclass(frozen=True, slots=True)
 class TrackingRemoved(Happening):
     type = OrderEventType.TRACKING_REMOVED
-    tracking_id: UUID
-    fulfillment_id: UUID
+    tracking_id: TrackingId
+    fulfillment_id: FulfillmentId
     number: str
 
     def message(self) -> str:
@@ -201,7 +220,7 @@ class TrackingRemoved(Happening):
 
 @dataclass(frozen=True, slots=True)
 class _FulfillmentRequest(Happening):
-    fulfillment_id: UUID
+    fulfillment_id: FulfillmentId
     service: str
 
 
@@ -268,7 +287,7 @@ class AutomationRefused(Happening):
 @dataclass(frozen=True, slots=True)
 class EmailSent(Happening):
     type = OrderEventType.EMAIL_SENT
-    effect_id: UUID
+    effect_id: EffectId
     email: EmailKind
     address: str
     written_to_file: bool  # there is no mail server: nobody has got it
@@ -282,7 +301,7 @@ class EmailSent(Happening):
 @dataclass(frozen=True, slots=True)
 class EmailFailed(Happening):
     type = OrderEventType.EMAIL_FAILED
-    effect_id: UUID
+    effect_id: EffectId
     email: EmailKind
     address: str
     reason: str
@@ -318,7 +337,7 @@ class NoteAdded(Happening):
 
 @dataclass(frozen=True, slots=True)
 class _Payment(Happening):
-    transaction_id: UUID
+    transaction_id: TransactionId
     amount: Money
     gateway: str
     reference: str | None
@@ -385,3 +404,14 @@ class PaymentFailed(_Payment):
 
     def message(self) -> str:
         return f"A {self.kind} of {self.amount} has failed at {self.gateway}: {self.reason}"
+
+
+def id_types() -> dict[str, str]:
+    """Return the type of which each id in an event's data is, by its name there."""
+    found = {}
+    for holder in (*_holders, Units, PlacedLine):
+        for name, annotation in holder.__annotations__.items():
+            for type_ in (annotation, *get_args(annotation)):  # an id, or one that may be missing
+                if get_origin(type_) is Annotated:
+                    found[camel(name)] = type_.__metadata__[0]
+    return found

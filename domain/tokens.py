@@ -120,7 +120,7 @@ def _require_givable(actor: Actor, token: ApiToken) -> None:
 
 
 async def _lock_own(actor: Actor) -> UUID | None:
-    """Return the key of the caller's API token, and keep it from being revoked until this unit ends.
+    """Return the key of the caller's API token, and keep it from being revoked until this transaction ends.
 
     So nobody creates a token that is missed when theirs is revoked with all that it has created.
     """
@@ -247,7 +247,7 @@ async def rotate_token(*, actor: Actor, token_id: UUID, grace: timedelta = DEFAU
 
 
 async def _lock(actor: Actor, token_id: UUID) -> ApiToken:
-    """The token, which nobody else can change until this unit ends. Raises `NotFound`."""
+    """The token, which nobody else can change until this transaction ends. Raises `NotFound`."""
     token = await ApiToken.filter(id=token_id).select_for_update().get_or_none()
     if token is None or not _manages(actor, token):
         raise NotFound("There is no such token.", "token_id")

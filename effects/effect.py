@@ -94,11 +94,11 @@ async def finish(
 
     Raises `NotFound` where the actor does not see the order.
     """
-    async with change(actor) as unit:
-        order = await unit.lock_order(Target(effect.order_id))
+    async with change(actor) as work:
+        order = await work.lock_order(Target(effect.order_id))
         left = {} if data is None else {"data": data}
         ended = await Effect.filter(id=effect.id, state=EffectState.WAITING).update(
             state=state, error=error, finished_at=datetime.now(UTC), leased_until=None, **left
         )
         for happening in happenings if ended else ():
-            unit.record(order, happening)
+            work.record(order, happening)

@@ -1,18 +1,19 @@
 """Closed vocabularies: enums whose words are texts and describe themselves."""
 
 from enum import StrEnum
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 
 class Vocabulary(StrEnum):
     """An enum of words. Each is declared as its text and its description, and is equal to its text.
 
-    The docstring describes the vocabulary. GraphQL shows both, see `api.schema.enums`.
+    The docstring describes the vocabulary. GraphQL shows both, see `api.schema.enums`. A vocabulary whose words are
+    declared with more than that takes it in its `__init__`.
     """
 
     description: str
 
-    def __new__(cls, text: str, description: str = "") -> Self:
+    def __new__(cls, text: str, description: str = "", *_: Any) -> Self:
         word = str.__new__(cls, text)
         word._value_ = text
         word.description = description

@@ -12,7 +12,7 @@ from api.execution.fields import redacted
 from api.execution.rights import PERSONAL, SETTINGS
 from api.schema import enums, ids
 from api.schema.mutations import UserError, mutation, user_errors
-from api.schema.nodes import PageInfo
+from api.schema.nodes import PageInfo, forward_page
 from api.schema.orders import inputs
 from api.schema.orders.parts import Channel, FulfillmentService
 from api.schema.orders.queries import After, First
@@ -103,11 +103,7 @@ class EffectConnection:
     @classmethod
     def of(cls, page: effects.EffectPage, after: str | None) -> Self:
         edges = [EffectEdge(node=Effect.of(row), cursor=effects.cursor_of(row)) for row in page.effects]
-        return cls(
-            edges=edges,
-            nodes=[edge.node for edge in edges],
-            page_info=PageInfo.following(after, [edge.cursor for edge in edges], page.has_next_page),
-        )
+        return forward_page(cls, edges, after, page.has_next_page)
 
 
 @strawberry.type(description="A service outside that effects need and that does not work.")

@@ -1,8 +1,8 @@
 """What every type with a global id has in common."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Final, Self
+from typing import Any, Final, TypeVar
 
 import strawberry
 
@@ -29,12 +29,16 @@ class PageInfo:
     start_cursor: str | None = strawberry.field(description="The cursor of the page's first item.")
     end_cursor: str | None = strawberry.field(description="The cursor of the page's last item.")
 
-    @classmethod
-    def following(cls, after: str | None, cursors: Sequence[str], has_next_page: bool) -> Self:
-        """Of the items with these cursors, in a list that is read forward only; an empty page ends where it began."""
-        return cls(
-            has_next_page=has_next_page,
-            has_previous_page=after is not None,
-            start_cursor=cursors[0] if cursors else None,
-            end_cursor=cursors[-1] if cursors else after,
-        )
+
+C = TypeVar("C")
+
+
+def forward_page(connection: Callable[..., C], edges: Sequence[Any], after: str | None, has_next_page: bool) -> C:
+    """Return a page of a list that is read forward only. An empty page ends where it began."""
+    page_info = PageInfo(
+        has_next_page=has_next_page,
+        has_previous_page=after is not None,
+        start_cursor=edges[0].cursor if edges else None,
+        end_cursor=edges[-1].cursor if edges else after,
+    )
+    return connection(edges=edges, nodes=[edge.node for edge in edges], page_info=page_info)

@@ -11,7 +11,7 @@ import models
 from api.execution.context import Info
 from api.schema import enums, ids
 from api.schema.mutations import UserError, mutation, user_errors
-from api.schema.nodes import PageInfo
+from api.schema.nodes import PageInfo, forward_page
 from api.schema.orders import inputs
 from api.schema.orders.parts import Channel, FulfillmentService
 from api.schema.orders.queries import After, First
@@ -85,11 +85,7 @@ class TokenConnection:
     @classmethod
     def of(cls, page: tokens.TokenPage, after: str | None) -> Self:
         edges = [TokenEdge(node=Token.of(row), cursor=tokens.cursor_of(row)) for row in page.tokens]
-        return cls(
-            edges=edges,
-            nodes=[edge.node for edge in edges],
-            page_info=PageInfo.following(after, [edge.cursor for edge in edges], page.has_next_page),
-        )
+        return forward_page(cls, edges, after, page.has_next_page)
 
 
 @strawberry.input(description="Create a token. You give away no more than you have yourself.")

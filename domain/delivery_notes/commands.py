@@ -5,7 +5,7 @@ from uuid import UUID
 
 from domain import rules, search
 from domain.actors import Actor, Scope
-from domain.change import Target, Unit, change, command
+from domain.change import Target, UnitOfWork, change, command
 from domain.delivery_notes.building import Issuer, build, checked_locale
 from domain.delivery_notes.numbers import take_number
 from domain.errors import InvalidInput, NotFound
@@ -34,19 +34,19 @@ async def create_delivery_note(
     """
     locale = checked_locale(locale)
     note = None
-    async with change(actor) as unit:
-        order = await unit.lock_order(target)
+    async with change(actor) as work:
+        order = await work.lock_order(target)
         rules.require_status(order.status, rules.TRACKABLE, "be given a delivery note")
         notes = await DeliveryNote.filter(order_id=order.id).order_by("position")
-        packing = await Packing.open(unit, order)
+        packing = await Packing.open(work, order)
         old = _replaced(notes, replaces, fulfillment_id)
         fulfillment = _fulfillment(packing, old.fulfillment_id if old else fulfillment_id)
         note = next((each for each in reversed(notes) if each.fulfillment_id == fulfillment.id), None)
         if note is None or note is old:  # otherwise it was created, or replaced, before
             await packing.write()
-            note = await _create(unit, packing, fulfillment, issuer, old, locale)
-        unit.result_id = note.id
-    return note or await DeliveryNote.get(id=unit.result_id)
+            note = await _create(work, packing, fulfillment, issuer, old, locale)
+        work.result_id = note.id
+    return note or await DeliveryNote.get(id=work.result_id)
 
 
 def _replaced(notes: Sequence[DeliveryNote], replaces: UUID | None, fulfillment_id: UUID | None) -> DeliveryNote | None:
@@ -74,17 +74,17 @@ def _fulfillment(packing: Packing, fulfillment_id: UUID | None) -> Fulfillment:
 
 
 async def _create(
-    unit: Unit,
+    work: UnitOfWork,
     packing: Packing,
     fulfillment: Fulfillment,
     issuer: Issuer,
     old: DeliveryNote | None,
     locale: str | None,
 ) -> DeliveryNote:
-    order, replaces = unit.order, old.number if old else None
-    number = await take_number(issuer.series, unit.now.astimezone(issuer.time_zone).year)
+    order, replaces = work.order, old.number if old else None
+    number = await take_number(issuer.series, work.now.astimezone(issuer.time_zone).year)
     document = await build(
-        issuer, order, fulfillment, packing, locale=locale, number=number, replaces=replaces, now=unit.now
+        issuer, order, fulfillment, packing, locale=locale, number=number, replaces=replaces, now=work.now
     )
     note = await DeliveryNote.create(
         id=new_key(),
@@ -94,8 +94,8 @@ async def _create(
         number=number,
         locale=document.locale,
         document=document.as_data(),
-        created_at=unit.now,
+        created_at=work.now,
     )
     await search.add_terms(order.id, [number])
-    unit.record(order, DeliveryNoteCreated(note.id, fulfillment.id, number, old.id if old else None, replaces))
+    work.record(order, DeliveryNoteCreated(note.id, fulfillment.id, number, old.id if old else None, replaces))
     return note

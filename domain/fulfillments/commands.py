@@ -6,7 +6,7 @@ from uuid import UUID
 
 from domain import rules, search
 from domain.actors import Actor, Scope
-from domain.change import Target, Unit, change, command
+from domain.change import Target, UnitOfWork, change, command
 from domain.errors import InvalidInput, NotFound
 from domain.events import FulfillmentOpened, OrderReadyToShip, TrackingAdded, TrackingRemoved, TrackingUpdated
 from domain.fulfillments.packing import LineQuantity, Packing
@@ -42,11 +42,11 @@ async def mark_ready_to_ship(*, actor: Actor, target: Target, lines: Sequence[Li
 
     Units that lie in an open fulfillment just so are packed already.
     """
-    async with change(actor) as unit:
-        order = await unit.lock_order(target)
+    async with change(actor) as work:
+        order = await work.lock_order(target)
         if order.status is not OrderStatus.READY_TO_SHIP:
             rules.require_transition(order.status, OrderStatus.READY_TO_SHIP)
-        packing = await Packing.open(unit, order)
+        packing = await Packing.open(work, order)
         wanted = packing.free_units() if lines is None else _unpacked(packing, packing.read(lines))
         if not wanted and order.status is OrderStatus.READY_TO_SHIP:
             return order
@@ -56,12 +56,12 @@ async def mark_ready_to_ship(*, actor: Actor, target: Target, lines: Sequence[Li
         opened = packing.pack(wanted) if wanted else None
         units = packing.units_in(opened) if opened else ()
         if opened and order.status is OrderStatus.READY_TO_SHIP:
-            unit.record(order, FulfillmentOpened(fulfillment_id=opened.id, lines=units))
+            work.record(order, FulfillmentOpened(fulfillment_id=opened.id, lines=units))
         else:
             order.status = OrderStatus.READY_TO_SHIP
-            unit.record(order, OrderReadyToShip(fulfillment_id=opened.id if opened else None, lines=units))
+            work.record(order, OrderReadyToShip(fulfillment_id=opened.id if opened else None, lines=units))
         await packing.write()
-    return unit.order
+    return work.order
 
 
 def _unpacked(packing: Packing, wanted: dict[UUID, int]) -> dict[UUID, int]:
@@ -87,9 +87,9 @@ async def mark_shipped(
     """
     _require_named(actor, fulfillment_id, lines)
     tracking = [each.checked() for each in tracking]
-    async with change(actor) as unit:
-        order = await unit.lock_order(target)
-        packing = await Packing.open(unit, order)
+    async with change(actor) as work:
+        order = await work.lock_order(target)
+        packing = await Packing.open(work, order)
         wanted = None if lines is None else packing.read(lines)
         named = None if fulfillment_id is None else packing.find(fulfillment_id)
         if _has_left(order, packing, wanted, named):
@@ -98,12 +98,12 @@ async def mark_shipped(
         leaving = _leaving(order, packing, wanted, named)
         if tracking and len(leaving) > 1:
             raise InvalidInput("Several fulfillments are open: say which one has this number.", "fulfillment_id")
-        numbers = await _track(unit, order, leaving[0], tracking)
+        numbers = await _track(work, order, leaving[0], tracking)
         for fulfillment in leaving:
             packing.ship(fulfillment)
         await packing.write()
         await _write_numbers(order, numbers)
-    return unit.order
+    return work.order
 
 
 def _require_named(actor: Actor, fulfillment_id: UUID | None, lines: Sequence[LineQuantity] | None = None) -> None:
@@ -169,17 +169,17 @@ async def add_tracking(
     """
     _require_named(actor, fulfillment_id)
     info = info.checked()
-    async with change(actor) as unit:
-        order = await unit.lock_order(target)
+    async with change(actor) as work:
+        order = await work.lock_order(target)
         rules.require_status(order.status, rules.TRACKABLE, "be given a tracking number")
-        packing = await Packing.open(unit, order)
+        packing = await Packing.open(work, order)
         fulfillment = _fulfillment_for_tracking(packing, fulfillment_id)
         if fulfillment.state is FulfillmentState.CANCELLED:
             raise rules.InvalidTransition(f"This fulfillment is {fulfillment.state} already.", order.status)
-        numbers = await _track(unit, order, fulfillment, [info])
+        numbers = await _track(work, order, fulfillment, [info])
         await packing.write()
         await _write_numbers(order, numbers)
-    return unit.order
+    return work.order
 
 
 def _fulfillment_for_tracking(packing: Packing, fulfillment_id: UUID | None) -> Fulfillment:
@@ -191,7 +191,9 @@ def _fulfillment_for_tracking(packing: Packing, fulfillment_id: UUID | None) -> 
     return candidates[0] if candidates else packing.open_rest()
 
 
-async def _track(unit: Unit, order: Order, fulfillment: Fulfillment, infos: Sequence[TrackingInfo]) -> list[Tracking]:
+async def _track(
+    work: UnitOfWork, order: Order, fulfillment: Fulfillment, infos: Sequence[TrackingInfo]
+) -> list[Tracking]:
     """Records the numbers that the fulfillment does not have yet; `_write_numbers` writes them once it is there."""
     if not infos:
         return []
@@ -209,12 +211,12 @@ async def _track(unit: Unit, order: Order, fulfillment: Fulfillment, infos: Sequ
             number=info.number,
             carrier=info.carrier,
             url=info.url,
-            created_at=unit.now,
-            updated_at=unit.now,
+            created_at=work.now,
+            updated_at=work.now,
         )
         known[info.number] = row
         new.append(row)
-        unit.record(order, TrackingAdded(row.id, fulfillment.id, info.number, info.carrier, info.url))
+        work.record(order, TrackingAdded(row.id, fulfillment.id, info.number, info.carrier, info.url))
     return new
 
 
@@ -259,8 +261,8 @@ async def update_tracking(
     url: str | Keep | None = KEEP,
 ) -> Order:
     """Correct a tracking number, before or after the shipment; `None` takes its carrier or link away."""
-    async with change(actor) as unit:
-        order = await unit.lock_order(target)
+    async with change(actor) as work:
+        order = await work.lock_order(target)
         tracking = await _find_tracking(actor, order, tracking_id)
         if tracking is None:
             raise NotFound("The order has no such tracking number.", "tracking_id")
@@ -277,12 +279,12 @@ async def update_tracking(
             if await twins.exists():
                 raise InvalidInput("The fulfillment has this number already.", "number")
         tracking.number, tracking.carrier, tracking.url = new.number, new.carrier, new.url
-        tracking.updated_at = unit.now
+        tracking.updated_at = work.now
         await save(tracking, "number", "carrier", "url", "updated_at")
         if new.number != old.number:
             await _forget_number(order, old.number)
             await search.add_terms(order.id, [new.number])
-        unit.record(
+        work.record(
             order,
             TrackingUpdated(
                 tracking_id=tracking.id,
@@ -293,14 +295,14 @@ async def update_tracking(
                 url=new.url,
             ),
         )
-    return unit.order
+    return work.order
 
 
 @command(Scope.FULFILLMENT_WRITE, services_too=True)
 async def remove_tracking(*, actor: Actor, target: Target, tracking_id: UUID) -> Order:
     """Take a tracking number away."""
-    async with change(actor) as unit:
-        order = await unit.lock_order(target)
+    async with change(actor) as work:
+        order = await work.lock_order(target)
         tracking = await _find_tracking(actor, order, tracking_id)
         if tracking is None:
             removals = OrderEvent.filter(order_id=order.id, type=OrderEventType.TRACKING_REMOVED)
@@ -309,11 +311,11 @@ async def remove_tracking(*, actor: Actor, target: Target, tracking_id: UUID) ->
             raise NotFound("The order has no such tracking number.", "tracking_id")
         await remove(tracking)
         await _forget_number(order, tracking.number)
-        unit.record(
+        work.record(
             order,
             TrackingRemoved(tracking_id=tracking.id, fulfillment_id=tracking.fulfillment_id, number=tracking.number),
         )
-    return unit.order
+    return work.order
 
 
 async def _forget_number(order: Order, number: str) -> None:

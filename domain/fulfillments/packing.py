@@ -6,7 +6,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from domain import rules
-from domain.change import Unit
+from domain.change import UnitOfWork
 from domain.errors import InvalidInput, NotFound
 from domain.events import FulfillmentOpened, FulfillmentShipped, OrderShipped, Units
 from domain.validation import quantity
@@ -32,13 +32,13 @@ class Packing:
 
     def __init__(
         self,
-        unit: Unit,
+        work: UnitOfWork,
         order: Order,
         lines: list[OrderLine],
         fulfillments: list[Fulfillment],
         contents: dict[UUID, dict[UUID, int]],
     ) -> None:
-        self._unit = unit
+        self._work = work
         self._order = order
         self._lines = {line.id: line for line in lines}
         self.fulfillments = fulfillments
@@ -50,7 +50,7 @@ class Packing:
         self._moved: dict[UUID, OrderLine] = {}
 
     @classmethod
-    async def open(cls, unit: Unit, order: Order) -> "Packing":
+    async def open(cls, work: UnitOfWork, order: Order) -> "Packing":
         order_id = str(order.id)
         lines = await load_where(OrderLine, 'WHERE "order_id" = ? ORDER BY "position"', order_id)
         fulfillments = await load_where(Fulfillment, 'WHERE "order_id" = ? ORDER BY "position"', order_id)
@@ -58,7 +58,7 @@ class Packing:
         if fulfillments:
             for row in await load_where(FulfillmentLine, _OF_ORDER, order_id):
                 contents[row.fulfillment_id][row.order_line_id] = row.quantity
-        return cls(unit, order, lines, fulfillments, contents)
+        return cls(work, order, lines, fulfillments, contents)
 
     @property
     def lines(self) -> Iterable[OrderLine]:
@@ -71,7 +71,7 @@ class Packing:
     def find(self, fulfillment_id: UUID) -> Fulfillment:
         """Raises `NotFound` for one that the order does not have, or that is not the calling service's."""
         for fulfillment in self.fulfillments:
-            if fulfillment.id == fulfillment_id and self._unit.actor.service_id in (None, fulfillment.service_id):
+            if fulfillment.id == fulfillment_id and self._work.actor.service_id in (None, fulfillment.service_id):
                 return fulfillment
         raise NotFound("The order has no such fulfillment.", "fulfillment_id")
 
@@ -139,7 +139,7 @@ class Packing:
                 order_id=self._order.id,
                 position=len(self.fulfillments) + 1,
                 state=FulfillmentState.OPEN,
-                created_at=self._unit.now,
+                created_at=self._work.now,
             )
             self.fulfillments.append(into)
             self._opened.append(into)
@@ -163,7 +163,7 @@ class Packing:
     def open_rest(self) -> Fulfillment:
         """As `pack_rest`, and an event says so: the order's status stays the same."""
         opened = self.pack_rest()
-        self._unit.record(self._order, FulfillmentOpened(fulfillment_id=opened.id, lines=self.units_in(opened)))
+        self._work.record(self._order, FulfillmentOpened(fulfillment_id=opened.id, lines=self.units_in(opened)))
         return opened
 
     def _moving(self, line_id: UUID) -> OrderLine:
@@ -172,7 +172,7 @@ class Packing:
     def ship(self, fulfillment: Fulfillment) -> None:
         """The fulfillment leaves; the order's statuses follow, and the event says so."""
         fulfillment.state = FulfillmentState.SHIPPED
-        fulfillment.shipped_at = self._unit.now
+        fulfillment.shipped_at = self._work.now
         self._shipped.append(fulfillment)
         units = self.units_in(fulfillment)
         for each in units:
@@ -180,11 +180,11 @@ class Packing:
         order = self._order
         order.fulfillment_status = rules.fulfillment_status(self._lines.values())
         if order.fulfillment_status is not FulfillmentStatus.FULFILLED:
-            self._unit.record(order, FulfillmentShipped(fulfillment_id=fulfillment.id, lines=units))
+            self._work.record(order, FulfillmentShipped(fulfillment_id=fulfillment.id, lines=units))
             return
         order.status = OrderStatus.SHIPPED
-        order.shipped_at = self._unit.now
-        self._unit.record(order, OrderShipped(fulfillment_id=fulfillment.id, lines=units))
+        order.shipped_at = self._work.now
+        self._work.record(order, OrderShipped(fulfillment_id=fulfillment.id, lines=units))
 
     def give_back(self, fulfillment: Fulfillment) -> None:
         """The fulfillment is cancelled, and its units are free again."""

@@ -4,7 +4,7 @@ from uuid import UUID
 
 from domain import rules
 from domain.actors import Actor, Scope
-from domain.change import Target, Unit, change, command
+from domain.change import Target, UnitOfWork, change, command
 from domain.events import FulfillmentAccepted, FulfillmentRejected, FulfillmentRequested
 from domain.fulfillments.packing import Packing
 from domain.fulfillments.services import require_service
@@ -24,10 +24,10 @@ async def request_fulfillments(*, actor: Actor, target: Target, service: str | N
     service, `NothingToShip` is raised.
     """
     only = None if service is None else await require_service(service, "service")
-    async with change(actor) as unit:
-        order = await unit.lock_order(target)
+    async with change(actor) as work:
+        order = await work.lock_order(target)
         rules.require_status(order.status, rules.REQUESTABLE, "be given to a fulfillment service")
-        packing = await Packing.open(unit, order)
+        packing = await Packing.open(work, order)
         wanted = _wanted(packing, only)
         if not wanted and not any(each.request_status for each in packing.fulfillments):
             raise rules.NothingToShip(rules.NOTHING_TO_REQUEST)
@@ -35,12 +35,12 @@ async def request_fulfillments(*, actor: Actor, target: Target, service: str | N
         for service_id, units in wanted.items():
             opened = packing.pack(units)
             opened.service_id, opened.request_status = service_id, RequestStatus.REQUESTED
-            unit.record(
+            work.record(
                 order,
                 FulfillmentRequested(opened.id, services[service_id].name, packing.units_in(opened)),
             )
         await packing.write()
-    return unit.order
+    return work.order
 
 
 def _wanted(packing: Packing, only: FulfillmentService | None) -> dict[UUID, dict[UUID, int]]:
@@ -55,23 +55,23 @@ def _wanted(packing: Packing, only: FulfillmentService | None) -> dict[UUID, dic
 @command(Scope.FULFILLMENT_WRITE, services_too=True)
 async def accept_fulfillment(*, actor: Actor, target: Target, fulfillment_id: UUID) -> Order:
     """The service will ship it."""
-    async with change(actor) as unit:
-        order, _, fulfillment = await _asked(unit, target, fulfillment_id)
+    async with change(actor) as work:
+        order, _, fulfillment = await _asked(work, target, fulfillment_id)
         if fulfillment.request_status is RequestStatus.ACCEPTED:
             return order
         _require_open(order, fulfillment)
         fulfillment.request_status = RequestStatus.ACCEPTED
         await save(fulfillment, "request_status")
-        unit.record(order, FulfillmentAccepted(fulfillment.id, await _name(fulfillment)))
-    return unit.order
+        work.record(order, FulfillmentAccepted(fulfillment.id, await _name(fulfillment)))
+    return work.order
 
 
 @command(Scope.FULFILLMENT_WRITE, services_too=True)
 async def reject_fulfillment(*, actor: Actor, target: Target, fulfillment_id: UUID, reason: str) -> Order:
     """The service does not ship it: its units are free again, for somebody else."""
     reason = required_text(reason, "reason", longest=LONGEST_REASON)
-    async with change(actor) as unit:
-        order, packing, fulfillment = await _asked(unit, target, fulfillment_id)
+    async with change(actor) as work:
+        order, packing, fulfillment = await _asked(work, target, fulfillment_id)
         if fulfillment.request_status is RequestStatus.REJECTED:
             return order
         _require_open(order, fulfillment)
@@ -79,13 +79,13 @@ async def reject_fulfillment(*, actor: Actor, target: Target, fulfillment_id: UU
         await save(fulfillment, "request_status", "rejection")
         packing.give_back(fulfillment)
         await packing.write()
-        unit.record(order, FulfillmentRejected(fulfillment.id, await _name(fulfillment), reason))
-    return unit.order
+        work.record(order, FulfillmentRejected(fulfillment.id, await _name(fulfillment), reason))
+    return work.order
 
 
-async def _asked(unit: Unit, target: Target, fulfillment_id: UUID) -> tuple[Order, Packing, Fulfillment]:
-    order = await unit.lock_order(target)
-    packing = await Packing.open(unit, order)
+async def _asked(work: UnitOfWork, target: Target, fulfillment_id: UUID) -> tuple[Order, Packing, Fulfillment]:
+    order = await work.lock_order(target)
+    packing = await Packing.open(work, order)
     return order, packing, packing.find(fulfillment_id)
 
 

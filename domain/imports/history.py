@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from domain import rules
 from domain.actors import Actor
-from domain.change import Target, Unit, change, retry_conflicts
+from domain.change import Target, UnitOfWork, change, retry_conflicts
 from domain.errors import InvalidInput
 from domain.fulfillments.commands import TrackingInfo, add_tracking, mark_ready_to_ship, mark_shipped
 from domain.fulfillments.packing import LineQuantity
@@ -94,20 +94,20 @@ async def relive(*, actor: Actor, history: History, with_effects: bool = False) 
     if history.placed_at > datetime.now(UTC) + timedelta(days=1):
         raise InvalidInput("An order cannot be placed in the future.", "placed_at")
     warnings = list(history.warnings)
-    async with change(actor, has_effects=with_effects) as unit:
-        unit.now = history.placed_at
+    async with change(actor, has_effects=with_effects) as work:
+        work.now = history.placed_at
         order = await place_order(actor=actor, new=history.new)
         for step in history.steps:
-            unit.now = step.at
-            warning = await _take(unit, order, step)
+            work.now = step.at
+            warning = await _take(work, order, step)
             if warning:
                 warnings.append(warning)
     return warnings + _differences(order, history)
 
 
-async def _take(unit: Unit, order: Order, step: Step) -> str | None:
+async def _take(work: UnitOfWork, order: Order, step: Step) -> str | None:
     """Takes the step, as far as the rules allow it. Returns what they did not allow."""
-    actor, target = unit.actor, Target(order.id)
+    actor, target = work.actor, Target(order.id)
     match step:
         case Confirm():
             await confirm_order(actor=actor, target=target)
@@ -116,7 +116,7 @@ async def _take(unit: Unit, order: Order, step: Step) -> str | None:
         case Refund():
             return await _refund(actor, order, step)
         case Void():
-            await _void(unit, order, step)
+            await _void(work, order, step)
         case Cancel():
             if order.status is OrderStatus.SHIPPED:
                 return "it was cancelled after everything had left; it stays SHIPPED"
@@ -156,8 +156,8 @@ async def _refund(actor: Actor, order: Order, refund: Refund) -> str | None:
     )
 
 
-async def _void(unit: Unit, order: Order, void: Void) -> None:
-    ledger = await Ledger.open(unit, order)
+async def _void(work: UnitOfWork, order: Order, void: Void) -> None:
+    ledger = await Ledger.open(work, order)
     for authorization in ledger.authorizations():
         given = authorization.transaction
         if void.reference in (None, given.reference):

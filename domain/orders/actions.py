@@ -2,35 +2,18 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from domain import rules
-from domain.actors import Actor, Forbidden, Scope
+from domain.actors import Actor, Forbidden
+from domain.change import Command
+from domain.delivery_notes import commands as delivery_notes
+from domain.fulfillments import commands as fulfillments
+from domain.fulfillments import requests
+from domain.orders import commands as orders
+from domain.payments import commands as payments
 from models.enums import OrderStatus
 from models.vocabularies import Vocabulary
-
-
-class OrderAction(Vocabulary):
-    """Something that can be done with an order."""
-
-    CONFIRM = "CONFIRM", "confirmOrder"
-    CANCEL = "CANCEL", "cancelOrder"
-    MARK_READY_TO_SHIP = "MARK_READY_TO_SHIP", "markReadyToShip"
-    CREATE_DELIVERY_NOTE = "CREATE_DELIVERY_NOTE", "createDeliveryNote"
-    REQUEST_FULFILLMENT = "REQUEST_FULFILLMENT", "requestFulfillment"
-    MARK_SHIPPED = "MARK_SHIPPED", "markShipped"
-    ADD_TRACKING = "ADD_TRACKING", "addTracking"
-    UPDATE_TRACKING = "UPDATE_TRACKING", "updateTracking"
-    REMOVE_TRACKING = "REMOVE_TRACKING", "removeTracking"
-    ARCHIVE = "ARCHIVE", "archiveOrder"
-    UNARCHIVE = "UNARCHIVE", "unarchiveOrder"
-    ADD_NOTE = "ADD_NOTE", "addOrderNote"
-    HOLD = "HOLD", "holdOrder"
-    RELEASE = "RELEASE", "releaseOrder"
-    CAPTURE_PAYMENT = "CAPTURE_PAYMENT", "capturePayment"
-    RECORD_PAYMENT = "RECORD_PAYMENT", "recordPayment"
-    REFUND_PAYMENT = "REFUND_PAYMENT", "refundPayment"
-    VOID_PAYMENT = "VOID_PAYMENT", "voidPayment"
 
 
 class ActionRefusalCode(Vocabulary):
@@ -93,46 +76,6 @@ class Situation:
     refunding: int = 0
     unknown_gateways: frozenset[str] = frozenset()
     asked: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class AvailableAction:
-    action: OrderAction
-    available: bool
-    reason: str | None
-    code: ActionRefusalCode | None
-
-
-def available_actions(now: Situation, actor: Actor) -> list[AvailableAction]:
-    """Return every action in lifecycle order; those that are not available carry the reason.
-
-    An action that would be answered as a repetition, which changes nothing, is not available.
-    """
-    return [
-        _AVAILABLE[action] if refusal is None else AvailableAction(action, False, refusal.reason, refusal.code)
-        for action, needs in _NEEDS.items()
-        for refusal in (_caller_refusal(needs, now, actor) or needs.refuse(now),)
-    ]
-
-
-class _Needs(NamedTuple):
-    """What an action needs: the scope of its mutation, and a situation in which `refuse` says nothing."""
-
-    scope: Scope
-    refuse: Callable[[Situation], _Refusal | None]
-    services_too: bool = False
-
-
-def _caller_refusal(needs: _Needs, now: Situation, actor: Actor) -> _Refusal | None:
-    if needs.scope not in actor.scopes:
-        return _Refusal(ActionRefusalCode.MISSING_SCOPE, str(Forbidden.without(needs.scope)))
-    if actor.service_id is None:
-        return None
-    if not needs.services_too:
-        return _Refusal(ActionRefusalCode.NOT_FOR_SERVICES, str(Forbidden.for_services()))
-    if not now.asked:
-        return _Refusal(ActionRefusalCode.NOT_ASKED, "You are not asked to ship anything of this order.")
-    return None
 
 
 def _step(now: Situation, to_status: OrderStatus) -> _Refusal | None:
@@ -256,24 +199,71 @@ def _refuse_nothing(_: Situation) -> None:
     return None
 
 
-_NEEDS: Final = {
-    OrderAction.CONFIRM: _Needs(Scope.ORDERS_WRITE, _refuse_confirming),
-    OrderAction.CANCEL: _Needs(Scope.ORDERS_WRITE, _refuse_cancelling),
-    OrderAction.MARK_READY_TO_SHIP: _Needs(Scope.FULFILLMENT_WRITE, _refuse_packing),
-    OrderAction.CREATE_DELIVERY_NOTE: _Needs(Scope.FULFILLMENT_WRITE, _refuse_delivery_note),
-    OrderAction.REQUEST_FULFILLMENT: _Needs(Scope.FULFILLMENT_WRITE, _refuse_request),
-    OrderAction.MARK_SHIPPED: _Needs(Scope.FULFILLMENT_WRITE, _refuse_shipping, services_too=True),
-    OrderAction.ADD_TRACKING: _Needs(Scope.FULFILLMENT_WRITE, _refuse_tracking, services_too=True),
-    OrderAction.UPDATE_TRACKING: _Needs(Scope.FULFILLMENT_WRITE, _refuse_correcting_tracking, services_too=True),
-    OrderAction.REMOVE_TRACKING: _Needs(Scope.FULFILLMENT_WRITE, _refuse_correcting_tracking, services_too=True),
-    OrderAction.ARCHIVE: _Needs(Scope.ORDERS_WRITE, _refuse_archiving),
-    OrderAction.UNARCHIVE: _Needs(Scope.ORDERS_WRITE, _refuse_unarchiving),
-    OrderAction.ADD_NOTE: _Needs(Scope.ORDERS_WRITE, _refuse_nothing),
-    OrderAction.HOLD: _Needs(Scope.ORDERS_WRITE, _refuse_holding),
-    OrderAction.RELEASE: _Needs(Scope.ORDERS_WRITE, _refuse_releasing),
-    OrderAction.CAPTURE_PAYMENT: _Needs(Scope.PAYMENTS_WRITE, _refuse_capture),
-    OrderAction.RECORD_PAYMENT: _Needs(Scope.PAYMENTS_WRITE, _refuse_payment),
-    OrderAction.REFUND_PAYMENT: _Needs(Scope.PAYMENTS_WRITE, _refuse_refund),
-    OrderAction.VOID_PAYMENT: _Needs(Scope.PAYMENTS_WRITE, _refuse_voiding),
-}
+class OrderAction(Vocabulary):
+    """Something that can be done with an order."""
+
+    def __init__(
+        self, text: str, mutation: str, command: Command[..., Any], refuse: Callable[[Situation], _Refusal | None]
+    ) -> None:
+        """Declare an action by its mutation, which describes it, its command, and what says why it is unavailable."""
+        self.command = command
+        self.refuse = refuse
+
+    CONFIRM = "CONFIRM", "confirmOrder", orders.confirm_order, _refuse_confirming
+    CANCEL = "CANCEL", "cancelOrder", orders.cancel_order, _refuse_cancelling
+    MARK_READY_TO_SHIP = "MARK_READY_TO_SHIP", "markReadyToShip", fulfillments.mark_ready_to_ship, _refuse_packing
+    CREATE_DELIVERY_NOTE = (
+        "CREATE_DELIVERY_NOTE",
+        "createDeliveryNote",
+        delivery_notes.create_delivery_note,
+        _refuse_delivery_note,
+    )
+    REQUEST_FULFILLMENT = "REQUEST_FULFILLMENT", "requestFulfillment", requests.request_fulfillments, _refuse_request
+    MARK_SHIPPED = "MARK_SHIPPED", "markShipped", fulfillments.mark_shipped, _refuse_shipping
+    ADD_TRACKING = "ADD_TRACKING", "addTracking", fulfillments.add_tracking, _refuse_tracking
+    UPDATE_TRACKING = "UPDATE_TRACKING", "updateTracking", fulfillments.update_tracking, _refuse_correcting_tracking
+    REMOVE_TRACKING = "REMOVE_TRACKING", "removeTracking", fulfillments.remove_tracking, _refuse_correcting_tracking
+    ARCHIVE = "ARCHIVE", "archiveOrder", orders.archive_order, _refuse_archiving
+    UNARCHIVE = "UNARCHIVE", "unarchiveOrder", orders.unarchive_order, _refuse_unarchiving
+    ADD_NOTE = "ADD_NOTE", "addOrderNote", orders.add_order_note, _refuse_nothing
+    HOLD = "HOLD", "holdOrder", orders.hold_order, _refuse_holding
+    RELEASE = "RELEASE", "releaseOrder", orders.release_order, _refuse_releasing
+    CAPTURE_PAYMENT = "CAPTURE_PAYMENT", "capturePayment", payments.capture_payment, _refuse_capture
+    RECORD_PAYMENT = "RECORD_PAYMENT", "recordPayment", payments.record_payment, _refuse_payment
+    REFUND_PAYMENT = "REFUND_PAYMENT", "refundPayment", payments.refund_payment, _refuse_refund
+    VOID_PAYMENT = "VOID_PAYMENT", "voidPayment", payments.void_payment, _refuse_voiding
+
+
+@dataclass(frozen=True, slots=True)
+class AvailableAction:
+    action: OrderAction
+    available: bool
+    reason: str | None
+    code: ActionRefusalCode | None
+
+
 _AVAILABLE: Final = {action: AvailableAction(action, True, None, None) for action in OrderAction}
+
+
+def available_actions(now: Situation, actor: Actor) -> list[AvailableAction]:
+    """Return every action in lifecycle order; those that are not available carry the reason.
+
+    An action that would be answered as a repetition, which changes nothing, is not available.
+    """
+    return [
+        _AVAILABLE[action] if refusal is None else AvailableAction(action, False, refusal.reason, refusal.code)
+        for action in OrderAction
+        for refusal in (_refuse_caller(action.command, now, actor) or action.refuse(now),)
+    ]
+
+
+def _refuse_caller(command: Command[..., Any], now: Situation, actor: Actor) -> _Refusal | None:
+    if command.scope not in actor.scopes:
+        return _Refusal(ActionRefusalCode.MISSING_SCOPE, str(Forbidden.without(command.scope)))
+    if actor.service_id is None:
+        return None
+    if not command.services_too:
+        return _Refusal(ActionRefusalCode.NOT_FOR_SERVICES, "A fulfillment service cannot do this.")
+    if not now.asked:
+        return _Refusal(ActionRefusalCode.NOT_ASKED, "You are not asked to ship anything of this order.")
+    return None

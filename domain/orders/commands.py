@@ -27,15 +27,15 @@ LONGEST_HOLD_REASON = 1_000  # characters
 @command(Scope.ORDERS_WRITE)
 async def confirm_order(*, actor: Actor, target: Target) -> Order:
     """Accept an order that has come in."""
-    async with change(actor) as unit:
-        order = await unit.lock_order(target)
+    async with change(actor) as work:
+        order = await work.lock_order(target)
         if order.status is OrderStatus.CONFIRMED:
             return order
         rules.require_transition(order.status, OrderStatus.CONFIRMED)
         order.status = OrderStatus.CONFIRMED
-        order.confirmed_at = unit.now
-        unit.record(order, OrderConfirmed())
-    return unit.order
+        order.confirmed_at = work.now
+        work.record(order, OrderConfirmed())
+    return work.order
 
 
 @command(Scope.ORDERS_WRITE)
@@ -48,13 +48,13 @@ async def cancel_order(
     """
     if refund:
         actor.require(Scope.PAYMENTS_WRITE)
-    async with change(actor) as unit:
-        order = await unit.lock_order(target)
+    async with change(actor) as work:
+        order = await work.lock_order(target)
         if order.status is OrderStatus.CANCELLED:
             return order
         rules.require_transition(order.status, OrderStatus.CANCELLED)
         if refund:
-            await require_no_capture(unit, order)
+            await require_no_capture(work, order)
         await write(
             Write(
                 'UPDATE "fulfillments" SET "state" = ? WHERE "order_id" = ? AND "state" = ?',
@@ -63,70 +63,70 @@ async def cancel_order(
             Write('UPDATE "order_lines" SET "fulfillable_quantity" = 0 WHERE "order_id" = ?', [str(order.id)]),
         )
         order.status = OrderStatus.CANCELLED
-        order.cancelled_at = unit.now
+        order.cancelled_at = work.now
         order.cancel_reason = reason
-        unit.record(order, OrderCancelled(reason=reason))
-        await give_back(unit, order, gateways=gateways, refund=refund)
-    return unit.order
+        work.record(order, OrderCancelled(reason=reason))
+        await give_back(work, order, gateways=gateways, refund=refund)
+    return work.order
 
 
 @command(Scope.ORDERS_WRITE)
 async def archive_order(*, actor: Actor, target: Target) -> Order:
     """Put away an order that is cancelled, or shipped and paid in full."""
-    async with change(actor) as unit:
-        order = await unit.lock_order(target)
+    async with change(actor) as work:
+        order = await work.lock_order(target)
         if order.archived_at is not None:
             return order
         if refusal := rules.archive_refusal(order.status, order.outstanding):
             raise rules.InvalidTransition(refusal, order.status)
-        order.archived_at = unit.now
-        unit.record(order, OrderArchived())
-    return unit.order
+        order.archived_at = work.now
+        work.record(order, OrderArchived())
+    return work.order
 
 
 @command(Scope.ORDERS_WRITE)
 async def unarchive_order(*, actor: Actor, target: Target) -> Order:
     """Take an order out of the archive."""
-    async with change(actor) as unit:
-        order = await unit.lock_order(target)
+    async with change(actor) as work:
+        order = await work.lock_order(target)
         if order.archived_at is None:
             return order
         order.archived_at = None
-        unit.record(order, OrderUnarchived())
-    return unit.order
+        work.record(order, OrderUnarchived())
+    return work.order
 
 
 @command(Scope.ORDERS_WRITE)
 async def hold_order(*, actor: Actor, target: Target, reason: str) -> Order:
     """Keep automations away from an order until it is released. What people do with it is not affected."""
     reason = required_text(reason, "reason", longest=LONGEST_HOLD_REASON)
-    async with change(actor) as unit:
-        order = await unit.lock_order(target)
+    async with change(actor) as work:
+        order = await work.lock_order(target)
         if order.held_at is not None:
             return order
-        order.held_at, order.hold_reason = unit.now, reason
-        unit.record(order, OrderHeld(reason=reason))
-    return unit.order
+        order.held_at, order.hold_reason = work.now, reason
+        work.record(order, OrderHeld(reason=reason))
+    return work.order
 
 
 @command(Scope.ORDERS_WRITE)
 async def release_order(*, actor: Actor, target: Target) -> Order:
     """Let automations have an order again: those that were kept away catch up."""
-    async with change(actor) as unit:
-        order = await unit.lock_order(target)
+    async with change(actor) as work:
+        order = await work.lock_order(target)
         if order.held_at is None:
             return order
         order.held_at = order.hold_reason = None
-        unit.record(order, OrderReleased())
-    return unit.order
+        work.record(order, OrderReleased())
+    return work.order
 
 
 @command(Scope.ORDERS_WRITE)
 async def add_order_note(*, actor: Actor, target: Target, note: str) -> Order:
     """Write below the order's note, and onto its timeline."""
     note = required_text(note, "note", longest=LONGEST_NOTE)
-    async with change(actor) as unit:
-        order = await unit.lock_order(target)
+    async with change(actor) as work:
+        order = await work.lock_order(target)
         order.note = f"{order.note}\n{note}" if order.note else note
-        unit.record(order, NoteAdded(note=note))
-    return unit.order
+        work.record(order, NoteAdded(note=note))
+    return work.order

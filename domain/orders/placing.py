@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from domain import rules, search
 from domain.actors import Actor, Scope
-from domain.change import Idempotency, Unit, change, command
+from domain.change import Idempotency, UnitOfWork, change, command
 from domain.channels import ensure_channel
 from domain.errors import DomainError, ErrorCode, InvalidInput
 from domain.events import OrderConfirmed, OrderPlaced, PlacedLine
@@ -142,10 +142,10 @@ async def place_order(*, actor: Actor, new: NewOrder, idempotency: Idempotency |
 
     A caller who is not bound to channels opens a new channel by placing its first order.
     """
-    async with change(actor) as unit:
-        await unit.act_once(idempotency)
+    async with change(actor) as work:
+        await work.act_once(idempotency)
         channel = await ensure_channel(actor, new.channel)
-        order = _order(new, channel, unit.now)
+        order = _order(new, channel, work.now)
         if order.external_reference is not None:
             await _refuse_duplicate(channel, order.external_reference)
         lines = [_line(new, order, position, line) for position, line in enumerate(new.lines)]
@@ -153,32 +153,32 @@ async def place_order(*, actor: Actor, new: NewOrder, idempotency: Idempotency |
         _add_up(new, order, lines)
         addresses = _addresses(new, order)
         tags = _tags(new)
-        customer = await _customer(new, channel, unit.now)
+        customer = await _customer(new, channel, work.now)
         order.customer_id = customer.id if customer else None
         order.payment_status = rules.payment_status(order.total, rules.PaymentSummary(0, 0, 0, 0))
-        order.number = FIRST_NUMBER - 1 + (await OrderNumber.create(taken_at=unit.now)).number
+        order.number = FIRST_NUMBER - 1 + (await OrderNumber.create(taken_at=work.now)).number
         parts = [insert(OrderLine, [vars(line) for line in lines])]
         if addresses:
             parts.append(insert(Address, [vars(address) for address in addresses]))
         if tags:
             parts.append(insert(OrderTag, [{"id": new_key(), "order_id": order.id, "tag": tag} for tag in tags]))
         parts += search.new_terms(order.id, _search_texts(order, lines), _personal_texts(customer, addresses))
-        await unit.insert_order(order, *parts)
-        unit.record(order, _placed(order, channel, lines))
-        await _record_payments(unit, order, new.payments)
+        await work.insert_order(order, *parts)
+        work.record(order, _placed(order, channel, lines))
+        await _record_payments(work, order, new.payments)
         if new.leaves_at_once:
-            await _hand_over(unit, order)
-    return unit.order
+            await _hand_over(work, order)
+    return work.order
 
 
-async def _hand_over(unit: Unit, order: Order) -> None:
+async def _hand_over(work: UnitOfWork, order: Order) -> None:
     """All that is due has left with the customer, and nobody need confirm that."""
-    packing = await Packing.open(unit, order)
+    packing = await Packing.open(work, order)
     if not packing.free_units():
         return
     order.status = OrderStatus.CONFIRMED
-    order.confirmed_at = unit.now
-    unit.record(order, OrderConfirmed())
+    order.confirmed_at = work.now
+    work.record(order, OrderConfirmed())
     packing.ship(packing.pack_rest())
     await packing.write()
 
@@ -388,12 +388,12 @@ def _placed(order: Order, channel: Channel, lines: Sequence[OrderLine]) -> Order
     )
 
 
-async def _record_payments(unit: Unit, order: Order, payments: Sequence[NewPayment]) -> None:
+async def _record_payments(work: UnitOfWork, order: Order, payments: Sequence[NewPayment]) -> None:
     if not payments:
         return
     if len(payments) > MOST_PAYMENTS:
         raise InvalidInput(f"An order is placed with at most {MOST_PAYMENTS} payments.", "payments")
-    ledger = Ledger(unit, order, [])
+    ledger = Ledger(work, order, [])
     for index, payment in enumerate(payments):
         path = ("payments", index)
         if payment.kind not in (TransactionKind.AUTHORIZATION, TransactionKind.SALE):

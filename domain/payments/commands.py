@@ -65,12 +65,12 @@ async def capture_payment(
     *, actor: Actor, target: Target, amount: Amount | None = None, gateways: Collection[str] = ()
 ) -> Order:
     """Take what is outstanding, or part of it: from what was authorized, or by hand where nothing was."""
-    async with change(actor) as unit:
-        order = await unit.lock_order(target)
+    async with change(actor) as work:
+        order = await work.lock_order(target)
         rules.require_status(order.status, rules.PAYABLE, "be paid")
         if amount is None and order.outstanding == 0:
             return order
-        ledger = await Ledger.open(unit, order)
+        ledger = await Ledger.open(work, order)
         authorizations = ledger.authorizations()
         if refusal := rules.capture_refusal(unknown_gateways(authorizations, gateways)):
             raise UnknownGateway(refusal)
@@ -81,7 +81,7 @@ async def capture_payment(
         if authorizations:
             limit = min(limit, sum(each.amount for each in authorizations))
         await ledger.capture(limit if wanted is None else _at_most(limit, "open", wanted, order))
-    return unit.order
+    return work.order
 
 
 @command(Scope.PAYMENTS_WRITE)
@@ -90,18 +90,18 @@ async def record_payment(
 ) -> Order:
     """Write down money that arrived outside a gateway: by default all that is outstanding and not being captured."""
     reference = optional_text(reference, "reference", longest=255)
-    async with change(actor) as unit:
-        order = await unit.lock_order(target)
+    async with change(actor) as work:
+        order = await work.lock_order(target)
         rules.require_status(order.status, rules.PAYABLE, "be paid")
         if amount is None and order.outstanding == 0:
             return order
-        ledger = await Ledger.open(unit, order)
+        ledger = await Ledger.open(work, order)
         limit = max(order.outstanding - ledger.under_way(TransactionKind.CAPTURE), 0)
         if amount is None and limit == 0:
             return order
         minor = limit if amount is None else _at_most(limit, "outstanding", _minor(amount, order), order)
         await ledger.post(TransactionKind.SALE, minor, reference=reference)
-    return unit.order
+    return work.order
 
 
 @command(Scope.PAYMENTS_WRITE)
@@ -118,29 +118,29 @@ async def refund_payment(
     The reference is for what is handed back by hand: a gateway has its own.
     """
     reference = optional_text(reference, "reference", longest=255)
-    async with change(actor) as unit:
-        order = await unit.lock_order(target)
+    async with change(actor) as work:
+        order = await work.lock_order(target)
         limit = order.paid_total - order.refunded_total
         if amount is None and limit == 0:
             if order.refunded_total:
                 return order
             raise NothingToRefund("Nothing was paid.")
-        ledger = await Ledger.open(unit, order)
+        ledger = await Ledger.open(work, order)
         wanted = None if amount is None else _minor(amount, order)
         if ledger.is_asked(TransactionKind.REFUND, wanted):
             return order
         limit -= ledger.under_way(TransactionKind.REFUND)
         minor = limit if wanted is None else _at_most(limit, "left to refund", wanted, order)
         await ledger.refund(minor, gateways, reference)
-    return unit.order
+    return work.order
 
 
 @command(Scope.PAYMENTS_WRITE)
 async def void_payment(*, actor: Actor, target: Target, gateways: Collection[str] = ()) -> Order:
     """Give up what was authorized and is not captured: all of it, for good."""
-    async with change(actor) as unit:
-        order = await unit.lock_order(target)
-        ledger = await Ledger.open(unit, order)
+    async with change(actor) as work:
+        order = await work.lock_order(target)
+        ledger = await Ledger.open(work, order)
         authorizations = ledger.authorizations()
         if not authorizations:
             if ledger.was_voided():
@@ -149,4 +149,4 @@ async def void_payment(*, actor: Actor, target: Target, gateways: Collection[str
         if refusal := rules.void_refusal(unknown_gateways(authorizations, gateways)):
             raise UnknownGateway(refusal)
         await ledger.void(gateways)
-    return unit.order
+    return work.order

@@ -6,7 +6,7 @@ from typing import Final
 from uuid import UUID
 
 from domain import rules
-from domain.change import Unit
+from domain.change import UnitOfWork
 from domain.events import (
     PaymentAuthorized,
     PaymentCaptured,
@@ -45,18 +45,18 @@ class Ledger:
     until it is settled.
     """
 
-    def __init__(self, unit: Unit, order: Order, transactions: list[Transaction]) -> None:
-        self._unit = unit
+    def __init__(self, work: UnitOfWork, order: Order, transactions: list[Transaction]) -> None:
+        self._work = work
         self._order = order
         self._transactions = transactions
 
     @classmethod
-    async def open(cls, unit: Unit, order: Order) -> "Ledger":
+    async def open(cls, work: UnitOfWork, order: Order) -> "Ledger":
         """Raise `InvalidTransition` if this version does not know what one of the order's transactions means."""
         transactions = await Transaction.filter(order_id=order.id).order_by("processed_at", "id")
         if not all(is_known(each.kind) and is_known(each.status) for each in transactions):
             raise rules.InvalidTransition(_UNKNOWN_TRANSACTION, order.status)
-        return cls(unit, order, transactions)
+        return cls(work, order, transactions)
 
     def transaction(self, key: UUID) -> Transaction:
         return next(each for each in self._transactions if each.id == key)
@@ -138,7 +138,7 @@ class Ledger:
                 reference=reference,
                 amount=amount,
                 parent_id=parent.id if parent else None,
-                processed_at=processed_at or self._unit.now,
+                processed_at=processed_at or self._work.now,
             )
         )
 
@@ -160,7 +160,7 @@ class Ledger:
             kind=transaction.kind,
             reason=transaction.failure,
         )
-        self._unit.record(self._order, happening)
+        self._work.record(self._order, happening)
 
     async def _use(self, kind: TransactionKind, amount: int, authorization: Transaction) -> None:
         if authorization.gateway == MANUAL:
@@ -178,11 +178,11 @@ class Ledger:
             gateway=parent.gateway,
             amount=amount,
             parent_id=parent.id,
-            processed_at=self._unit.now,
+            processed_at=self._work.now,
         )
         await add(transaction)
         self._transactions.append(transaction)
-        self._unit.result_id = self._unit.result_id or transaction.id
+        self._work.result_id = self._work.result_id or transaction.id
         happening = PaymentPending(
             transaction_id=transaction.id,
             amount=Money(amount, self._order.currency),
@@ -190,7 +190,7 @@ class Ledger:
             reference=None,
             kind=kind,
         )
-        self._unit.record(self._order, happening)
+        self._work.record(self._order, happening)
 
     async def _write(self, transaction: Transaction) -> None:
         await add(transaction)
@@ -209,21 +209,21 @@ class Ledger:
             gateway=transaction.gateway,
             reference=transaction.reference,
         )
-        self._unit.record(self._order, happening)
+        self._work.record(self._order, happening)
 
 
-async def require_no_capture(unit: Unit, order: Order) -> None:
+async def require_no_capture(work: UnitOfWork, order: Order) -> None:
     """Raises `InvalidTransition` while a capture is under way: what nobody knows to be paid cannot be refunded."""
-    if order.authorized_total and (await Ledger.open(unit, order)).under_way(TransactionKind.CAPTURE):
+    if order.authorized_total and (await Ledger.open(work, order)).under_way(TransactionKind.CAPTURE):
         raise rules.InvalidTransition("A capture is under way: refund once it is settled.", order.status)
 
 
-async def give_back(unit: Unit, order: Order, *, gateways: Collection[str], refund: bool) -> None:
+async def give_back(work: UnitOfWork, order: Order, *, gateways: Collection[str], refund: bool) -> None:
     """Voids what an order's gateways only hold, and refunds what was paid if that is wanted."""
     to_refund = order.paid_total - order.refunded_total if refund else 0
     if order.authorized_total == 0 and to_refund == 0:
         return
-    ledger = await Ledger.open(unit, order)
+    ledger = await Ledger.open(work, order)
     await ledger.void(gateways)
     to_refund -= ledger.under_way(TransactionKind.REFUND)
     if to_refund > 0:

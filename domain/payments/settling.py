@@ -39,8 +39,8 @@ async def settle(*, actor: Actor, transaction_id: UUID, outcome: Settled | Decli
     No scope is needed: nobody but a gateway knows the outcome.
     """
     order_id = (await Transaction.get(id=transaction_id)).order_id
-    async with change(actor) as unit:
-        ledger = await Ledger.open(unit, await unit.lock_order(Target(order_id)))
+    async with change(actor) as work:
+        ledger = await Ledger.open(work, await work.lock_order(Target(order_id)))
         transaction = ledger.transaction(transaction_id)
         if isinstance(outcome, Declined):
             await _decline(ledger, transaction, outcome)

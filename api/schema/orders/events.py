@@ -18,20 +18,13 @@ from api.schema.nodes import Node, PageInfo, node_id
 from api.schema.orders.types import Order
 from api.schema.personal import without_addresses, without_personal_data
 from domain.errors import InvalidInput
+from domain.events import id_types
 from domain.paging import PageRequest
 from domain.stream import event_log
 
 field = strawberry.field
 
-_ID_TYPES = {
-    "deliveryNoteId": "DeliveryNote",
-    "effectId": "Effect",
-    "fulfillmentId": "Fulfillment",
-    "lineId": "OrderLine",
-    "replacesId": "DeliveryNote",
-    "trackingId": "Tracking",
-    "transactionId": "Transaction",
-}
+_ID_TYPES = id_types()
 
 
 @strawberry.type(description="Who did something.")
