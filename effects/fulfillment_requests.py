@@ -1,7 +1,8 @@
-"""Telling a fulfillment service what it is asked to ship: by a signed call, or by e-mail."""
+"""Signed calls to fulfillment services."""
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Final
 from uuid import UUID
@@ -37,16 +38,33 @@ _ADDRESS: Final = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """What a service is called about. The name is the `type` of the call's body.
+
+    The call follows from an event: about the fulfillment that the event names, or about all of the order that a service
+    was asked for. When its turn comes, it is only made if the fulfillment is in that state.
+    """
+
+    name: str
+    after: OrderEventType
+    state: FulfillmentState
+
+
+TOPICS: Final = (Topic("fulfillment.requested", OrderEventType.FULFILLMENT_REQUESTED, FulfillmentState.OPEN),)
+_BY_EVENT: Final = {topic.after: topic for topic in TOPICS}
+
+
 class NotTaken(Exception):
-    """The service works, and does not take this request. It may another time."""
+    """The service works, but refused this call. It may accept it later."""
 
 
 class FulfillmentRequests:
-    """Posts each request to the service's URL, signed as Standard Webhooks (https://www.standardwebhooks.com) has it.
+    """Posts to the services' URLs, as Standard Webhooks (https://www.standardwebhooks.com) defines it.
 
-    The call's `webhook-id` and its body are the same in each attempt: a service that has seen them need not look again.
-    Only `webhook-timestamp`, and with it the signature, is the attempt's own. Services without a URL are asked by
-    e-mail, which is not of this kind. `close` ends the connections.
+    The call's `webhook-id` and its body are the same in each attempt, so that a service can ignore what it knows. Only
+    `webhook-timestamp`, and with it the signature, is the attempt's own. Services without a URL get an e-mail instead.
+    `close` ends the connections.
     """
 
     kind: ClassVar[EffectKind] = EffectKind.FULFILLMENT_REQUEST
@@ -56,25 +74,26 @@ class FulfillmentRequests:
         self._seconds = seconds
 
     async def plan(self, events: Sequence[OrderEvent]) -> list[tuple[OrderEvent, Planned]]:
-        planned = []
-        for event in events:
-            if event.type is OrderEventType.FULFILLMENT_REQUESTED:
-                key: str = event.data["fulfillmentId"]
-                fulfillment = await Fulfillment.get(id=UUID(key)).select_related("service")
-                if fulfillment.service.url:
-                    planned.append((event, Planned(target=key, counterpart=fulfillment.service.code)))
-        return planned
+        return [
+            (event, Planned(target=str(fulfillment.id), counterpart=fulfillment.service.code))
+            for event in events
+            if event.type in _BY_EVENT
+            for fulfillment in await _fulfillments(event)
+            if fulfillment.service.url
+        ]
 
     async def carry_out(self, effect: Effect) -> None:
         """Call the service. Any 2xx status is success, whatever else it answers.
 
-        Raise GivenUp if nobody is there any more (HTTP 410), and if the URL leads to where no call may go: neither
-        changes before a person has changed something. Raise TryAgain, NotTaken and CallFailed for what may pass.
+        Raise GivenUp if the service is gone (HTTP 410) or if its URL is not allowed, because only a person can change
+        that. Raise TryAgain, NotTaken or CallFailed if a later attempt may succeed.
         """
         fulfillment = await Fulfillment.get(id=UUID(effect.target)).select_related("service", "order")
-        if fulfillment.state is FulfillmentState.OPEN and fulfillment.service.url:
+        event = await OrderEvent.get(id=effect.event_id)
+        topic = _BY_EVENT[event.type]
+        if fulfillment.state is topic.state and fulfillment.service.url:
             if "body" not in effect.data:
-                await remember(effect, body=await _body(effect, fulfillment))
+                await remember(effect, body=await _body(topic, event, fulfillment))
             await self._post(effect, fulfillment.service, effect.data["body"])
         await finish(effect, _NOTIFIER, data={})  # the body has an address in it, and is needed no longer
 
@@ -97,7 +116,7 @@ class FulfillmentRequests:
         _require_success(service.name, answer)
 
     async def give_up(self, effect: Effect, reason: str) -> None:
-        """The fulfillment stays requested: a person asks again, or rejects it in the service's place."""
+        """Leave the fulfillment requested: a person asks again, or rejects it in the service's place."""
         await finish(effect, _NOTIFIER, state=EffectState.FAILED, error=reason)
 
     async def close(self) -> None:
@@ -115,14 +134,20 @@ def _require_success(name: str, answer: Answer) -> None:
     raise CallFailed(message) if answer.status in _TRY_LATER or answer.status >= 500 else NotTaken(message)
 
 
-async def _body(effect: Effect, fulfillment: Fulfillment) -> str:
-    event = await OrderEvent.get(id=effect.event_id)
-    data = await _request(fulfillment, fulfillment.order)
-    return json.dumps({"type": "fulfillment.requested", "timestamp": event.occurred_at.isoformat(), "data": data})
+async def _fulfillments(event: OrderEvent) -> list[Fulfillment]:
+    """Return the fulfillments that the event is about and that a service was asked for."""
+    key = event.data.get("fulfillmentId")
+    about = {"id": UUID(key)} if key else {"order_id": event.order_id}
+    return await Fulfillment.filter(**about, service_id__not_isnull=True).select_related("service")
 
 
-async def _request(fulfillment: Fulfillment, order: Order) -> dict[str, Any]:
-    """What the service is told, with the ids by which it answers."""
+async def _body(topic: Topic, event: OrderEvent, fulfillment: Fulfillment) -> str:
+    data = await _data(fulfillment, fulfillment.order)
+    return json.dumps({"type": topic.name, "timestamp": event.occurred_at.isoformat(), "data": data})
+
+
+async def _data(fulfillment: Fulfillment, order: Order) -> dict[str, Any]:
+    """Return the fulfillment, with the ids by which the service answers."""
     lines = await FulfillmentLine.filter(fulfillment_id=fulfillment.id).select_related("order_line")
     address = await Address.get_or_none(order_id=order.id, kind=AddressKind.SHIPPING)
     return {
