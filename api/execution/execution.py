@@ -405,7 +405,7 @@ async def answers_of(
 async def _executed(executor: Executor[Any]) -> Answer:
     """By graphql-core, which loads anew what a plan may have failed to load."""
     executor.context_value = executor.context_value.with_new_loaders()
-    result = executor.execute_operation(False)
+    result = executor.execute_operation()  # mutations one after another
     if executor.is_awaitable(result):
         result = await result
     assert isinstance(result, ExecutionResult)

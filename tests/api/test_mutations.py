@@ -1,5 +1,6 @@
 """Each mutation: what it does to the order, and what it refuses while changing nothing."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from api.schema import ids
 from models.engine.fields import new_key
 from tests.api.test_access import MUTATIONS, PARTS, parts_for, place_for
+from tests.api.test_callers import reach, withheld
 from tests.clients import Server, an_order
 from tests.database import all_rows
 
@@ -128,6 +130,23 @@ async def test_two_mutations_in_one_operation_each_show_their_own_state(server: 
     assert (confirmed["status"], confirmed["version"], confirmed["fulfillments"]) == ("CONFIRMED", 2, [])
     assert (shipped["status"], shipped["fulfillments"]) == ("SHIPPED", [{"state": "SHIPPED"}])
     assert {each["action"]: each["available"] for each in shipped["availableActions"]}["MARK_SHIPPED"] is False
+
+
+@pytest.mark.postgres
+async def test_a_mutation_begins_once_the_one_before_it_is_shown(server: Server, database_url: str) -> None:
+    order = await server.place()
+    given, status = {"id": order["id"]}, "query ($id: ID!) { order(id: $id) { status } }"
+    query = """mutation ($id: ID!) {
+        confirm: confirmOrder(input: { orderId: $id }) { order { status tags } }
+        ship: markShipped(input: { orderId: $id }) { order { status } } }"""
+    async with withheld(database_url, "order_tags") as count_waiting:
+        asking = asyncio.create_task(server.ask(query, given))
+        await reach(count_waiting, 1)
+        for _ in range(20):
+            assert (await server.ask(status, given))["order"]["status"] == "CONFIRMED"
+            await asyncio.sleep(0.01)
+    answer = await asking
+    assert (answer["confirm"]["order"]["status"], answer["ship"]["order"]["status"]) == ("CONFIRMED", "SHIPPED")
 
 
 @pytest.mark.rendering
