@@ -20,7 +20,7 @@ from api.callers.rates import rates_of
 from api.callers.tokens import TokenWatch
 from api.execution.operations import DocumentCache, Operations
 from api.execution.persisted import Documents
-from api.execution.subscriptions import Live
+from api.execution.subscriptions import Subscriptions
 from api.http import files, graphiql, health, origins, webhooks
 from api.http import graphql as http
 from api.http.admission import ADMISSION, Admission
@@ -100,7 +100,7 @@ def _service(settings: Settings, issuer: Issuer | None, documents: DocumentCache
     renderer = Renderer(processes=settings.render_processes, seconds=settings.render_seconds)
     return Service(
         operations=operations,
-        live=Live(feed, operations, metrics, open_counts),
+        subscriptions=Subscriptions(feed, operations, metrics, open_counts),
         documents=Documents(),
         settings=settings,
         feed=feed,

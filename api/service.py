@@ -7,7 +7,7 @@ from api.callers.rates import caller_of
 from api.callers.tokens import TokenWatch
 from api.execution.context import Collaborators, Context
 from api.execution.operations import Operations
-from api.execution.subscriptions import Live
+from api.execution.subscriptions import Subscriptions
 from api.settings import Settings
 from domain.actors import Actor
 
@@ -17,7 +17,7 @@ class Service(Collaborators):
     """The server's parts: those that operations use, and those that only handlers of requests use."""
 
     operations: Operations
-    live: Live
+    subscriptions: Subscriptions
     settings: Settings
     tokens: TokenWatch
     stopping: asyncio.Event = field(default_factory=asyncio.Event)  # set once the server is to end

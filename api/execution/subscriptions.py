@@ -1,7 +1,7 @@
-"""Subscriptions. Those that ask the same with the same rights are one: each answer is worked out and encoded once.
+"""Subscriptions. Those that ask the same with the same rights share each answer, which is computed and encoded once.
 
-The same means: the same operation, the same events, and the same variables as far as they shape the answer. With the
-same rights means: the same scopes and channels, whoever has them; the work is done for nobody in particular
+They ask the same if operation, events, and the variables that shape the answer are equal. They have the same rights if
+scopes and channels are equal, whoever the callers are. The answer is computed for a caller without a name
 (`Context.nameless`), so that nothing of one caller can reach another.
 """
 
@@ -17,7 +17,6 @@ import orjson
 from graphql import GraphQLError, OperationType, VariableValues
 
 from api.callers.open_counts import OpenCounts, TooManyOpen
-from api.execution.audiences import Audience, Sink, Slot, Teller, events_of, subscribe
 from api.execution.context import Context
 from api.execution.execution import (
     ANY,
@@ -32,6 +31,7 @@ from api.execution.execution import (
     source_of,
     understand,
 )
+from api.execution.groups import Dispatcher, FetchedOutbox, Group, Outbox, events_of, subscribe
 from api.execution.loaders import Loaders
 from api.execution.operations import Operation, Operations
 from api.execution.requests import Request
@@ -41,13 +41,13 @@ from domain.stream.feed import Feed
 from models import OrderEvent
 from models.engine.errors import DatabaseUnavailable
 
-FRESH_SECONDS: Final = 0.05  # for which what was loaded for one answer is good for others of the same moment
+FRESH_SECONDS: Final = 0.05  # for which rows loaded for one answer are good for others of the same moment
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class EventSource(Generic[T]):
-    """What a subscription to events resolves to: which ones, after which cursor, and as what each is shown."""
+    """What a subscription to events resolves to: a filter, a cursor, and the GraphQL object that shows an event."""
 
     feed: Feed
     wanted: EventFilter
@@ -61,18 +61,18 @@ class EventSource(Generic[T]):
 
 
 class Subscription(Protocol):
-    """One caller's."""
+    """A subscription of one client, which sends its answers to an outbox."""
 
     def flush(self) -> None:
-        """Its sink is no longer full."""
+        """Go on: the outbox has room again."""
 
     def close(self) -> None:
-        """Nothing more is told."""
+        """Send nothing more."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """A subscription as a caller has asked for it. The variables are coerced once, not for each event."""
+    """A subscription as a client has asked for it. The variables are coerced once, not for each event."""
 
     operation: Operation
     request: Request
@@ -97,7 +97,7 @@ class _Asked:
 
 
 class _Moment:
-    """What is loaded for all audiences at a moment, which begins when the feed has reached a position."""
+    """The rows loaded for all groups at one moment. A moment begins when the feed reaches a position."""
 
     def __init__(self, position: int | None = None, since: float = 0.0) -> None:
         self.position = position
@@ -105,8 +105,8 @@ class _Moment:
         self.loaders = Loaders()
 
 
-class Live:
-    """The subscriptions of a process."""
+class Subscriptions:
+    """All subscriptions of the process."""
 
     def __init__(self, feed: Feed, operations: Operations, metrics: Metrics, open_counts: OpenCounts) -> None:
         self._open_counts = open_counts
@@ -114,22 +114,21 @@ class Live:
         self._feed = feed
         self._operations = operations
         self._metrics = metrics
-        self.delivered = metrics.delivered  # to be called when an answer of a subscription is on its way
-        self._audiences: WeakValueDictionary[Hashable, Audience[Answer]] = WeakValueDictionary()
-        self._tellers: WeakValueDictionary[Hashable, Teller[Answer]] = WeakValueDictionary()
-        self._shows: WeakValueDictionary[Hashable, _Show] = WeakValueDictionary()
+        self.count_delivery = metrics.delivered  # call it when an answer of a subscription is on its way
+        self._groups: WeakValueDictionary[Hashable, Group[Answer]] = WeakValueDictionary()
+        self._dispatchers: WeakValueDictionary[Hashable, Dispatcher[Answer]] = WeakValueDictionary()
+        self._states: WeakValueDictionary[Hashable, _SharedState] = WeakValueDictionary()
         self._moment = _Moment()
 
     @property
     def count(self) -> int:
-        """How many there are."""
         return len(self._callers)
 
     async def subscribe(
-        self, operation: Operation, request: Request, context: Context, sink: Sink[Answer]
+        self, operation: Operation, request: Request, context: Context, outbox: Outbox[Answer]
     ) -> Subscription | Answer:
-        """The answers go to the sink, until `unsubscribe` is called. An answer where nothing can be followed."""
-        subscription = await self._subscribe_if_allowed(operation, request, context, sink)
+        """Send the answers to the outbox until `unsubscribe` is called. Return an answer if this cannot begin."""
+        subscription = await self._subscribe_if_allowed(operation, request, context, outbox)
         if isinstance(subscription, Answer):
             self._metrics.operation(context.operation_kind, subscription.outcome)
         else:
@@ -138,30 +137,30 @@ class Live:
         return subscription
 
     def unsubscribe(self, subscription: Subscription, outcome: str) -> None:
-        """`outcome` is that of its last answer."""
+        """End a subscription, whose last answer had this outcome."""
         subscription.close()
         self._open_counts.remove_subscription(self._callers.pop(subscription))
         self._metrics.subscriptions(-1)
         self._metrics.operation(OperationType.SUBSCRIPTION.value, outcome)
 
     async def _subscribe_if_allowed(
-        self, operation: Operation, request: Request, context: Context, sink: Sink[Answer]
+        self, operation: Operation, request: Request, context: Context, outbox: Outbox[Answer]
     ) -> Subscription | Answer:
-        """A subscription is counted with the caller's before it is begun: many may be at the same time."""
+        """Subscribe if the caller may have one more. It is counted first, because many may begin at the same time."""
         try:
             self._open_counts.add_subscription(context.caller)
         except TooManyOpen as error:
             return failure(error)
         subscription: Subscription | Answer | None = None
         try:
-            subscription = await self._subscribe(operation, request, context.nameless(), sink)
+            subscription = await self._subscribe(operation, request, context.nameless(), outbox)
         finally:
             if subscription is None or isinstance(subscription, Answer):
                 self._open_counts.remove_subscription(context.caller)
         return subscription
 
     async def _subscribe(
-        self, operation: Operation, request: Request, context: Context, sink: Sink[Answer]
+        self, operation: Operation, request: Request, context: Context, outbox: Outbox[Answer]
     ) -> Subscription | Answer:
         try:
             variables = operation.variables(request.variables, hide_suggestions=not context.introspection)
@@ -172,58 +171,62 @@ class Live:
             return source
         asked = _Asked(operation, request, variables, context)
         if not isinstance(source, EventSource):
-            return await self._look_on(asked, source, sink)
+            return await self._subscribe_to_state(asked, source, outbox)
         try:
-            audience = self._audience(asked, source)
-            return await subscribe(audience, self._feed, sink, source.after)
+            return await subscribe(self._group(asked, source), self._feed, outbox, source.after)
         except Exception as error:
             return failure(error)
 
-    def _audience(self, asked: "_Asked", source: EventSource[Any]) -> Audience[Answer]:
+    def _group(self, asked: "_Asked", source: EventSource[Any]) -> Group[Answer]:
         given = asked.request.variables or {}
         shaping = {name: given[name] for name in asked.operation.shaping_variables if name in given}
         shape = (asked.operation, asked.context.rights, source.shown_as, _as_key(shaping))
-        audience = self._audiences.get((shape, source.wanted))
-        if audience is None:
-            teller = self._teller(shape, asked, source)
-            audience = self._audiences[shape, source.wanted] = Audience(self._feed, source.wanted, teller)
-        return audience
+        group = self._groups.get((shape, source.wanted))
+        if group is None:
+            dispatcher = self._dispatcher(shape, asked, source)
+            group = self._groups[shape, source.wanted] = Group(self._feed, source.wanted, dispatcher)
+        return group
 
-    def _teller(self, shape: Hashable, asked: "_Asked", source: EventSource[Any]) -> Teller[Answer]:
-        """One for all audiences of this shape: they differ in which events they want."""
-        teller = self._tellers.get(shape)
-        if teller is None:
+    def _dispatcher(self, shape: Hashable, asked: "_Asked", source: EventSource[Any]) -> Dispatcher[Answer]:
+        """Return the dispatcher of all groups of this shape, which differ only in the events that they want."""
+        dispatcher = self._dispatchers.get(shape)
+        if dispatcher is None:
 
-            async def work_out(events: list[OrderEvent]) -> list[Answer]:
+            async def answer(events: list[OrderEvent]) -> list[Answer]:
                 try:
                     return await asked.answers(list(map(source.shown_as, events)), self._now().loaders)
                 except DatabaseUnavailable:
-                    self._moment = _Moment()  # this one would give the same error to who tries again
+                    self._moment = _Moment()  # this one would give the same error to a client that tries again
                     raise
 
-            teller = self._tellers[shape] = Teller(work_out)
-        return teller
+            dispatcher = self._dispatchers[shape] = Dispatcher(answer)
+        return dispatcher
 
     def _now(self) -> "_Moment":
-        """For as long as the feed has not read on, nothing that is loaded can be older than an event that is told."""
+        """Return the moment that loaded rows belong to.
+
+        Rows loaded before the feed's next read are as new as the events that are being answered.
+        """
         now = time.monotonic()
         if self._moment.position != self._feed.position or now - self._moment.since > FRESH_SECONDS:
             self._moment = _Moment(self._feed.position, now)
         return self._moment
 
-    async def _look_on(self, asked: "_Asked", source: AsyncGenerator[Any, None], sink: Sink[Answer]) -> Subscription:
+    async def _subscribe_to_state(
+        self, asked: "_Asked", source: AsyncGenerator[Any, None], outbox: Outbox[Answer]
+    ) -> Subscription:
         key = (asked.operation, asked.context.rights, _as_key(asked.request.variables or {}))
-        show = self._shows.get(key)
-        if show is None or show.over:
-            show = self._shows[key] = _Show(_answers(asked, source))
+        state = self._states.get(key)
+        if state is None or state.over:
+            state = self._states[key] = _SharedState(_answers(asked, source))
         else:
             await source.aclose()  # it has not begun
-        return _Onlooker(show, sink)
+        return _StateSubscription(state, outbox)
 
     async def stream(
         self, request: Request, context: Context, allowed: frozenset[OperationType] = ANY
     ) -> AsyncGenerator[Answer, None]:
-        """Run any operation: as many answers as it has. One that was not executed is the last one."""
+        """Run any operation and yield its answers. An answer that was not executed is the last one."""
         try:
             operation = await understand(self._operations, request, context, allowed)
         except OperationNotAllowed as error:
@@ -235,17 +238,17 @@ class Live:
         if operation.kind is not OperationType.SUBSCRIPTION:
             yield await run(operation, request, context)
             return
-        slot: Slot[Answer] = Slot()
-        subscription = await self.subscribe(operation, request, context, slot)
+        outbox: FetchedOutbox[Answer] = FetchedOutbox()
+        subscription = await self.subscribe(operation, request, context, outbox)
         if isinstance(subscription, Answer):
             yield subscription
             return
         outcome = SUCCESS
         try:
-            while (answer := await slot.fetch()) is not None:
+            while (answer := await outbox.fetch()) is not None:
                 outcome = answer.outcome
                 yield answer
-                self.delivered()
+                self.count_delivery()
                 subscription.flush()
         except Exception as error:
             answer = failure(error)
@@ -255,13 +258,13 @@ class Live:
             self.unsubscribe(subscription, outcome)
 
 
-class _Show:
-    """A state that is told whenever it changes, to all who look on; who comes later begins with the latest."""
+class _SharedState:
+    """A state whose changes go to all its subscriptions. A new one begins with the latest answer."""
 
     def __init__(self, answers: AsyncGenerator[Answer, None]) -> None:
         self.latest: Answer | None = None
         self.over = False
-        self._onlookers: dict[_Onlooker, None] = {}
+        self._subscriptions: dict[_StateSubscription, None] = {}
         self._running = asyncio.create_task(self._run(answers))
 
     async def _run(self, answers: AsyncGenerator[Answer, None]) -> None:
@@ -269,50 +272,48 @@ class _Show:
         try:
             async with aclosing(answers):
                 async for self.latest in answers:
-                    for onlooker in list(self._onlookers):
-                        onlooker.tell()
+                    for subscription in list(self._subscriptions):
+                        subscription.flush()
         except Exception as error:
             end = error
         self.over = True
-        for onlooker in list(self._onlookers):
-            onlooker.end(end)
+        for subscription in list(self._subscriptions):
+            subscription.end(end)
 
-    def add(self, onlooker: "_Onlooker") -> None:
-        self._onlookers[onlooker] = None
+    def add(self, subscription: "_StateSubscription") -> None:
+        self._subscriptions[subscription] = None
 
-    def remove(self, onlooker: "_Onlooker") -> None:
-        self._onlookers.pop(onlooker, None)
-        if not self._onlookers:
+    def remove(self, subscription: "_StateSubscription") -> None:
+        self._subscriptions.pop(subscription, None)
+        if not self._subscriptions:
             self.over = True
             self._running.cancel()
 
 
-class _Onlooker:
-    """While its sink is full, what changes is passed over: the state of then will be told, not those before it."""
+class _StateSubscription:
+    """One client's subscription to a state. While its outbox is full it skips changes, and sends the latest then."""
 
-    __slots__ = ("_show", "_sink", "_told")
+    __slots__ = ("_outbox", "_sent", "_state")
 
-    def __init__(self, show: _Show, sink: Sink[Answer]) -> None:
-        self._show = show
-        self._sink = sink
-        self._told: Answer | None = None
-        show.add(self)
-        self.tell()
-
-    def tell(self) -> None:
-        latest = self._show.latest
-        if latest is not None and latest is not self._told and not self._sink.full:
-            self._told = latest
-            self._sink.next(latest)
+    def __init__(self, state: _SharedState, outbox: Outbox[Answer]) -> None:
+        self._state = state
+        self._outbox = outbox
+        self._sent: Answer | None = None
+        state.add(self)
+        self.flush()
 
     def flush(self) -> None:
-        self.tell()
+        """Send the latest answer, if it was not sent yet and the outbox has room."""
+        latest = self._state.latest
+        if latest is not None and latest is not self._sent and not self._outbox.full:
+            self._sent = latest
+            self._outbox.send(latest)
 
     def end(self, error: Exception | None) -> None:
-        self._sink.end(error)
+        self._outbox.end(error)
 
     def close(self) -> None:
-        self._show.remove(self)
+        self._state.remove(self)
 
 
 async def _answers(asked: _Asked, source: AsyncGenerator[Any, None]) -> AsyncGenerator[Answer, None]:
@@ -323,12 +324,12 @@ async def _answers(asked: _Asked, source: AsyncGenerator[Any, None]) -> AsyncGen
 
 
 def failure(error: Exception) -> Answer:
-    """What is answered where a subscription cannot be begun, or not go on."""
+    """Return the answer of a subscription that cannot begin, or cannot go on."""
     return not_executed([GraphQLError(str(error), original_error=error)])
 
 
 def _as_key(variables: dict[str, Any]) -> Hashable:
-    """Equal for equal variables. What cannot be written down is equal to nothing else."""
+    """Return a key that is equal for equal variables. Variables that cannot be encoded are equal to nothing else."""
     try:
         return orjson.dumps(variables, option=orjson.OPT_SORT_KEYS)
     except TypeError:

@@ -146,7 +146,7 @@ def _media_type(accept: str | None) -> str | None:
 def _stream(request: HTTPRequest, operation: Request, actor: Actor | None, service: Service) -> EventStream:
     allowed = FOLLOWING if request.method == "GET" else ANY
     context = _context(request, actor, service)
-    return EventStream(service.live.stream(operation, context, allowed), context, actor, service)
+    return EventStream(service.subscriptions.stream(operation, context, allowed), context, actor, service)
 
 
 def _context(request: HTTPRequest, actor: Actor | None, service: Service) -> Context:

@@ -25,7 +25,7 @@ from api.callers.tokens import InvalidToken
 from api.execution.context import Context
 from api.execution.execution import ANY, RATE_LIMITED, SUCCESS, Answer, fault, refusal, run, understand
 from api.execution.requests import MalformedRequest, Request, parse_request
-from api.execution.subscriptions import Live, Subscription, failure
+from api.execution.subscriptions import Subscription, Subscriptions, failure
 from api.http import origins
 from api.http.connections import answered
 from api.http.plain import RETRY, refused
@@ -140,7 +140,7 @@ class _Connection:
         self._service = service
         self._settings = service.settings
         self._loop = asyncio.get_running_loop()
-        self._ids: dict[str, asyncio.Task[None] | _Following] = {}
+        self._ids: dict[str, asyncio.Task[None] | _SocketOutbox] = {}
         self._tasks: dict[asyncio.Task[None], Context] = {}
         self._actor: Actor | None = None
         self._initialized = False
@@ -175,9 +175,9 @@ class _Connection:
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
-        following = self._following()
+        outbox = self._outboxes()
         self._ids.clear()
-        for each in following:
+        for each in outbox:
             each.close()
         await asyncio.gather(*tasks, return_exceptions=True)
 
@@ -297,8 +297,8 @@ class _Connection:
                 match self._ids.pop(_id_of(message), None):
                     case asyncio.Task() as task:
                         task.cancel()
-                    case _Following() as following:
-                        following.close()
+                    case _SocketOutbox() as outbox:
+                        outbox.close()
             case "connection_init":
                 raise _Close(TOO_MANY_INITS, "Too many initialisation requests")
             case _:
@@ -329,7 +329,7 @@ class _Connection:
         """Return how many operations run. One that the client has completed is counted until its work is over."""
         tasks = self._tasks.items()
         running = sum(bool(context.work) or not (task.cancelling() or task.done()) for task, context in tasks)
-        return running + len(self._following())
+        return running + len(self._outboxes())
 
     def _task_done(self, task: asyncio.Task[None]) -> None:
         """Forget an operation once all of its work is over."""
@@ -359,16 +359,16 @@ class _Connection:
             return operation
         if operation.kind is not OperationType.SUBSCRIPTION:
             return await run(operation, request, context)
-        following = _Following(self, operation_id, self._service.live)
-        subscription = await self._service.live.subscribe(operation, request, context, following)
+        outbox = _SocketOutbox(self, operation_id, self._service.subscriptions)
+        subscription = await self._service.subscriptions.subscribe(operation, request, context, outbox)
         if isinstance(subscription, Answer):
             if not subscription.unavailable:
                 return subscription
             self.unavailable()
             return None
-        following.subscription = subscription
-        following.full = self._wire.full
-        self._ids[operation_id] = following
+        outbox.subscription = subscription
+        outbox.full = self._wire.full
+        self._ids[operation_id] = outbox
         return None
 
     def forget(self, operation_id: str, holder: object) -> None:
@@ -399,8 +399,8 @@ class _Connection:
         self._flush()
 
     def _wire_changed(self) -> None:
-        for following in self._following():
-            following.full = self._wire.full
+        for outbox in self._outboxes():
+            outbox.full = self._wire.full
         if self._wire.full:
             if self._stalling is None:
                 self._stalling = self._loop.call_later(self._settings.stall_seconds, self._stalled)
@@ -425,13 +425,13 @@ class _Connection:
         """Subscriptions go on where nobody waits who has just one thing to say."""
         if self._senders:
             return
-        for following in self._following():
+        for outbox in self._outboxes():
             if self._wire.full:
                 return
-            following.flush()
+            outbox.flush()
 
-    def _following(self) -> "list[_Following]":
-        return [each for each in self._ids.values() if isinstance(each, _Following)]
+    def _outboxes(self) -> "list[_SocketOutbox]":
+        return [each for each in self._ids.values() if isinstance(each, _SocketOutbox)]
 
     def _stalled(self) -> None:
         self._close(_Close(TIMEOUT, "Too slow: resume with after", cut_off="stalled"))
@@ -448,26 +448,26 @@ class _Connection:
         self.write(b'{"type":"ping"}')
 
 
-class _Following:
-    """Where the answers of a socket's subscription go."""
+class _SocketOutbox:
+    """The outbox of a subscription on this socket."""
 
-    __slots__ = ("_connection", "_head", "_id", "_live", "_outcome", "full", "subscription")
+    __slots__ = ("_connection", "_head", "_id", "_outcome", "_subscriptions", "full", "subscription")
 
     full: bool  # as its wire, which is asked for each answer: a property would take a tenth of the time of a delivery
     subscription: Subscription
 
-    def __init__(self, connection: _Connection, operation_id: str, live: Live) -> None:
+    def __init__(self, connection: _Connection, operation_id: str, subscriptions: Subscriptions) -> None:
         self._connection = connection
-        self._live = live
+        self._subscriptions = subscriptions
         self._id = operation_id
         self._head = _head(operation_id)
         self._outcome = SUCCESS
         self.full = False
 
-    def next(self, answer: Answer) -> None:
+    def send(self, answer: Answer) -> None:
         self._outcome = answer.outcome
         self._connection.write(self._head + answer.as_json() + b"}")
-        self._live.delivered()
+        self._subscriptions.count_delivery()
 
     def end(self, error: Exception | None) -> None:
         answer = None if error is None else failure(error)
@@ -485,7 +485,7 @@ class _Following:
         self.subscription.flush()
 
     def close(self) -> None:
-        self._live.unsubscribe(self.subscription, self._outcome)
+        self._subscriptions.unsubscribe(self.subscription, self._outcome)
         del self.subscription  # which refers to this: it is not left for the garbage collector to find
 
 

@@ -26,7 +26,7 @@ class Counting:
     def __init__(self, feed: Feed, seconds: float) -> None:
         self._feed = feed
         self._seconds = seconds
-        self._followed: dict[tuple[Actor, str], _Followed] = {}
+        self._followed: dict[tuple[Actor, str], _SharedCounts] = {}
         self._queues: WeakValueDictionary[str | None, _Queue] = WeakValueDictionary()
 
     async def follow(self, actor: Actor, wanted: OrderFilter | None) -> AsyncGenerator[OrderCounts, None]:
@@ -40,7 +40,7 @@ class Counting:
             queue = self._queues.get(caller_now())
             if queue is None:
                 queue = self._queues[caller_now()] = _Queue()
-            followed = self._followed[key] = _Followed(actor, wanted, queue, self._seconds)
+            followed = self._followed[key] = _SharedCounts(actor, wanted, queue, self._seconds)
         if not followed.followers:
             self._feed.add(followed)
         followed.followers += 1
@@ -63,10 +63,10 @@ class _Queue:
     """The counts of one caller that are out of date."""
 
     def __init__(self) -> None:
-        self._outdated: deque[_Followed] = deque()
+        self._outdated: deque[_SharedCounts] = deque()
         self._running: asyncio.Task[None] | None = None
 
-    def append(self, followed: "_Followed") -> None:
+    def append(self, followed: "_SharedCounts") -> None:
         self._outdated.append(followed)
         if self._running is None:
             self._running = asyncio.create_task(self._run())
@@ -81,8 +81,8 @@ class _Queue:
         self._running = None
 
 
-class _Followed:
-    """The counts of one filter for callers with the same rights: a reader of the feed while they are followed.
+class _SharedCounts:
+    """The counts of one filter for callers with the same rights: a subscriber of the feed while they are followed.
 
     `made` is how often they have been counted. An `error` ends them.
     """
@@ -106,7 +106,7 @@ class _Followed:
         self._changed = asyncio.Event()
         self._context = copy_context()  # the database's connections count for the caller who follows them first
 
-    def take(self, _event: OrderEvent) -> None:
+    def receive(self, _event: OrderEvent) -> None:
         """Count again if a follower waits for it. An event during a count may be missing from it."""
         self._is_current = False
         if self._waiting:

@@ -1,4 +1,4 @@
-"""The live feed: the process's one reader of the event log, and whom it tells of which event."""
+"""The feed: reads the event log once for the whole process, and hands each event to the subscribers that want it."""
 
 import asyncio
 import contextlib
@@ -21,26 +21,26 @@ log = logging.getLogger(__name__)
 
 PAGE = 500  # events read from the log at a time
 APART_SECONDS = 0.002  # from one reading of the log to the next, where there is always something new: see `Feed`
-TELL_SECONDS = 0.5  # for which the feed waits until its readers have dealt with a page
+HANDLE_SECONDS = 0.5  # for which the feed waits until its subscribers have handled a page
 FIRST_READ_SECONDS = 5.0  # for which the start waits for the database; the feed goes on trying
 
 
-class Reader(Protocol):
-    """Who is told of the events that `wanted` means."""
+class Subscriber(Protocol):
+    """Receives the events that match its filter."""
 
     @property
     def wanted(self) -> EventFilter: ...
 
-    def take(self, event: OrderEvent) -> asyncio.Future[None] | None:
-        """The next of them, in the log's order. Must not raise: the others' turn comes after it.
+    def receive(self, event: OrderEvent) -> asyncio.Future[None] | None:
+        """Handle the next matching event. Events arrive in log order. Must not raise, because other subscribers follow.
 
-        The feed reads on once the future is done, so that nothing piles up if it takes time to tell of an event. It
-        waits no longer than `TELL_SECONDS`: a reader that takes more delays itself, and nobody else. Several readers
-        may give the same future, and a reader the same one for several events.
+        The feed reads on when the future is done, so that nothing piles up if answering takes time. It waits no longer
+        than `HANDLE_SECONDS`: a subscriber that takes more delays only itself. Several subscribers may return the same
+        future, and one may return the same future for several events.
         """
 
 
-# By what a reader can be listed: attributes that it names values of.
+# By what a subscriber can be indexed: attributes that its filter names values of.
 _Axis = tuple[str, ...]
 _ORDER: _Axis = ("order_id",)
 _CHANNEL: _Axis = ("channel_id",)
@@ -55,41 +55,40 @@ _VALUE_OF: dict[_Axis, Callable[[OrderEvent], Hashable]] = {
 
 
 class _Index:
-    """Finds the readers that an event may concern without a look at the others.
+    """Finds the subscribers that want an event without looking at the others.
 
-    Each is listed under what it names: its orders, or its channels, and with these its types of events. An event is
-    looked up by each of the axes that are in use, of which there are five, however many readers there are. Whether the
-    values by which a reader is listed are all that it wants is known from the start: then an event that is found there
-    need not be matched.
+    Each is listed under what its filter names: its orders, or its channels and types of events. An event is looked up
+    by each axis in use. There are five, however many subscribers there are. If a filter names nothing else, an event
+    that is found under its values need not be matched.
     """
 
-    _MOST_VALUES = 256  # of one reader; one that names more is found by its channels alone
+    _MOST_VALUES = 256  # of one subscriber; one that names more is found by its channels alone
 
     def __init__(self) -> None:
-        self.readers: set[Reader] = set()
-        self._listed: dict[_Axis, dict[Hashable, dict[Reader, bool]]] = {}
+        self.subscribers: set[Subscriber] = set()
+        self._listed: dict[_Axis, dict[Hashable, dict[Subscriber, bool]]] = {}
 
-    def add(self, reader: Reader) -> None:
-        self.readers.add(reader)
-        axis, values, is_all = self._place(reader.wanted)
+    def add(self, subscriber: Subscriber) -> None:
+        self.subscribers.add(subscriber)
+        axis, values, is_all = self._place(subscriber.wanted)
         for value in values:
-            self._listed.setdefault(axis, {}).setdefault(value, {})[reader] = is_all
+            self._listed.setdefault(axis, {}).setdefault(value, {})[subscriber] = is_all
 
-    def discard(self, reader: Reader) -> None:
-        if reader not in self.readers:
+    def discard(self, subscriber: Subscriber) -> None:
+        if subscriber not in self.subscribers:
             return
-        self.readers.discard(reader)
-        axis, values, _ = self._place(reader.wanted)
+        self.subscribers.discard(subscriber)
+        axis, values, _ = self._place(subscriber.wanted)
         for value in values:
             listed = self._listed[axis]
-            del listed[value][reader]
+            del listed[value][subscriber]
             if not listed[value]:
                 del listed[value]
             if not listed:
                 del self._listed[axis]
 
     def _place(self, wanted: EventFilter) -> tuple[_Axis, Collection[Hashable], bool]:
-        """Under which values of which axis a reader is listed, and whether they are all that it wants."""
+        """Return the axis and the values under which a filter is listed, and whether they are the whole filter."""
         channels, types = wanted.channels, wanted.types
         rest = wanted.to_status is not None or wanted.status_changes_only
         if wanted.order_ids is not None:
@@ -102,33 +101,38 @@ class _Index:
             return _ALL, [()], types is None and not rest
         return _CHANNEL, channels, types is None and not rest
 
-    def concerned(self, event: OrderEvent) -> list[Reader]:
+    def find(self, event: OrderEvent) -> list[Subscriber]:
+        """Return the subscribers that want the event."""
         found = []
         for axis, listed in self._listed.items():
-            if readers := listed.get(_VALUE_OF[axis](event)):
-                found += [reader for reader, is_all in readers.items() if is_all or reader.wanted.matches(event)]
+            if subscribers := listed.get(_VALUE_OF[axis](event)):
+                found += [
+                    subscriber
+                    for subscriber, is_all in subscribers.items()
+                    if is_all or subscriber.wanted.matches(event)
+                ]
         return found
 
 
 class _Flag:
-    """Says that there was a wanted event, and forgets which."""
+    """A subscriber that only says that there was an event."""
 
     def __init__(self, wanted: EventFilter) -> None:
         self.wanted = wanted
         self.raised = asyncio.Event()
 
-    def take(self, event: OrderEvent) -> None:
+    def receive(self, event: OrderEvent) -> None:
         self.raised.set()
 
 
 class Feed:
-    """Follows the log for as long as `running` lasts: woken by the bell, and once every `poll_seconds` anyway.
+    """Follows the log while `running` lasts. The bell wakes it, and it looks every `poll_seconds` anyway.
 
-    It reads at once when something happens after a pause of `APART_SECONDS`. Where changes come faster than that, it
-    reads several with one statement: otherwise, reading would take a tenth of the CPU time of confirming orders.
+    It reads at once after a pause of `APART_SECONDS`. If changes come faster, it reads several with one statement:
+    docs/decisions/0003-bell.md.
 
-    `position` is the place up to which it has handed out the log, `last_read` when it read it last (`time.monotonic`);
-    both are `None` until the database could be reached.
+    `position` is the last event that it has handed out. `last_read` is when it last read the log (`time.monotonic`).
+    Both are None until the database could be reached.
     """
 
     def __init__(self, bell: Bell, poll_seconds: float) -> None:
@@ -142,15 +146,14 @@ class Feed:
         self._started = asyncio.Event()
 
     @property
-    def readers(self) -> int:
-        """How many it tells of events now."""
-        return len(self._index.readers)
+    def subscriber_count(self) -> int:
+        return len(self._index.subscribers)
 
     @property
     def lag_seconds(self) -> float:
-        """How late it is: the age of the newest event when it was handed on last, 0 where there was none to hand on.
+        """Return how late the feed is: how old the last event was when it was handed out, 0 if there was none.
 
-        While the log cannot be read: the time since it was.
+        While the log cannot be read, it is the time since the last read.
         """
         if self.last_read is None:
             return 0.0
@@ -195,10 +198,10 @@ class Feed:
 
     async def _hand_out(self, events: list[OrderEvent]) -> None:
         self.position = events[-1].id
-        concerned = self._index.concerned
-        takings = (reader.take(event) for event in events for reader in concerned(event))
-        if telling := {taking for taking in takings if taking is not None}:
-            await asyncio.wait(telling, timeout=TELL_SECONDS)
+        find = self._index.find
+        received = (subscriber.receive(event) for event in events for subscriber in find(event))
+        if handling := {each for each in received if each is not None}:
+            await asyncio.wait(handling, timeout=HANDLE_SECONDS)
 
     def _report_failure(self, error: Exception) -> None:
         if isinstance(error, DatabaseUnavailable):
@@ -206,20 +209,20 @@ class Feed:
         else:
             log.error("the event log could not be read, trying again", exc_info=error)
 
-    def add(self, reader: Reader) -> None:
-        """From now on it is told of what lies behind `position`."""
-        self._index.add(reader)
+    def add(self, subscriber: Subscriber) -> None:
+        """Hand it every matching event after `position`."""
+        self._index.add(subscriber)
 
-    def remove(self, reader: Reader) -> None:
-        """It is told of nothing more; no error for one that is not there."""
-        self._index.discard(reader)
+    def remove(self, subscriber: Subscriber) -> None:
+        """Hand it nothing more. No error if it is not there."""
+        self._index.discard(subscriber)
 
     @contextlib.contextmanager
     def watching(self, wanted: EventFilter) -> Iterator[asyncio.Event]:
-        """While the block runs, every wanted event sets the `asyncio.Event` that is given.
+        """Yield an `asyncio.Event` that every matching event sets while the block runs.
 
-        So does one that is committed but not read by the feed yet: who clears it first and then looks at the
-        database sees all that has set it before.
+        So does an event that is committed but not read by the feed yet. Clear it first and look at the database then,
+        to see everything that has set it before.
         """
         flag = _Flag(wanted)
         self.add(flag)

@@ -247,7 +247,7 @@ async def test_a_filter_that_is_refused_ends_those_who_follow_it(server: Server)
             message = await client.receive()
             assert (message["id"], message["type"]) == (str(number), "error")
             assert message["payload"][0]["extensions"]["code"] == "BAD_USER_INPUT"
-        assert server.service.feed.readers == 0
+        assert server.service.feed.subscriber_count == 0
 
 
 @pytest.mark.wire

@@ -235,4 +235,4 @@ async def test_a_database_that_falls_silent_is_noticed_and_waited_for(database_u
             body = await ready_once(client, 200)
             assert body["database"] == {"status": "ok"}
             assert body["feed"]["status"] == "ok"
-            assert service.live.count == 0
+            assert service.subscriptions.count == 0

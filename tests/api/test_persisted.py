@@ -119,12 +119,12 @@ async def test_subscriptions_by_hash(server: Server) -> None:
         assert await client.receive() == {"id": "1", "type": "complete"}
         await client.send({"id": "1", "type": "subscribe", "payload": by_hash(EVENTS, query=EVENTS)})
         await client.send({"id": "2", "type": "subscribe", "payload": by_hash(EVENTS)})
-        await until(lambda: server.service.live.count == 3)
+        await until(lambda: server.service.subscriptions.count == 3)
         await server.place()
         assert {(await client.receive())["id"] for _ in range(3)} == {"1", "2", "other"}
     headers = {"Authorization": f"Bearer {server.token}", "Accept": "text/event-stream"}
     async with server.http.stream("POST", server.url, json=by_hash(EVENTS), headers=headers) as response:
-        await until(lambda: server.service.live.count == 1)
+        await until(lambda: server.service.subscriptions.count == 1)
         await server.place()
         assert await Stream(response).event() == ("next", {"data": {"orderEvents": {"type": "ORDER_PLACED"}}})
     async with server.http.stream("POST", server.url, json=by_hash("{ a }"), headers=headers) as response:

@@ -152,7 +152,7 @@ async def the_log(wanted: EventFilter | None = None) -> list[str]:
 async def nobody_is_left(feed: Feed) -> None:
     """Waits until the server has noticed that every subscriber has gone, and let go of what it held for it."""
     async with asyncio.timeout(WAIT):
-        while feed.readers:  # noqa: ASYNC110 - it says nothing when one goes
+        while feed.subscriber_count:  # noqa: ASYNC110 - it says nothing when one goes
             await asyncio.sleep(0.005)
 
 

@@ -410,7 +410,7 @@ async def test_each_caller_is_told_what_they_can_do(server: Server) -> None:
     async with live(server, reader) as reading, live(server, writer) as writing:
         for client in (reading, writing):
             await client.subscribe(follow)
-        await until(lambda: server.service.live.count == 2)
+        await until(lambda: server.service.subscriptions.count == 2)
         await server.place()
         for client, token in ((reading, reader), (writing, writer)):
             [confirm, *_] = (await client.next())["orderEvents"]["order"]["availableActions"]

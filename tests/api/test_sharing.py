@@ -32,9 +32,9 @@ def settings(database_url: str) -> Settings:
 async def joined(server: Server, stack: AsyncExitStack, token: str = "", **variables: Any) -> Live:
     """A socket that follows events from now on."""
     client = await stack.enter_async_context(live(server, token))
-    before = server.service.live.count
+    before = server.service.subscriptions.count
     await client.subscribe(EVENTS, variables)
-    await until(lambda: server.service.live.count == before + 1)
+    await until(lambda: server.service.subscriptions.count == before + 1)
     return client
 
 
@@ -43,9 +43,9 @@ async def next_event(client: Live) -> dict[str, Any]:
     return event
 
 
-def audiences(server: Server) -> int:
+def groups(server: Server) -> int:
     """How many times an event that concerns everybody is worked out."""
-    return len(server.service.live._audiences)
+    return len(server.service.subscriptions._groups)
 
 
 async def test_an_event_takes_the_same_statements_for_twenty_as_for_one(server: Server) -> None:
@@ -61,7 +61,7 @@ async def test_an_event_takes_the_same_statements_for_twenty_as_for_one(server: 
         one = await joined(server, stack, withLines=True)
         for_one = await told(one)
         clients = [one, *[await joined(server, stack, withLines=True) for _ in range(19)]]
-        assert audiences(server) == 1
+        assert groups(server) == 1
         assert len(await told(*clients)) == len(for_one) > 0
 
 
@@ -80,7 +80,7 @@ async def test_tokens_share_with_their_equals_alone(server: Server) -> None:
     }
     async with AsyncExitStack() as stack:
         clients = {name: await joined(server, stack, token) for name, token in tokens.items()}
-        assert audiences(server) == 5
+        assert groups(server) == 5
         placed = [await server.place(channel=code) for code in ("web", "pos", "pos", "web")]
         numbers = {
             code: [
@@ -109,7 +109,7 @@ async def test_variables_that_shape_the_answer_keep_apart_and_cursors_do_not(ser
         other = await joined(server, stack, filter={"orderIds": [(await server.place())["id"]]})
         late = await joined(server, stack, after=cursor_at(0))
         later = await joined(server, stack, after=cursor_at(1))
-        assert audiences(server) == 3
+        assert groups(server) == 3
         await next_event(lean)
         await next_event(full)
         seen = [(await next_event(late))["order"]["number"] for _ in range(2)]
@@ -130,18 +130,18 @@ async def test_the_others_go_on_when_one_leaves_and_nothing_is_left_of_the_last(
         async with AsyncExitStack() as inner:
             third = await joined(server, inner)
             await third.send({"id": "1", "type": "complete"})
-            await until(lambda: server.service.live.count == 2)
+            await until(lambda: server.service.subscriptions.count == 2)
             await third.subscribe(EVENTS)
-            await until(lambda: server.service.live.count == 3)
+            await until(lambda: server.service.subscriptions.count == 3)
             second.connection.transport.abort()
-            await until(lambda: server.service.live.count == 2)
+            await until(lambda: server.service.subscriptions.count == 2)
             await server.place()
             assert await next_event(first) == await next_event(third)
-        await until(lambda: server.service.live.count == 1)
+        await until(lambda: server.service.subscriptions.count == 1)
         await server.place()
         await next_event(first)
-    await until(lambda: server.service.live.count == 0)
-    await until(lambda: audiences(server) == 0)
+    await until(lambda: server.service.subscriptions.count == 0)
+    await until(lambda: groups(server) == 0)
 
 
 async def test_counts_are_counted_once_and_the_newcomer_is_told_at_once(server: Server) -> None:

@@ -110,7 +110,7 @@ async def test_many_that_stall_are_cut_off_and_delay_nobody(server: Server, capl
         for _ in range(3):
             await tell_the_healthy()
             assert max(waiting_bytes(server)) < UNREAD_BYTES + 2 * EVENT_BYTES
-        await until(lambda: server.service.live.count == HEALTHY)
+        await until(lambda: server.service.subscriptions.count == HEALTHY)
         await tell_the_healthy()
         log = await the_log()
         for each in healthy:
@@ -130,7 +130,7 @@ async def test_one_that_reads_on_in_time_is_told_why(server: Server) -> None:
         stalled.stall()
         while max(waiting_bytes(server)) < UNREAD_BYTES:
             await server.do("addOrderNote", {"orderId": order["id"], "note": "x"})
-        await until(lambda: server.service.live.count == 0)
+        await until(lambda: server.service.subscriptions.count == 0)
         assert await stalled.read_what_was_sent() == CUT_OFF
     async with resumed(server, stalled):
         await stalled.read_to((await the_log())[-1])
@@ -143,10 +143,10 @@ async def test_an_event_stream_that_is_not_read_is_resumed(server: Server) -> No
     seen: list[str] = []
     async with new_client(headers=headers) as http:
         async with http.stream("POST", server.url, json=request_after(seen)) as response:
-            await until(lambda: server.service.live.count == 1)
+            await until(lambda: server.service.subscriptions.count == 1)
             while max(waiting_bytes(server)) < UNREAD_BYTES:  # nobody reads
                 await server.do("addOrderNote", {"orderId": order["id"], "note": "x"})
-            await until(lambda: server.service.live.count == 0)
+            await until(lambda: server.service.subscriptions.count == 0)
             with pytest.raises(httpx.TransportError):
                 await read_events(response, seen)
         log = await the_log()

@@ -87,8 +87,8 @@ async def test_a_subscription_resumes_after_a_cursor(server: Server, method: str
         await server.place()
         name, payload = await stream.event()
         assert (name, payload["data"]["orderEvents"]["type"]) == ("next", "ORDER_PLACED")
-        assert server.service.live.count == 1
-    await until(lambda: server.service.live.count == 0)
+        assert server.service.subscriptions.count == 1
+    await until(lambda: server.service.subscriptions.count == 0)
 
 
 @pytest.mark.parametrize("method", ["POST", "GET"])
@@ -202,9 +202,9 @@ async def test_a_client_that_does_not_read_is_cut_off(server: Server, caplog: py
     async with open_stream(server, EVENTS, {"after": first}) as other:
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=1024)
         writer.write(head.encode() + request)
-        await until(lambda: server.service.live.count == 2)
+        await until(lambda: server.service.subscriptions.count == 2)
         seen = 2
-        while server.service.live.count == 2:
+        while server.service.subscriptions.count == 2:
             await server.place()
             seen += 1
             assert seen < 500, "the client was not cut off"
@@ -228,6 +228,6 @@ async def test_the_server_ends_with_a_stream_and_a_socket_open(server: Server) -
         stopping = asyncio.create_task(server.running.shutdown())
         await stream.ended()  # without complete: the client is to come again
         assert (await client.closed())[0] == 1012
-        await until(lambda: server.service.live.count == 0)
+        await until(lambda: server.service.subscriptions.count == 0)
         await stopping
         assert time.monotonic() - started < 3

@@ -123,7 +123,7 @@ class TestWhatRuns:
     ) -> None:
         order = await server.place()
         async with AsyncExitStack() as held, open_stream(server, EVENTS) as following:
-            await until(lambda: server.service.live.count == 1)
+            await until(lambda: server.service.subscriptions.count == 1)
             await held.enter_async_context(writes_held(database_url))
             async with open_stream(server, CONFIRM, {"id": order["id"]}) as stream:
                 await is_working(server, 2)

@@ -256,9 +256,9 @@ async def test_a_hundred_sockets_are_told_of_one_event(server: Server) -> None:
         answers = await asyncio.gather(*(client.next() for client in clients))
         told = {"type": "ORDER_CONFIRMED", "order": {"id": order["id"], "status": "CONFIRMED"}}
         assert answers == [{"orderEvents": told}] * 100
-        assert server.service.live.count == 100
+        assert server.service.subscriptions.count == 100
     async with asyncio.timeout(WAIT):
-        while server.service.live.count:  # noqa: ASYNC110 - it says nothing when one goes
+        while server.service.subscriptions.count:  # noqa: ASYNC110 - it says nothing when one goes
             await asyncio.sleep(0.005)
 
 
@@ -343,5 +343,5 @@ async def test_counts_leave_nothing_behind(server: Server) -> None:
             await client.subscribe(COUNTS)
             await client.next()
     async with asyncio.timeout(WAIT):
-        while server.service.live.count or len(asyncio.all_tasks()) > before:  # noqa: ASYNC110 - as above
+        while server.service.subscriptions.count or len(asyncio.all_tasks()) > before:  # noqa: ASYNC110 - as above
             await asyncio.sleep(0.005)

@@ -42,7 +42,7 @@ async def test_a_revoked_token_loses_its_sockets_and_streams(server: Server) -> 
         open_stream(server, EVENTS, token=secret) as stream,
         open_stream(server, EVENTS) as other_stream,
     ):
-        await until(lambda: server.service.live.count == 2)
+        await until(lambda: server.service.subscriptions.count == 2)
         await follow(server, following)
         await follow(server, other)
         for each in (stream, other_stream):
@@ -54,7 +54,7 @@ async def test_a_revoked_token_loses_its_sockets_and_streams(server: Server) -> 
         assert await stream.event() == ("next", {"errors": [ENDED]})
         assert await stream.event() == COMPLETE
         await stream.ended()
-        await until(lambda: server.service.live.count == 2)
+        await until(lambda: server.service.subscriptions.count == 2)
         await server.place()
         assert (await other.next())["orderEvents"]["type"] == "ORDER_PLACED"
         assert (await other_stream.event())[0] == "next"

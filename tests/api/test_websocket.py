@@ -137,7 +137,7 @@ class TestOperations:
         async with live(server) as client:
             for operation_id in ("one", "two"):
                 await client.subscribe("subscription { orderEvents { type } }", operation_id=operation_id)
-            await until(lambda: server.service.live.count == 2)
+            await until(lambda: server.service.subscriptions.count == 2)
             await server.place()
             await client.subscribe(VIEWER, operation_id="three")
             texts = [await client.connection.recv() for _ in range(4)]
@@ -186,14 +186,14 @@ class TestOperations:
                 await client.send({"id": "1", "type": "complete"})
             await follow(server, client)
             await still_follows(server, client)
-        await until(lambda: server.service.feed.readers == 0)
+        await until(lambda: server.service.feed.subscriber_count == 0)
 
     async def test_a_completed_subscription_says_nothing_more(self, server: Server) -> None:
         async with live(server) as client:
             await follow(server, client)
             await client.send({"id": "1", "type": "complete"})
             await client.send({"id": "nobody", "type": "complete"})
-            await until(lambda: server.service.feed.readers == 0)
+            await until(lambda: server.service.feed.subscriber_count == 0)
             await server.place()
             await client.subscribe(VIEWER, operation_id="2")
             await client.next("2")
@@ -206,7 +206,7 @@ class TestOperations:
             code, reason = await client.closed()
         assert code == 4409
         assert reason == "Subscriber for " + "🏃" * 27  # as much as a close frame holds
-        await until(lambda: server.service.feed.readers == 0)
+        await until(lambda: server.service.feed.subscriber_count == 0)
 
     async def test_no_more_operations_than_the_settings_say(self, server: Server) -> None:
         async with live(server) as client:
@@ -388,7 +388,7 @@ class TestPings:
                 assert orjson.loads(await client.connection.recv()) == {"type": "ping"}
                 await client.send({"type": "pong"})
             assert await quiet.closed() == (4408, "No answer to a ping: resume with after")
-            await until(lambda: server.service.feed.readers == 0)
+            await until(lambda: server.service.feed.subscriber_count == 0)
             await client.subscribe(VIEWER)
             await client.next()
 
@@ -402,11 +402,11 @@ class TestAStalledClient:
         """Each event reaches the other client, whatever becomes of the stalled one."""
         await follow(server, other)
         await stalled.subscribe(f"subscription {{ orderEvents {{ {self.ALIASES} }} }}")
-        await until(lambda: server.service.feed.readers == 2)
+        await until(lambda: server.service.feed.subscriber_count == 2)
         stalled.connection.transport.pause_reading()
         for _ in range(500):
             await still_follows(server, other)
-            if server.service.feed.readers == 1:
+            if server.service.feed.subscriber_count == 1:
                 return
         raise AssertionError("the client was not cut off")
 

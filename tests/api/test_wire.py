@@ -36,20 +36,20 @@ async def test_events_come_once_and_in_order_and_who_does_not_read_is_cut_off(se
         first, second, stalled = [await stack.enter_async_context(live(server)) for _ in range(3)]
         for number, client in enumerate((first, second, stalled), 1):
             await client.subscribe(QUERY)
-            await until(lambda number=number: server.service.live.count == number)  # type: ignore[misc]
+            await until(lambda number=number: server.service.subscriptions.count == number)  # type: ignore[misc]
         order = await server.place(note=NOTE)
         for client in (first, second, stalled):
             assert await versions(client, 1) == [1]
         stalled.connection.transport.pause_reading()
         version = 1
-        while server.service.live.count == 3:
+        while server.service.subscriptions.count == 3:
             await server.do("addOrderNote", {"orderId": order["id"], "note": "x"})
             version += 1
             assert await versions(first, 1) == await versions(second, 1) == [version]
         stalled.connection.transport.resume_reading()
         assert (await stalled.closed())[0] in (4408, 1006)
         await first.send({"id": "1", "type": "complete"})
-        await until(lambda: server.service.live.count == 1)
+        await until(lambda: server.service.subscriptions.count == 1)
         await first.subscribe("{ channels { code } }", None, "2")
         assert await first.next("2") == {"channels": [{"code": "web"}]}
         assert (await first.receive())["type"] == "complete"

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tortoise.transactions import in_transaction
 
-from api.execution.audiences import events_of
+from api.execution.groups import events_of
 from domain.orders.commands import add_order_note, confirm_order
 from domain.stream import bell, event_log
 from domain.stream.bell import Bell

@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 from tortoise.transactions import in_transaction
 
-from api.execution.audiences import BACKLOG, READ_BACK, Audience, Slot, Teller, events_of, follow, subscribe
+from api.execution.groups import BACKLOG, READ_BACK, Dispatcher, FetchedOutbox, Group, events_of, follow, subscribe
 from domain.errors import InvalidInput
 from domain.orders.commands import add_order_note, confirm_order
 from domain.stream import bell
@@ -34,7 +34,7 @@ async def feed_of(poll_seconds: float = NEVER) -> AsyncIterator[Feed]:
     feed = Feed(Bell("memory://"), poll_seconds)
     async with feed.running():
         yield feed
-        assert feed._index.readers == set(), "somebody has left and is still told"
+        assert feed._index.subscribers == set(), "somebody has left and is still told"
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -73,7 +73,7 @@ async def test_a_subscriber_gets_the_next_event_and_the_ones_after_it() -> None:
     order = await place()
     async with feed_of() as feed, aclosing(events_of(feed, ALL)) as events:
         first = asyncio.ensure_future(anext(events))
-        await until(lambda: bool(feed._index.readers))
+        await until(lambda: bool(feed._index.subscribers))
         async with asyncio.timeout(60):
             while not first.done():  # the subscription begins at some moment from now on
                 await add_order_note(actor=ADA, target=on(order), note="hello")
@@ -92,10 +92,10 @@ async def test_a_subscriber_that_does_not_read_is_sent_back_to_the_log() -> None
             written = await write_events(order, 2 * BACKLOG + 507)
             bell.ring()
             await until(lambda end=written[-1]: feed.lag_seconds > 0 and feed.position == end)  # type: ignore[misc]
-            [audience] = feed._index.readers
-            assert isinstance(audience, Audience)
-            [subscriber] = audience._subscribers
-            assert len(subscriber._backlog or ()) <= BACKLOG
+            [group] = feed._index.subscribers
+            assert isinstance(group, Group)
+            [subscription] = group._subscriptions
+            assert len(subscription._backlog or ()) <= BACKLOG
             half = len(written) // 2
             assert await take(events, half) == written[:half]
             more = await write_events(order, 5)
@@ -123,7 +123,7 @@ async def test_a_cursor_that_is_ahead_of_the_feed_is_resumed_from() -> None:
     async with feed_of() as feed, aclosing(events_of(feed, ALL, cursor_at(4))) as events:
         await write_events(order, 5)  # 2 to 6, which the feed has not read yet
         first = asyncio.ensure_future(take(events, 1))
-        await until(lambda: bool(feed._index.readers))
+        await until(lambda: bool(feed._index.subscribers))
         bell.ring()
         assert await first == [5]
         assert await take(events, 1) == [6]
@@ -222,18 +222,18 @@ async def test_nothing_is_left_of_a_subscriber_that_goes() -> None:
 
         with pytest.raises(KeyError):
             await fails_at_the_first_event()
-        assert feed._index.readers == set()
+        assert feed._index.subscribers == set()
 
         for _ in range(20):
             waiting = asyncio.ensure_future(take(events_of(feed, ALL, cursor_at(1)), 1))
-            await until(lambda: len(feed._index.readers) == 1)
+            await until(lambda: len(feed._index.subscribers) == 1)
             waiting.cancel()
             await asyncio.gather(waiting, return_exceptions=True)
-            await until(lambda: feed._index.readers == set())
+            await until(lambda: feed._index.subscribers == set())
 
         with feed.watching(ALL):
-            assert len(feed._index.readers) == 1
-        assert feed._index.readers == set()
+            assert len(feed._index.subscribers) == 1
+        assert feed._index.subscribers == set()
         await confirm_order(actor=ADA, target=on(order))
 
 
@@ -252,7 +252,7 @@ async def test_watching_says_that_there_was_a_wanted_event() -> None:
 
 
 async def test_who_leaves_while_it_reads_back_takes_nothing_from_others() -> None:
-    """Audiences load together what they tell of: what one waits for must not end with who has asked for it first."""
+    """Groups load together what their answers need. It must not end with the one that has asked for it first."""
     order = await place()
     loading: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -261,10 +261,10 @@ async def test_who_leaves_while_it_reads_back_takes_nothing_from_others() -> Non
         return [event.id for event in events]
 
     async with feed_of() as feed:
-        reading_back: Slot[int] = Slot()
-        leaving = await subscribe(Audience(feed, ALL, Teller(answers)), feed, reading_back, cursor_at(0))
-        staying: Slot[int] = Slot()
-        subscriber = await subscribe(Audience(feed, ALL, Teller(answers)), feed, staying, cursor_at(1))
+        reading_back: FetchedOutbox[int] = FetchedOutbox()
+        leaving = await subscribe(Group(feed, ALL, Dispatcher(answers)), feed, reading_back, cursor_at(0))
+        staying: FetchedOutbox[int] = FetchedOutbox()
+        subscriber = await subscribe(Group(feed, ALL, Dispatcher(answers)), feed, staying, cursor_at(1))
         await write_events(order, 1)
         bell.ring()
         await until(lambda: feed.position == 2)
@@ -276,8 +276,8 @@ async def test_who_leaves_while_it_reads_back_takes_nothing_from_others() -> Non
         subscriber.close()
 
 
-class Told:
-    """A sink that keeps what it is given."""
+class Kept:
+    """An outbox that keeps what it gets."""
 
     full = False
 
@@ -285,14 +285,14 @@ class Told:
         self.answers: list[int] = []
         self.error: Exception | None = None
 
-    def next(self, answer: int) -> None:
+    def send(self, answer: int) -> None:
         self.answers.append(answer)
 
     def end(self, error: Exception | None) -> None:
         self.error = error
 
 
-async def test_audiences_that_are_told_the_same_are_told_together() -> None:
+async def test_groups_with_the_same_answers_get_them_together() -> None:
     """An event that concerns several is worked out once. What fails ends those who wait for it, and nobody else."""
     one, other = await place(), await place()
     worked_out: list[list[int]] = []
@@ -305,9 +305,9 @@ async def test_audiences_that_are_told_the_same_are_told_together() -> None:
         return [event.id for event in events]
 
     async with feed_of() as feed:
-        teller, all_of_one, all_of_other, everything = Teller(answers), Told(), Told(), Told()
+        dispatcher, all_of_one, all_of_other, everything = Dispatcher(answers), Kept(), Kept(), Kept()
         subscribers = [
-            await subscribe(Audience(feed, wanted, teller), feed, told, None)
+            await subscribe(Group(feed, wanted, dispatcher), feed, told, None)
             for wanted, told in (
                 (EventFilter(order_ids=frozenset({other.id})), all_of_other),
                 (EventFilter(order_ids=frozenset({one.id})), all_of_one),
@@ -335,15 +335,15 @@ async def test_audiences_that_are_told_the_same_are_told_together() -> None:
             subscriber.close()
 
 
-async def test_an_audience_that_cannot_be_answered_is_ended() -> None:
+async def test_a_group_that_cannot_be_answered_is_ended() -> None:
     order = await place()
 
     async def answers(events: Sequence[OrderEvent]) -> list[int]:
         raise ZeroDivisionError
 
-    async with feed_of() as feed, aclosing(follow(Audience(feed, ALL, Teller(answers)), feed, cursor_at(1))) as events:
+    async with feed_of() as feed, aclosing(follow(Group(feed, ALL, Dispatcher(answers)), feed, cursor_at(1))) as events:
         first = asyncio.ensure_future(anext(events))
-        await until(lambda: feed.readers == 1)
+        await until(lambda: feed.subscriber_count == 1)
         await write_events(order, 1)
         bell.ring()
         with pytest.raises(ZeroDivisionError):
@@ -351,9 +351,9 @@ async def test_an_audience_that_cannot_be_answered_is_ended() -> None:
 
 
 def test_an_event_touches_only_those_whom_it_may_concern() -> None:
-    """Whatever a reader names, it is found under it; none is looked at that names something else.
+    """A subscriber is found under what its filter names, and not looked at if it names something else.
 
-    Only those are looked at which want more than what they were found under.
+    Filters are matched only if they want more than what they are found under.
     """
     looked_at: list[str] = []
 
@@ -386,16 +386,16 @@ def test_an_event_touches_only_those_whom_it_may_concern() -> None:
         "to shipped": {"to_status": frozenset({OrderStatus.SHIPPED})},
     }
     index = _Index()
-    readers = []
+    subscribers = []
     for name, filters in given.items():
-        readers.append(_Flag(Wanted(**filters, name=name)))
-        index.add(readers[-1])
+        subscribers.append(_Flag(Wanted(**filters, name=name)))
+        index.add(subscribers[-1])
     event = OrderEvent(order_id=mine, channel_id=web, type=confirmed, to_status=OrderStatus.CONFIRMED)
-    found = [reader.wanted.name for reader in index.concerned(event)]  # type: ignore[attr-defined]
+    found = [subscriber.wanted.name for subscriber in index.find(event)]  # type: ignore[attr-defined]
     concerned = {"everything", "my order", "web", "web of both", "confirmed", "web, confirmed", "many channels"}
     assert sorted(found) == sorted(concerned)
     assert sorted(looked_at) == ["many channels", "my order, placed", "to shipped"]
-    for reader in readers:
-        index.discard(reader)
-        index.discard(reader)
+    for subscriber in subscribers:
+        index.discard(subscriber)
+        index.discard(subscriber)
     assert index._listed == {}
