@@ -261,7 +261,7 @@ class Compiler:
                     await take_turn()
                     since = perf_counter()
                 made.append(call(each, run))
-                run.context.budget.spend(len(encode(made[-1])) // JSON_BYTES_OF_ONE)
+                run.context.budget.spend(cost_of_json(made[-1]))
             return made
 
         if definition.base_resolver is not None and definition.base_resolver.is_async:
@@ -312,6 +312,18 @@ class Compiler:
     def _selection(self, type_: GraphQLObjectType, details: FieldDetailsList) -> dict[str, FieldDetailsList]:
         selected = collect_subfields(self._schema, self._fragments, self._variables, self._operation, type_, details)
         return selected.grouped_field_set
+
+
+def cost_of_json(value: Any) -> int:
+    """Return what a JSON value of an answer costs: nobody has selected what is in it."""
+    return len(encode(value)) // JSON_BYTES_OF_ONE
+
+
+def is_awaited(field: GraphQLField) -> bool:
+    """Return whether the field's value is loaded, or made by an asynchronous resolver."""
+    definition = field.extensions.get(GraphQLCoreConverter.DEFINITION_BACKREF)
+    resolver = definition.base_resolver if isinstance(definition, StrawberryField) else None
+    return resolver is not None and resolver.is_async
 
 
 def _definition(field: GraphQLField) -> StrawberryField:

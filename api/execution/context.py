@@ -113,6 +113,11 @@ class Context:
         shared._actor = self._actor and self._actor.nameless()
         return shared
 
+    def with_budget(self, budget: Budget) -> Self:
+        context = copy(self)
+        context.budget = budget
+        return context
+
     def with_loaders(self, loaders: Loaders) -> Self:
         context = copy(self)
         context.loaders = loaders

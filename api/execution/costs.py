@@ -4,6 +4,7 @@ One is about what it takes to answer one field. Each field costs one; so does ea
 selected of it. A page has the size that is asked for. Only what is dearer than that is declared here.
 """
 
+from collections.abc import Iterable
 from functools import cache
 from typing import Any, Final
 
@@ -82,17 +83,30 @@ class Cost:
 
     def of(self, variables: dict[str, Any] | None) -> int:
         """With these variables, which may be of any types: whether they are the right ones is found out later."""
-        given = variables or {}
-        sizes = tuple(_page_size(given.get(name, default)) for name, default in self._defaults.items())
-        if self._filters:
-            counts = (_count_values(given[name]) if name in given else count for name, count in self._filters.items())
-            sizes = (*sizes, *counts)
+        sizes = self._sizes(variables or {})
         cost = self._known.get(sizes)
         if cost is None:
             if len(self._known) >= _MOST_REMEMBERED:
                 self._known.clear()
-            cost = self._known[sizes] = self._of(dict(zip((*self._defaults, *self._filters), sizes, strict=True)))
+            cost = self._known[sizes] = self._of(self._by_name(sizes))
         return cost
+
+    def of_item(self, nodes: Iterable[FieldNode], type_: Any, variables: dict[str, Any]) -> int:
+        """Return what one item of a list costs, with all that these nodes select of it."""
+        sizes = self._by_name(self._sizes(variables))
+        selected = (each.selection_set for each in nodes if each.selection_set is not None)
+        return 1 + sum(self._selected(each, type_, LIST_SIZE, sizes) for each in selected)
+
+    def _sizes(self, given: dict[str, Any]) -> tuple[int, ...]:
+        """Return what counts of the variables, in the order of `_defaults` and `_filters`."""
+        sizes = tuple(_page_size(given.get(name, default)) for name, default in self._defaults.items())
+        if self._filters:
+            counts = (_count_values(given[name]) if name in given else count for name, count in self._filters.items())
+            sizes = (*sizes, *counts)
+        return sizes
+
+    def _by_name(self, sizes: tuple[int, ...]) -> dict[str, int]:
+        return dict(zip((*self._defaults, *self._filters), sizes, strict=True))
 
     def _of(self, sizes: dict[str, int]) -> int:
         """With these values of the variables that can be a page's size."""

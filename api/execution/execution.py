@@ -10,12 +10,14 @@ from graphql import (
     ExecutionResult,
     Executor,
     GraphQLError,
+    GraphQLLeafType,
     GraphQLObjectType,
     GraphQLOutputType,
     GraphQLResolveInfo,
     OperationType,
     VariableValues,
     create_source_event_stream,
+    get_named_type,
 )
 from graphql.execution.collect_fields import FieldDetailsList
 from graphql.pyutils import Path
@@ -26,7 +28,9 @@ from uuid_utils import uuid7
 
 from api.callers.open_counts import TooManyOpen
 from api.callers.rates import Charge
+from api.execution.compiler import cost_of_json, is_awaited
 from api.execution.context import Context, Unauthenticated
+from api.execution.costs import LIST_SIZE, Cost
 from api.execution.encoding import encode, encode_in_turns
 from api.execution.limits import LimitExceeded
 from api.execution.operations import NotUnderstood, Operation, Operations
@@ -103,6 +107,16 @@ class Answer:
             answer._json = self._json[:-1] + b',"extensions":' + encode(extensions) + b"}"
         answer.retry_seconds = None if charge.taken else charge.retry_seconds
         return answer
+
+    def with_cursor(self, cursor: str) -> "Answer":
+        """Return the answer to an event with the event's cursor in its errors, if there is nothing else to show.
+
+        So a client can resume after it.
+        """
+        if self.payload.get("data") is not None:
+            return self
+        errors = [{**each, "extensions": {**each["extensions"], "cursor": cursor}} for each in self.payload["errors"]]
+        return Answer({**self.payload, "errors": errors}, executed=self.executed, unavailable=self.unavailable)
 
     def as_json(self) -> bytes:
         """The payload, which is encoded once however many it is sent to."""
@@ -259,8 +273,11 @@ async def _run(operation: Operation, request: Request, context: Context) -> Answ
     outcomes: Outcomes = {}
     try:
         answer = await _run_plan(operation.plans.find(variables), context, variables, outcomes)
-    except (DatabaseUnavailable, LimitExceeded) as error:  # a second attempt would take as long again
+    except DatabaseUnavailable as error:  # a second attempt would take as long again
         answer = _give_up(error)
+    except LimitExceeded as error:
+        # What a mutation has done must be told: graphql-core leaves out of its payload what is too much.
+        answer = None if operation.kind is OperationType.MUTATION else _give_up(error)
     if answer is None:
         answer = await _executed(prepare(operation, variables, context, outcomes))
     if context.server.rates is not None and context.budget.extra:
@@ -268,8 +285,7 @@ async def _run(operation: Operation, request: Request, context: Context) -> Answ
             context.caller, extra=context.budget.extra, total=context.budget.total
         )
     answer = _count_answer(answer, context)
-    if context.budget.is_long:
-        await answer.encode_in_turns()
+    await _encode_long([answer], context)
     return answer
 
 
@@ -318,13 +334,19 @@ def prepare(
         middleware=[_known(outcomes)] if outcomes else None,
         hide_suggestions=not context.introspection,
     )
-    assert isinstance(executor, Executor)  # the document is valid
+    assert isinstance(executor, _InTurns)  # the document is valid
     executor.variable_values = variables
+    executor.cost = operation.cost
     return executor
 
 
 class _InTurns(StrawberryGraphQLCoreExecutionContext):
-    """Executes as graphql-core does, but makes long lists in pieces: what else the process does is not held up."""
+    """Executes as graphql-core does, but charges long lists and makes them in pieces, as plans do.
+
+    So what else the process does is not held up. A list that costs too much ends in an error.
+    """
+
+    cost: Cost
 
     def complete_iterable_value(
         self,
@@ -336,7 +358,13 @@ class _InTurns(StrawberryGraphQLCoreExecutionContext):
         *rest: Any,
     ) -> Any:
         complete = partial(super().complete_iterable_value, item_type, field_details_list, info)
-        if not isinstance(items, list) or len(items) <= LIST_PIECE:
+        if not isinstance(items, list) or len(items) <= LIST_SIZE:
+            return complete(path, items, *rest)
+        if is_awaited(info.parent_type.fields[info.field_name]):
+            nodes = [each.node for each in field_details_list]
+            width = self.cost.of_item(nodes, get_named_type(item_type), self.variable_values.coerced)
+            self.context_value.budget.spend((len(items) - LIST_SIZE) * width)
+        if len(items) <= LIST_PIECE:
             return complete(path, items, *rest)
 
         self.context_value.budget.is_long = True
@@ -350,6 +378,11 @@ class _InTurns(StrawberryGraphQLCoreExecutionContext):
             return done
 
         return complete_in_turns()
+
+    def complete_leaf_value(self, return_type: GraphQLLeafType, result: Any) -> Any:  # type: ignore[override]
+        if return_type.name == "JSON":
+            self.context_value.budget.spend(cost_of_json(result))
+        return super().complete_leaf_value(return_type, result)
 
 
 class _PathFrom(Path):
@@ -385,21 +418,44 @@ async def answers_of(
 ) -> list[Answer]:
     """Return what a subscription with these variables gives for each of its events.
 
-    Raise `DatabaseUnavailable`; all other errors are in the answers.
+    Raise `DatabaseUnavailable`; all other errors are in the answers. An event whose answer costs too much has an error
+    of its own.
     """
     plan = operation.plans.find(variables)
     assert not isinstance(plan, MutationPlan)
     if plan is not None:
+        together = context.with_budget(context.budget.times(len(root_values)))
         try:
-            return [Answer({"data": data}, executed=True) for data in await plan.data(root_values, context, variables)]
+            answers = [
+                Answer({"data": data}, executed=True) for data in await plan.data(root_values, together, variables)
+            ]
+            await _encode_long(answers, together)
+            return answers
         except DatabaseUnavailable:
             raise
         except LimitExceeded as error:
-            return [_give_up(error)] * len(root_values)
+            if len(root_values) > 1:
+                return [
+                    answer for each in root_values for answer in await answers_of(operation, variables, context, [each])
+                ]
+            return [_give_up(error)]
         except Exception as error:
             log.debug("a plan was given up", exc_info=error)
-    executor = prepare(operation, variables, context)
-    return await asyncio.gather(*(_executed(executor.build_per_event_executor(each)) for each in root_values))
+    return await asyncio.gather(*(_answer_of(operation, variables, context, each) for each in root_values))
+
+
+async def _answer_of(operation: Operation, variables: VariableValues, context: Context, root_value: Any) -> Answer:
+    """Return what graphql-core answers to one event."""
+    alone = context.with_budget(context.budget.times(1))
+    answer = await _executed(prepare(operation, variables, alone).build_per_event_executor(root_value))
+    await _encode_long([answer], alone)
+    return answer
+
+
+async def _encode_long(answers: Iterable[Answer], context: Context) -> None:
+    if context.budget.is_long:
+        for answer in answers:
+            await answer.encode_in_turns()
 
 
 async def _executed(executor: Executor[Any]) -> Answer:
@@ -409,6 +465,10 @@ async def _executed(executor: Executor[Any]) -> Answer:
     if executor.is_awaitable(result):
         result = await result
     assert isinstance(result, ExecutionResult)
+    if executor.operation.operation is not OperationType.MUTATION:
+        for each in result.errors or ():
+            if isinstance(each.original_error, LimitExceeded):
+                return _give_up(each.original_error)
     errors = [present(error) for error in result.errors or ()]
     unavailable = any(each["extensions"]["code"] == UNAVAILABLE for each in errors)
     payload: dict[str, Any] = {"data": result.data}

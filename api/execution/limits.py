@@ -53,11 +53,14 @@ class Budget:
         return self.expected + self.extra
 
     def spend(self, cost: int) -> None:
-        """Count more than was expected, such as the items of a long list. Raise `LimitExceeded` if it is too much."""
+        """Count more than was expected, such as the items of a long list.
+
+        Raise LimitExceeded if it is too much, and count nothing. Something smaller may still have room.
+        """
+        if self.total + cost > self.most:
+            raise LimitExceeded(f"The answer costs {self.total + cost:,}", self.most, "max_cost")
         self.extra += cost
         self.is_long = self.is_long or self.total > LONG_ANSWER
-        if self.total > self.most:
-            raise LimitExceeded(f"The answer costs {self.total:,}", self.most, "max_cost")
 
     def times(self, count: int) -> "Budget":
         """Return a budget for so many answers."""

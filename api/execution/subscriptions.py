@@ -36,7 +36,7 @@ from api.execution.loaders import Loaders
 from api.execution.operations import Operation, Operations
 from api.execution.requests import Request
 from api.metrics import Metrics
-from domain.stream.event_log import EventFilter
+from domain.stream.event_log import EventFilter, cursor_of
 from domain.stream.feed import Feed
 from models import OrderEvent
 from models.engine.errors import DatabaseUnavailable
@@ -85,14 +85,9 @@ class _Asked:
         Raise `DatabaseUnavailable` if one of them cannot be worked out. Clients must not be sent that as an answer:
         they would take it for the event, and resume after it.
         """
-        context = self.context.with_loaders(loaders)
-        context.budget = context.budget.times(len(root_values))
-        answers = await answers_of(self.operation, self.variables, context, root_values)
+        answers = await answers_of(self.operation, self.variables, self.context.with_loaders(loaders), root_values)
         if any(answer.unavailable for answer in answers):
             raise DatabaseUnavailable("an answer could not be worked out")
-        if context.budget.is_long:
-            for answer in answers:
-                await answer.encode_in_turns()
         return answers
 
 
@@ -194,10 +189,14 @@ class Subscriptions:
 
             async def answer(events: list[OrderEvent]) -> list[Answer]:
                 try:
-                    return await asked.answers(list(map(source.shown_as, events)), self._now().loaders)
+                    answers = await asked.answers(list(map(source.shown_as, events)), self._now().loaders)
                 except DatabaseUnavailable:
                     self._moment = _Moment()  # this one would give the same error to a client that tries again
                     raise
+                return [
+                    answer if answer.outcome == SUCCESS else answer.with_cursor(cursor_of(event))
+                    for event, answer in zip(events, answers, strict=True)
+                ]
 
             dispatcher = self._dispatchers[shape] = Dispatcher(answer)
         return dispatcher

@@ -11,6 +11,7 @@ import pytest
 
 from api.schema import ids
 from api.settings import Settings
+from domain.stream.event_log import cursor_at, position_of
 from models import OrderLine
 from models.engine.database import connect
 from models.engine.fields import new_key
@@ -163,23 +164,61 @@ async def test_the_path_of_an_error_in_a_long_list(server: Server, monkeypatch: 
     assert [error["path"] for error in answer["errors"]] == [["orders", "nodes", 0, "lines", 37, "quantity"]]
 
 
+BY_CORE = "__schema { queryType { name } }"  # no plan has that
+
+
 @pytest.mark.wire
 @pytest.mark.parametrize("settings", [{"max_cost": 10_000}], indirect=True)
-async def test_an_answer_that_turns_out_too_long(server: Server) -> None:
+@pytest.mark.parametrize(("besides", "cost"), [("", "16,216"), (BY_CORE, "16,219")])
+async def test_an_answer_that_turns_out_too_long(server: Server, besides: str, cost: str) -> None:
+    """Whether a plan makes it or graphql-core."""
     await place_long_orders(server)
-    query = LONG.replace("orders {", "orders(first: 2) {")
+    query = LONG.replace("orders {", f"{besides} orders(first: 2) {{")
     for _ in range(2):
         answer = await server.send(query)
-        assert answer == {
-            "data": None,
-            "errors": [
-                {
-                    "message": "The answer costs 16,216: more than 10,000, which is the limit (MAX_COST).",
-                    "extensions": {"code": "BAD_USER_INPUT"},
-                }
-            ],
-        }
+        message = f"The answer costs {cost}: more than 10,000, which is the limit (MAX_COST)."
+        assert answer == {"data": None, "errors": [{"message": message, "extensions": {"code": "BAD_USER_INPUT"}}]}
     assert "errors" not in await server.send(query.replace("first: 2", "first: 1"))
+
+
+@pytest.mark.wire
+@pytest.mark.parametrize("settings", [{"max_cost": 1_000}], indirect=True)
+@pytest.mark.parametrize("besides", ["", 'second: addOrderNote(input: {orderId: $id, note: "x"}) { order { id } }'])
+async def test_what_a_mutation_has_done_is_told_also_if_it_is_too_much_to_show(server: Server, besides: str) -> None:
+    await place_long_orders(server, 1)
+    order = (await server.ask("{ orders { nodes { id status } } }"))["orders"]["nodes"][0]
+    query = f"""mutation ($id: ID!) {{ confirmOrder(input: {{ orderId: $id }}) {{
+        order {{ status lines {{ {FIELDS} }} }} userErrors {{ code }} }} {besides} }}"""
+    answer = await server.send(query, {"id": order["id"]})
+    assert answer["data"].pop("confirmOrder") == {"order": None, "userErrors": []}
+    assert answer["data"] == ({"second": {"order": {"id": order["id"]}}} if besides else {})
+    [error] = answer["errors"]
+    assert (error["path"], error["extensions"]["code"]) == (["confirmOrder", "order", "lines"], "BAD_USER_INPUT")
+    assert error["message"].endswith("more than 1,000, which is the limit (MAX_COST).")
+    answer = await server.ask("{ orders { nodes { status } } }")
+    assert answer["orders"]["nodes"] == [{"status": "CONFIRMED"}]
+
+
+@pytest.mark.wire
+@pytest.mark.parametrize("settings", [{"max_cost": 1_000}], indirect=True)
+async def test_an_event_that_is_too_much_leaves_those_around_it_alone(server: Server) -> None:
+    """They have their cursors, and so has the error."""
+    fields = f"cursor order {{ lines {{ {' '.join(FIELDS.split()[:80])} }} }}"
+    query = f"subscription ($after: String) {{ orderEvents(after: $after) {{ {fields} }} }}"
+    for count in (1, 100, 1):
+        await server.place(
+            lines=[{"title": f"Sock {number}", "quantity": 1, "unitPrice": "1"} for number in range(count)]
+        )
+    async with live(server) as client:
+        await client.subscribe(query, {"after": cursor_at(0)})
+        assert len((await client.next())["orderEvents"]["order"]["lines"]) == 1
+        message = await client.receive()
+        assert (message["type"], message["payload"]["data"]) == ("next", None)
+        [error] = message["payload"]["errors"]
+        assert (error["extensions"]["code"], position_of(error["extensions"]["cursor"])) == ("BAD_USER_INPUT", 2)
+        last = (await client.next())["orderEvents"]
+        await client.subscribe(query, {"after": error["extensions"]["cursor"]}, "2")
+        assert (await client.next("2"))["orderEvents"] == last
 
 
 @pytest.mark.wire
