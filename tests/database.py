@@ -4,10 +4,10 @@ import asyncio
 import json
 import logging
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from tortoise import Tortoise, connections
 from tortoise.fields import JSONField
@@ -15,6 +15,8 @@ from tortoise.transactions import in_transaction
 
 from models.engine.database import config, connect, is_postgres
 from models.engine.table import Table
+
+T = TypeVar("T")
 
 
 def tables() -> list[type[Table]]:
@@ -44,6 +46,30 @@ async def nobody_writes() -> None:
         await asyncio.sleep(0.005)
     async with in_transaction():  # on SQLite, writers come one after another
         pass
+
+
+async def while_another_writes(url: str, lock: str, sql: str, *values: Any, call: Coroutine[Any, Any, T]) -> T:
+    """What a call answers that begins while another process has this lock, and waits for it until that has written.
+
+    A call that does not wait is over by then, or has read what was there before. For PostgreSQL.
+    """
+    other = await connect(url)
+    try:
+        async with other.transaction():
+            await other.execute(lock)
+            calling = asyncio.create_task(call)
+            await is_over_or_waits(calling)
+            await other.execute(sql, *values)
+        return await calling
+    finally:
+        await other.close()
+
+
+async def is_over_or_waits(task: asyncio.Task[Any]) -> None:
+    """Returns once the task is over, or somebody waits for a lock of PostgreSQL's."""
+    waiting = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    while not task.done() and not await run_sql(waiting):  # noqa: ASYNC110 - the server tells nobody
+        await asyncio.sleep(0.005)
 
 
 def rows_as_json() -> str:

@@ -139,6 +139,23 @@ async def test_what_operations_cost(server: Server) -> None:
         assert answered == {"asked": cost, "left": left, "limit": MUCH, "refillRate": REFILL}, (query, variables)
 
 
+NOTE = "mutation ($i: CreateDeliveryNoteInput!) { createDeliveryNote(input: $i) { userErrors { code } } }"
+NOTES = "mutation ($i: CreateDeliveryNotesInput!) { createDeliveryNotes(input: $i) { userErrors { code } } }"
+CONFIRM = "mutation ($i: ConfirmOrderInput!) { confirmOrder(input: $i) { userErrors { code } } }"
+
+
+@with_settings(rate_limit=1_500, rate_refill=REFILL)
+async def test_pdf_files_are_dear(server: Server) -> None:
+    """One takes more than any other change; a hundred of them take more than who may have one made has left."""
+    nobody = (await server.place())["id"]
+    step = cost_of(await post(server, CONFIRM, {"i": {"orderId": nobody}}))["asked"]
+    note = cost_of(await post(server, NOTE, {"i": {"orderId": nobody, "fulfillmentId": nobody}}))
+    assert note["asked"] > 1.5 * step
+    assert note["left"] > note["asked"]
+    refused = (await post(server, NOTES, {"i": {"fulfillmentIds": [nobody]}})).json()
+    assert "which is the limit (RATE_LIMIT)" in refused["errors"][0]["message"]
+
+
 async def test_a_bucket_that_is_empty(server: Server) -> None:
     """Nothing is executed; each token has a bucket of its own, and so has who sends none."""
     other = await server.new_token()

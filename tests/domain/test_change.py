@@ -213,6 +213,21 @@ async def test_a_caller_who_is_cut_off_while_another_process_writes(database: st
     assert (await confirm_order(actor=ADA, target=on(order))).version == 2
 
 
+@pytest.mark.sqlite
+async def test_nothing_is_written_between_what_a_change_reads_and_what_it_writes(database: str) -> None:
+    """Otherwise SQLite would refuse the change as soon as another process has written: "database is locked"."""
+    order = await place()
+    other = sqlite3.connect(sqlite_path(database), isolation_level=None, timeout=0)
+    async with change(ADA) as unit:
+        await unit.lock_order(on(order))
+        with pytest.raises(sqlite3.OperationalError, match="database is locked"):
+            other.execute("UPDATE orders SET note = 'Theirs.'")
+        await add_order_note(actor=ADA, target=on(order), note="Mine.")
+    assert (await stored(order)).note == "Mine."
+    other.execute("UPDATE orders SET note = 'Theirs.'")
+    other.close()
+
+
 async def test_commands_inside_a_change_are_one_change(monkeypatch: pytest.MonkeyPatch) -> None:
     order = await place(payments=[authorized("39.80")])
     with counted_rings(monkeypatch) as rings:

@@ -31,6 +31,7 @@ from domain.orders.commands import add_order_note, cancel_order, confirm_order
 from domain.orders.placing import NewAddress, NewCustomer, NewLine
 from models import DeliveryNote, Order, SearchTerm
 from models.enums import CancelReason
+from tests.database import while_another_writes
 from tests.domain.shop import (
     ADA,
     HAT,
@@ -89,6 +90,16 @@ async def test_a_note_has_a_number_and_is_told() -> None:
         "replacesNumber": None,
     }
     assert await SearchTerm.filter(order_id=order.id, term=note.number.lower()).exists()
+
+
+@pytest.mark.postgres
+async def test_a_number_that_is_being_taken_is_not_taken_again(database: str) -> None:
+    """Who wants the next one waits. Otherwise most who create notes at the same time would have to try again."""
+    await note_of(await confirmed())
+    lock = "SELECT 1 FROM delivery_note_series FOR NO KEY UPDATE"
+    take = "UPDATE delivery_note_series SET last_number = last_number + 1"
+    note = await while_another_writes(database, lock, take, call=note_of(await confirmed()))
+    assert serial(note) == 3
 
 
 async def test_creating_it_again_changes_nothing() -> None:

@@ -9,8 +9,9 @@ from uuid import UUID
 import pytest
 
 from domain.actors import Actor, Scope, system
+from domain.change import change
 from domain.channels import ensure_channel
-from domain.errors import ErrorCode
+from domain.errors import ErrorCode, InvalidInput
 from domain.paging import PageRequest
 from domain.tokens import (
     KNOWN_SECONDS,
@@ -31,7 +32,7 @@ from domain.tokens import (
 from models import ApiToken, RetiredSecret
 from models.engine.rows import reload
 from models.enums import ActorKind
-from tests.database import all_rows
+from tests.database import all_rows, is_over_or_waits, while_another_writes
 from tests.domain.shop import refused
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -301,6 +302,48 @@ async def test_rotating_at_the_same_moment_loses_nothing() -> None:
     token, secret = await new(READ)
     rotations = await asyncio.gather(*(rotate_token(actor=ROOT, token_id=token.id) for _ in range(4)))
     assert all([await is_good(each) for each in (secret, *(made for _, made in rotations))])
+
+
+LOCK = "SELECT 1 FROM api_tokens FOR NO KEY UPDATE"
+REVOKE = "UPDATE api_tokens SET revoked_at = now() WHERE id = $1"
+
+
+@pytest.mark.postgres
+async def test_a_token_that_is_being_revoked_is_not_rotated(database: str) -> None:
+    token, _ = await new(READ)
+    rotating = rotate_token(actor=ROOT, token_id=token.id)
+    with pytest.raises(InvalidInput, match="has ended"):
+        await while_another_writes(database, LOCK, REVOKE, token.id, call=rotating)
+
+
+@pytest.mark.postgres
+async def test_a_token_that_is_being_revoked_creates_no_more(database: str) -> None:
+    creator = await manager(READ)
+    creating = create_token(actor=creator, name="late", scopes=[READ])
+    with pytest.raises(InvalidInput, match="has been revoked"):
+        await while_another_writes(database, LOCK, REVOKE, creator.id, call=creating)
+
+
+@pytest.mark.postgres
+async def test_what_is_being_created_is_revoked_as_well() -> None:
+    stolen = await manager(READ, MANAGE)
+    assert stolen.id is not None
+    _, child = await a_child(stolen, READ, MANAGE)
+    created, commit = asyncio.Event(), asyncio.Event()
+
+    async def create() -> None:
+        async with change(child):
+            await create_token(actor=child, name="late", scopes=[READ])
+            created.set()
+            await commit.wait()
+
+    creating = asyncio.create_task(create())
+    await created.wait()
+    revoking = asyncio.create_task(revoke_token(actor=ROOT, token_id=UUID(stolen.id), with_created=True))
+    await is_over_or_waits(revoking)
+    commit.set()
+    await asyncio.gather(creating, revoking)
+    assert {each.name: state_of(each) for each in await list_tokens(actor=ROOT)}["late"] is TokenState.REVOKED
 
 
 async def test_the_last_use_is_written_once_a_minute() -> None:

@@ -32,10 +32,11 @@ from effects.attempts import (
 from effects.effect import CounterpartFailed, GivenUp, Planned, TryAgain, finish, remember
 from effects.engine import Engine
 from effects.mail import mailing, smtp
-from effects.planning import begin, plan_page
+from effects.planning import Planning, begin, plan_page
 from models import Effect, EffectPosition, FailingCounterpart, OrderEvent
+from models.engine.fields import new_key
 from models.enums import EffectKind, EffectState, OrderEventType
-from tests.database import statements
+from tests.database import statements, while_another_writes
 from tests.domain.shop import ADA, on, place, refused, staff, types_of
 from tests.effects.due import claim
 
@@ -107,6 +108,11 @@ async def test_an_event_is_planned_once_and_its_effect_done_once(echo: Echo) -> 
     assert await types_of(order) == ["ORDER_PLACED", "ORDER_CONFIRMED", "NOTE_ADDED"]
 
 
+async def test_several_engines_may_be_the_first_one_at_the_same_time() -> None:
+    await confirmed()
+    assert await asyncio.gather(*(begin() for _ in range(4))) == [2] * 4
+
+
 async def test_what_happened_before_the_first_engine_has_no_effects() -> None:
     await confirmed()
     assert await plan_page([Echo()]) == 0
@@ -114,6 +120,28 @@ async def test_what_happened_before_the_first_engine_has_no_effects() -> None:
     await confirmed()
     assert await plan_page([Echo()]) == 2
     assert await Effect.all().count() == 1
+
+
+async def test_planning_again_for_an_event_may_be_done_twice(echo: Echo) -> None:
+    """As if the process had been killed before it could write down that it is done."""
+
+    class Puzzled(Echo):
+        async def plan(self, events: Sequence[OrderEvent]) -> list[tuple[OrderEvent, Planned]]:
+            raise LookupError("what is this?")
+
+    await confirm_order(actor=ADA, target=on(await place()))
+    await plan_page([Puzzled()])
+    failed = await Effect.all().order_by("id")
+    for effect in failed:
+        await retry_effect(actor=ADA, effect_id=effect.id)
+    for _ in range(2):
+        for effect in await claim():
+            assert await attempt(Planning([echo]), effect) is None
+        assert await Effect.filter(kind=EffectKind.AUTOMATION).count() == 1
+        await Effect.filter(kind=EffectKind.AUTOMATION).update(due_at=datetime.now(UTC) + timedelta(minutes=1))
+        planning = Effect.filter(kind=EffectKind.PLANNING)
+        assert await planning.filter(state=EffectState.DONE).count() == len(failed)
+        await planning.update(state=EffectState.WAITING)
 
 
 async def test_an_operators_command_has_no_effects(echo: Echo) -> None:
@@ -132,6 +160,26 @@ async def test_several_who_plan_and_claim_at_the_same_time_get_each_effect_once(
     assert len(ids) == len(set(ids))
     rest = await claim(5)
     assert len(ids) + len(rest) == 5
+
+
+@pytest.mark.postgres
+async def test_what_another_process_is_planning_is_left_to_it(echo: Echo, database: str) -> None:
+    """Also if it has found no effects there, which would be there already if planned twice."""
+    await confirmed()
+    lock, write = "SELECT 1 FROM effect_positions FOR UPDATE", "UPDATE effect_positions SET position = $1"
+    last = await OrderEvent.all().count()
+    assert await while_another_writes(database, lock, write, last, call=plan_page([echo])) == 0
+    assert await Effect.all().count() == 0
+
+
+@pytest.mark.postgres
+async def test_two_failures_of_a_counterpart_at_the_same_moment_count_twice(database: str) -> None:
+    lane = "AUTOMATION:robot"
+    await record_failure(lane, new_key(), "down")
+    lock = "SELECT 1 FROM failing_counterparts FOR UPDATE"
+    write = "UPDATE failing_counterparts SET failures = failures + 1"
+    await while_another_writes(database, lock, write, call=record_failure(lane, new_key(), "down"))
+    assert (await FailingCounterpart.get()).failures == 3
 
 
 async def test_a_failure_is_tried_again_after_growing_pauses(echo: Echo) -> None:
@@ -393,6 +441,18 @@ async def test_who_has_lost_its_lease_ends_what_it_does(stuck: Stuck, monkeypatc
     [taken] = await claim()  # as another process does, when this one was away for longer than its lease
     assert isinstance(await attempt(stuck, claimed), LeaseLost)
     assert stuck.cancelled == 1
+    row = await Effect.get()
+    assert (row.attempts, row.leased_until, row.error) == (2, taken.leased_until, None)
+
+
+async def test_who_has_lost_its_lease_puts_nothing_off(echo: Echo) -> None:
+    """What fails before the loss is noticed must not end the lease of the process that has it now."""
+    await planned(echo)
+    [claimed] = await claim()
+    await Effect.all().update(leased_until=None)
+    [taken] = await claim()
+    echo.obstacle = OSError("the line is dead")
+    assert await attempt(echo, claimed) is echo.obstacle
     row = await Effect.get()
     assert (row.attempts, row.leased_until, row.error) == (2, taken.leased_until, None)
 

@@ -260,6 +260,27 @@ async def test_who_retries_an_effect_has_the_counterpart_tried_with_it(
     assert await Effect.filter(state=EffectState.WAITING, attempts=0).count() == 3
 
 
+async def test_a_probe_that_finds_nothing_out_is_followed_by_another_at_once(server: Server, house: Warehouse) -> None:
+    """The service takes neither request, which may be the requests' fault: it is left alone for neither."""
+    house.status = 400
+    await request(server, house.url, 0)
+    await pause("FULFILLMENT_REQUEST:lager")
+    for _ in range(2):
+        order = await server.place(lines=LINES)
+        await server.do("confirmOrder", {"orderId": order["id"]})
+        await server.do("requestFulfillment", {"orderId": order["id"]})
+    await FailingCounterpart.all().update(paused_until=datetime.now(UTC))
+
+    async def are_tried() -> bool:
+        return await Effect.filter(error__contains="HTTP 400").count() == 2
+
+    await until(are_tried)
+    row = await FailingCounterpart.get()
+    assert (row.failures, row.probe_id) == (FAILURES, None)
+    assert row.paused_until is not None
+    assert row.paused_until <= datetime.now(UTC)
+
+
 async def test_a_service_that_has_moved_is_tried_at_once(server: Server, house: Warehouse) -> None:
     await request(server, "http://127.0.0.1:9/", 0)
     await pause("FULFILLMENT_REQUEST:lager")

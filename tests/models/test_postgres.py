@@ -84,6 +84,25 @@ async def test_who_finds_no_free_connection_is_told_so(monkeypatch: pytest.Monke
     assert await Channel.all().count() == 0
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("database")
+async def test_nobody_waits_for_a_connection_for_long() -> None:
+    """Whoever called has given up by then, and asks again."""
+    release = asyncio.Event()
+
+    async def hold() -> None:
+        async with in_transaction():
+            await release.wait()
+
+    holding = [asyncio.create_task(hold()) for _ in range(5)]
+    await until(lambda: pool() is not None and pool().get_size() - pool().get_idle_size() == 5)
+    async with asyncio.timeout(30):
+        with pytest.raises(DatabaseUnavailable):
+            await Channel.all().count()
+    release.set()
+    await asyncio.gather(*holding)
+
+
 @pytest.mark.usefixtures("database")
 async def test_a_deadlock_is_a_conflict() -> None:
     await channel("a")
