@@ -41,6 +41,14 @@ class Charge:
         """After how many seconds there is enough, if nothing else is taken."""
         return max(1, math.ceil((self.asked - self.left) / self.refill_rate))
 
+    @property
+    def refusal(self) -> str:
+        """What a caller is told if there is not enough left."""
+        return (
+            f"This costs {self.asked:,}, and there is {int(self.left):,} left of {self.limit:,}, of which"
+            f" {self.refill_rate:g} come back each second. Try again in {self.retry_seconds} s."
+        )
+
     def as_extension(self) -> dict[str, Any]:
         return {"asked": self.asked, "left": int(self.left), "limit": self.limit, "refillRate": self.refill_rate}
 

@@ -227,11 +227,7 @@ async def _refused(answer: Answer, context: Context) -> Answer:
 
 def _too_much(charge: Charge, context: Context) -> Answer:
     context.charge = charge
-    message = (
-        f"This costs {charge.asked:,}, and there is {int(charge.left):,} left of {charge.limit:,}, of which"
-        f" {charge.refill_rate:g} come back each second. Try again in {charge.retry_seconds} s."
-    )
-    return _count_answer(refusal(message, RATE_LIMITED), context)
+    return _count_answer(refusal(charge.refusal, RATE_LIMITED), context)
 
 
 async def run(operation: Operation, request: Request, context: Context) -> Answer:

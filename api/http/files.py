@@ -2,7 +2,8 @@
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Final
 from urllib.parse import quote
 from uuid import UUID
@@ -14,7 +15,7 @@ from api.callers.issuer_keys import IssuerUnavailable
 from api.callers.rates import address_of, caller_of
 from api.callers.tokens import InvalidToken
 from api.execution.context import Unauthenticated
-from api.execution.execution import UNAVAILABLE
+from api.execution.execution import RATE_LIMITED, UNAVAILABLE
 from api.execution.rights import PERSONAL
 from api.http.plain import RETRY, refused, run_unless_gone, unavailable
 from api.service import Service
@@ -26,6 +27,9 @@ from effects.delivery_notes.errors import RenderingFailed
 from effects.delivery_notes.printing import MOST_AT_ONCE
 from models import DeliveryNote
 from models.engine.errors import DatabaseUnavailable
+from models.engine.shares import act_for
+
+FILE_COST: Final = 20  # of one file: to find it, to read it, and to send it
 
 _RANGE: Final = re.compile(r"bytes=(\d*)-(\d*)", re.ASCII)
 _BUSY_SECONDS: Final = 5  # after which a client may ask again for what could not be printed just now
@@ -50,11 +54,15 @@ async def delivery_notes(request: Request, service: Service) -> Response:
 
 
 async def download(request: Request, service: Service) -> Response:
-    """Leads who has a link to the digital product of an order's line."""
+    """Redirect to the digital product of an order's line, for those who have a link to it."""
+    caller = caller_of(None, address_of(request.scope))
     try:
-        if not await service.links.opens(request.url.path, dict(request.query_params)):
-            raise _Refused(403, "This link is not valid any more: ask for a new one.", "FORBIDDEN")
-        url = await download_url(UUID(request.path_params["id"]))
+        async with _admitted(request, service, caller, FILE_COST):
+            if not await service.links.opens(request.url.path, dict(request.query_params)):
+                raise _Refused(403, "This link is not valid any more: ask for a new one.", "FORBIDDEN")
+            url = await download_url(UUID(request.path_params["id"]))
+    except ClientDisconnect:
+        return Response(status_code=400)  # which nobody reads
     except _Refused as refusal:
         return refusal.response
     except DatabaseUnavailable as error:
@@ -67,9 +75,9 @@ async def download(request: Request, service: Service) -> Response:
 async def _answer(request: Request, service: Service, keys: Sequence[str]) -> Response:
     try:
         actor = await _caller(request, service)
-        notes = await _find(actor, keys)
         caller = caller_of(actor, address_of(request.scope))
-        return await _print(request, service, notes, caller)
+        async with _admitted(request, service, caller, FILE_COST * min(len(keys), MOST_AT_ONCE)):
+            return await _print(request, service, await _find(actor, keys))
     except ClientDisconnect:
         return Response(status_code=400)  # which nobody reads
     except _Refused as refusal:
@@ -82,20 +90,34 @@ async def _answer(request: Request, service: Service, keys: Sequence[str]) -> Re
         return refused(503, error.message, error.code.name, {"Retry-After": str(_BUSY_SECONDS)})
 
 
-async def _print(request: Request, service: Service, notes: Sequence[DeliveryNote], caller: str) -> Response:
-    """Return the notes as one file, once the caller has a slot as for an operation. Raise ClientDisconnect."""
+@asynccontextmanager
+async def _admitted(request: Request, service: Service, caller: str, cost: int) -> AsyncIterator[None]:
+    """Work for the caller within the block, as for an operation: at its cost, with its slot and its share.
+
+    Raise `_Refused` if it has asked for too much, and ClientDisconnect if the client goes while it waits for a slot.
+    """
+    act_for(caller)
+    if service.rates is not None:
+        charge = await service.rates.take(caller, cost)
+        if not charge.taken:
+            raise _Refused(429, charge.refusal, RATE_LIMITED, {"Retry-After": str(charge.retry_seconds)})
     slots = service.open_counts.operations
     if slots.are_taken(caller):
         await run_unless_gone(request, slots.take(caller))
     else:
         await slots.take(caller)
     try:
-        if len(notes) == 1:
-            [note] = notes
-            return as_file(request, await service.printing.file(note), service.printing.file_name(note))
-        return as_file(request, await service.printing.joined(notes), "delivery-notes.pdf")
+        yield
     finally:
         slots.free(caller)
+
+
+async def _print(request: Request, service: Service, notes: Sequence[DeliveryNote]) -> Response:
+    """Return the notes as one file."""
+    if len(notes) == 1:
+        [note] = notes
+        return as_file(request, await service.printing.file(note), service.printing.file_name(note))
+    return as_file(request, await service.printing.joined(notes), "delivery-notes.pdf")
 
 
 async def _caller(request: Request, service: Service) -> Actor | None:

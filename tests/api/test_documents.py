@@ -10,6 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
+from api.http.files import FILE_COST
 from api.links import DOWNLOAD_SECONDS
 from api.settings import Settings
 from domain.actors import Scope
@@ -19,6 +20,7 @@ from domain.orders.commands import confirm_order
 from domain.signing import signature, signing_key
 from models import DeliveryNote
 from models.engine.fields import new_key
+from tests.api.test_callers import SHARE, reach, withheld
 from tests.clients import Server, key_of
 from tests.domain.shop import ADA, ISSUER, on, place
 
@@ -227,6 +229,45 @@ async def test_a_download_once_its_line_is_fulfilled(server: Server) -> None:
         assert refusal_of(await fetch(server, changed)) == (403, "FORBIDDEN")
     seconds = int(parse_qs(urlsplit(link).query)["expires"][0]) - time.time()
     assert DOWNLOAD_SECONDS - 60 < seconds <= DOWNLOAD_SECONDS
+
+
+class TestWithARate:
+    """Files cost their callers what operations do: those of a link the address that has it, others the token."""
+
+    @pytest.fixture
+    def settings(self, database_url: str) -> Settings:
+        return Settings(database_url=database_url, rate_limit=2 * FILE_COST + 5, rate_refill=0.001)
+
+    async def test_one_who_asks_for_too_many_is_refused(self, server: Server) -> None:
+        note = await printed()
+        link, download = await link_to(server, note), await server.service.links.download(new_key())
+        for path, token, expected in (
+            (path_of(note), server.token, [200, 200, 429]),
+            (f"/delivery-notes.pdf?ids={note.id},{note.id},{note.id}", await server.new_token(), [429]),
+            (link, None, [200]),
+            (download, None, [404, 429]),
+            (link, None, [429]),
+        ):
+            responses = [await fetch(server, path, token) for _ in expected]
+            assert [each.status_code for each in responses] == expected, path
+        assert refusal_of(responses[0]) == (429, "RATE_LIMITED")
+        assert int(responses[0].headers["Retry-After"]) > 1
+        assert responses[0].json()["errors"][0]["message"].startswith("This costs 20, and there is 5 left of 45,")
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("table", ["delivery_notes", "order_lines"])
+async def test_files_take_no_more_than_their_callers_share(server: Server, database_url: str, table: str) -> None:
+    note = await printed()
+    path = path_of(note) if table == "delivery_notes" else await server.service.links.download(new_key())
+    token = server.token if table == "delivery_notes" else None
+    async with withheld(database_url, table) as count_waiting:
+        asking = [asyncio.create_task(fetch(server, path, token)) for _ in range(5)]
+        await reach(count_waiting, SHARE)
+        for _ in range(3):
+            await server.ask("{ orders { nodes { status } } }", token=await server.new_token())
+        assert await count_waiting() == SHARE
+    assert len({each.status_code for each in await asyncio.gather(*asking)}) == 1
 
 
 class TestWithAPublicUrl:

@@ -15,6 +15,8 @@ import orjson
 import pytest
 
 from api.commands.temporary_server import answering, free_port
+from api.execution.costs import WEIGHT_OF_ONE
+from api.execution.execution import DEAR
 from api.http.connections import MOST_FRAGMENTS, MOST_HEAD_BYTES, MOST_PIPELINED, HTTPConnection
 from api.http.wire import UNREAD_BYTES
 from api.settings import Settings
@@ -437,7 +439,9 @@ class TestOperationsThatAreGivenUp:
     """Their work is counted until it is over. Meanwhile the database is held: no order can be written."""
 
     def body(self) -> dict[str, Any]:
-        return {"query": PLACE, "variables": {"input": an_order(lines=LINES)}}
+        """One that is dear enough to wait for its turn, so that many may come before the first has a slot."""
+        padding = [0] * WEIGHT_OF_ONE * DEAR
+        return {"query": PLACE, "variables": {"input": an_order(lines=LINES), "padding": padding}}
 
     async def placed(self, server: Server) -> int:
         return int((await server.ask("{ orderCounts { total } }"))["orderCounts"]["total"])
@@ -466,8 +470,8 @@ class TestOperationsThatAreGivenUp:
         other = await server.new_token()
         async with AsyncExitStack() as held:
             await held.enter_async_context(writes_held(database_url))
-            for _ in range(3):  # of which only the first finds slots
-                await self.give_up(server, way, 3)
+            for count in (6, 3, 3):  # of which only the first three find slots
+                await self.give_up(server, way, count)
             assert begun(server) == 3
             waits = asyncio.create_task(server.ask("{ __typename orderCounts { total } }"))
             assert (await server.send("{ orderCounts { total } }", token=other))["data"]  # others go on
