@@ -9,7 +9,6 @@ the environment (HTTPS_PROXY and the like) are not used: a proxy looks names up 
 
 import asyncio
 import re
-import socket
 import ssl
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -17,7 +16,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import cache, cached_property
-from ipaddress import ip_address
 from typing import Any, Final
 
 import httpcore
@@ -25,6 +23,7 @@ import httpx
 
 from domain.egress import DEFAULT_PORTS, NOT_PUBLIC, Address, BadDestination, Destination, Egress
 from effects.effect import CounterpartFailed
+from effects.resolving import Resolver
 
 HEAD_BYTES: Final = 128 * 1024  # of an answer's status and headers; the parser has its own limit below that
 ADDRESS_SECONDS: Final = 4.0  # to connect to one address, before the name's next one is tried
@@ -80,6 +79,7 @@ class Outgoing:
         self._egress = egress
         self._most_bytes = most_bytes
         self._context = context
+        self._resolver = Resolver()
 
     async def call(
         self, method: str, url: str, *, seconds: float, headers: Mapping[str, str] | None = None, content: bytes = b""
@@ -104,6 +104,7 @@ class Outgoing:
             raise CallFailed(f"the answer is not valid HTTP: {_words(error)}") from error
 
     async def close(self) -> None:
+        self._resolver.close()
         if "_pool" in self.__dict__:
             await self._pool.aclose()
 
@@ -114,7 +115,7 @@ class Outgoing:
             max_connections=None,
             max_keepalive_connections=10,
             keepalive_expiry=5.0,
-            network_backend=_CheckedNetwork(self._egress, HEAD_BYTES + self._most_bytes),
+            network_backend=_CheckedNetwork(self._egress, self._resolver, HEAD_BYTES + self._most_bytes),
         )
 
     async def _read(self, response: httpcore.Response) -> Answer:
@@ -129,8 +130,9 @@ class Outgoing:
 class _CheckedNetwork(httpcore.AnyIOBackend):
     """Looks names up, and opens connections to the addresses that were checked and to no others."""
 
-    def __init__(self, egress: Egress, most_bytes: int) -> None:
+    def __init__(self, egress: Egress, resolver: Resolver, most_bytes: int) -> None:
         self._egress = egress
+        self._resolver = resolver
         self._most_bytes = most_bytes
 
     async def connect_tcp(
@@ -141,7 +143,7 @@ class _CheckedNetwork(httpcore.AnyIOBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        found = await _look_up(host, port)
+        found = await self._look_up(host, port)
         permitted = [address for address in found if self._egress.permits(host, port, address)]
         if not permitted:
             raise BadDestination(NOT_PUBLIC)
@@ -150,6 +152,12 @@ class _CheckedNetwork(httpcore.AnyIOBackend):
             with suppress(httpcore.ConnectError, httpcore.ConnectTimeout):
                 return await self._connect(address, port, ADDRESS_SECONDS)
         return await self._connect(last, port)
+
+    async def _look_up(self, host: str, port: int) -> list[Address]:
+        try:
+            return await self._resolver.look_up(host, port)
+        except (OSError, UnicodeError) as error:
+            raise CallFailed("the host name cannot be found") from error
 
     async def _connect(self, address: Address, port: int, timeout: float | None = None) -> httpcore.AsyncNetworkStream:
         return _Metered(await super().connect_tcp(str(address), port, timeout), self._most_bytes)
@@ -183,14 +191,6 @@ class _Metered(httpcore.AsyncNetworkStream):
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)
-
-
-async def _look_up(host: str, port: int) -> list[Address]:
-    try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        raise CallFailed("the host name cannot be found") from error
-    return [ip_address(str(each[4][0])) for each in found]
 
 
 def _host(to: Destination) -> str:

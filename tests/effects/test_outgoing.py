@@ -5,6 +5,7 @@ import gzip
 import socket
 import ssl
 import subprocess
+import threading
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -16,6 +17,7 @@ import pytest
 
 from domain.egress import NOT_PUBLIC, BadDestination, Egress
 from effects.outgoing import Answer, CallFailed, Outgoing
+from tests.clients import WAIT
 from tests.effects import service as badly
 from tests.effects.service import LOCAL, Service, serving
 
@@ -194,6 +196,34 @@ async def test_of_several_addresses_only_permitted_ones_are_used(
     """The first is not permitted, at the second nobody listens, the third answers."""
     names["lager.example"] = ["10.0.0.1 127.0.0.2 127.0.0.1"]
     assert (await post(new(), f"http://lager.example:{service.port}/")).status == 200
+
+
+async def test_names_that_hang_stop_nothing_else(
+    new: Callable[..., Outgoing], service: Service, names: Names, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither what asyncio has threads for, nor calls to other names. Each of them takes one thread."""
+    hanging: list[str] = []
+    answering, look_up = threading.Event(), socket.getaddrinfo
+
+    def hang(host: Any, *arguments: Any, **options: Any) -> Any:
+        if str(host).endswith(".hangs.example"):
+            hanging.append(host)
+            answering.wait()
+        return look_up(host, *arguments, **options)
+
+    names |= {f"n{number}.hangs.example": [] for number in range(20)} | {"lager.example": ["127.0.0.1"]}
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    outgoing = new()
+    for _ in range(2):
+        calls = [post(outgoing, f"http://{name}:{service.port}/", SOON) for name in names if "hangs" in name]
+        failures = await asyncio.gather(*calls, return_exceptions=True)
+        assert {str(each) for each in failures} == {f"no answer within {SOON} seconds"}
+    assert await asyncio.wait_for(asyncio.to_thread(int), WAIT) == 0
+    assert (await post(outgoing, f"http://lager.example:{service.port}/")).status == 200
+    assert len(hanging) == 20
+    answering.set()
+    with pytest.raises(CallFailed, match="cannot be found"):
+        await post(outgoing, f"http://n1.hangs.example:{service.port}/")
 
 
 @pytest.fixture(scope="module")
