@@ -244,6 +244,7 @@ class Command(Generic[P, T]):
 
     def __init__(self, function: Callable[P, Coroutine[Any, Any, T]], scope: Scope, services_too: bool) -> None:
         update_wrapper(self, function)
+        self.name = function.__name__
         self.scope = scope
         self.services_too = services_too
         self._run = retry_conflicts(function)
