@@ -17,9 +17,9 @@ from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from api.callers.oidc import Issuer, issuer_of
 from api.callers.open_counts import OpenCounts
 from api.callers.rates import rates_of
-from api.callers.tokens import TokenWatch
+from api.callers.token_watch import TokenWatch
 from api.execution.operations import DocumentCache, Operations
-from api.execution.persisted import Documents
+from api.execution.persisted import PersistedDocuments
 from api.execution.subscriptions import Subscriptions
 from api.http import files, graphiql, health, origins, webhooks
 from api.http import graphql as http
@@ -101,7 +101,7 @@ def _service(settings: Settings, issuer: Issuer | None, documents: DocumentCache
     return Service(
         operations=operations,
         subscriptions=Subscriptions(feed, operations, metrics, open_counts),
-        documents=Documents(),
+        persisted_documents=PersistedDocuments(),
         settings=settings,
         feed=feed,
         counting=Counting(feed, COUNTS_SECONDS),

@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass, field
 
 from api.callers.rates import caller_of
-from api.callers.tokens import TokenWatch
+from api.callers.token_watch import TokenWatch
 from api.execution.context import Collaborators, Context
 from api.execution.operations import Operations
 from api.execution.subscriptions import Subscriptions

@@ -36,7 +36,7 @@ from tests.clients import Server, new_client, until
 from tests.complaints import Complaints, complaints_in
 from tests.database import sqlite_path
 from tests.local_issuer import LocalIssuer, local_issuer
-from tests.local_stripe import Account, Wire, account_at, wire_to
+from tests.local_stripe import Account, StripeProxy, account_at, proxy_to
 from tests.missing import PANGO, VARIABLE
 from tests.servers import Databases, SharedServers, url_of
 
@@ -210,9 +210,9 @@ async def account(stripe_url: str) -> AsyncIterator[Account]:
 
 
 @pytest.fixture
-async def wire(stripe_url: str) -> AsyncIterator[Wire]:
-    async with wire_to(stripe_url) as wire:
-        yield wire
+async def proxy(stripe_url: str) -> AsyncIterator[StripeProxy]:
+    async with proxy_to(stripe_url) as proxy:
+        yield proxy
 
 
 @pytest.fixture
@@ -359,7 +359,7 @@ def settings(database_url: str) -> Settings:
 @pytest.fixture
 def watchful(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server of this process, if it is started later, looks all the time whether tokens have ended."""
-    monkeypatch.setattr("api.callers.tokens.WATCH_SECONDS", 0.02)
+    monkeypatch.setattr("api.callers.token_watch.WATCH_SECONDS", 0.02)
 
 
 @pytest.fixture

@@ -84,7 +84,7 @@ async def _nothing(step: str) -> None:
 
 
 @dataclass
-class Wire:
+class StripeProxy:
     """Stands before a Stripe and does what can happen on the way, to the next calls that move money, in turns.
 
     `before` and `after`: the connection ends before or after the call has arrived. `stall`: it has arrived, and no
@@ -159,11 +159,11 @@ def _response(status: int, body: bytes) -> bytes:
 
 
 @asynccontextmanager
-async def wire_to(url: str) -> AsyncIterator[Wire]:
+async def proxy_to(url: str) -> AsyncIterator[StripeProxy]:
     async with new_client() as http:
-        wire = Wire(url, http)
-        server = await asyncio.start_server(wire.serve, "127.0.0.1", 0)
+        proxy = StripeProxy(url, http)
+        server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
         async with server:
-            wire.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-            yield wire
-            wire.close()
+            proxy.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            yield proxy
+            proxy.close()

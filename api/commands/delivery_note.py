@@ -8,7 +8,7 @@ from typing import Annotated, Final
 import typer
 
 from api.commands.environment import read_settings
-from domain.delivery_notes.document import Document, Parcel, Position
+from domain.delivery_notes.content import NoteContent, Parcel, Position
 from domain.errors import DomainError
 from domain.locales import LOCALES
 from effects.delivery_notes.renderer import Renderer
@@ -26,10 +26,10 @@ _ARTICLES: Final = (
 )
 
 
-def sample(merchant: Merchant, *, locale: str = "de-CH", positions: int = 3, channel: str = CHANNEL) -> Document:
+def sample(merchant: Merchant, *, locale: str = "de-CH", positions: int = 3, channel: str = CHANNEL) -> NoteContent:
     """A made-up note of this merchant, with so many positions. The last of several is still to come."""
     letterhead, prices = merchant.letterhead(channel), merchant.prices(channel)
-    return Document(
+    return NoteContent(
         number=f"{merchant.series.name(2026)}-{42:0{merchant.series.width}}",
         date=date(2026, 11, 24),
         locale=locale,

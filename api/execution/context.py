@@ -13,7 +13,7 @@ from api.callers.open_counts import OpenCounts
 from api.callers.rates import Charge, Rates
 from api.execution.limits import Budget
 from api.execution.loaders import Loaders
-from api.execution.persisted import Documents
+from api.execution.persisted import PersistedDocuments
 from api.links import Links
 from api.metrics import Metrics
 from domain.actors import Actor, Scope
@@ -49,7 +49,7 @@ class Collaborators:
     rates: Rates | None  # None if callers may ask for as much as they like
     open_counts: OpenCounts
     egress: Egress
-    documents: Documents
+    persisted_documents: PersistedDocuments
 
 
 class Context:

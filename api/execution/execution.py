@@ -154,7 +154,7 @@ async def understand(
     if context.server.rates is not None and (charge := context.server.rates.unread(context.caller)) is not None:
         return _too_much(charge, context)
     try:
-        request = await context.server.documents.find(request, registered_only=context.registered_only)
+        request = await context.server.persisted_documents.find(request, registered_only=context.registered_only)
         operation = operations.find(request, introspection=context.introspection)
         if operation.kind not in allowed:
             raise OperationNotAllowed(operation.kind)

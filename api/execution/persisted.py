@@ -25,7 +25,7 @@ class DocumentRefused(Exception):
         self.code = code
 
 
-class Documents:
+class PersistedDocuments:
     """Those that clients have sent with their hashes, and those that are registered.
 
     The former are kept in each process for itself: on another worker, or after a restart, it costs the client one more

@@ -13,7 +13,7 @@ from starlette.responses import RedirectResponse, Response
 
 from api.callers.issuer_keys import IssuerUnavailable
 from api.callers.rates import address_of, caller_of
-from api.callers.tokens import InvalidToken
+from api.callers.token_watch import InvalidToken
 from api.execution.context import Unauthenticated
 from api.execution.execution import RATE_LIMITED, UNAVAILABLE
 from api.execution.rights import PERSONAL

@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 from api.callers.issuer_keys import IssuerUnavailable
 from api.callers.open_counts import TooManyOpen
 from api.callers.rates import address_of
-from api.callers.tokens import InvalidToken
+from api.callers.token_watch import InvalidToken
 from api.execution.context import OPERATION, Context
 from api.execution.execution import (
     ANY,

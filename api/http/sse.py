@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from api.callers.open_counts import TooManyOpen
-from api.callers.tokens import InvalidToken
+from api.callers.token_watch import InvalidToken
 from api.execution.context import Context
 from api.execution.execution import RATE_LIMITED, Answer, refusal
 from api.http.connections import abort, answered

@@ -21,7 +21,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDiscon
 from api.callers.issuer_keys import IssuerUnavailable
 from api.callers.open_counts import TooManyOpen
 from api.callers.rates import caller_of
-from api.callers.tokens import InvalidToken
+from api.callers.token_watch import InvalidToken
 from api.execution.context import Context
 from api.execution.execution import ANY, RATE_LIMITED, SUCCESS, Answer, fault, refusal, run, understand
 from api.execution.requests import MalformedRequest, Request, parse_request

@@ -6,7 +6,7 @@ from typing import Protocol
 from zoneinfo import ZoneInfo
 
 from domain.addresses import written
-from domain.delivery_notes.document import Document, Letterhead, Parcel, Position
+from domain.delivery_notes.content import Letterhead, NoteContent, Parcel, Position
 from domain.delivery_notes.numbers import NumberSeries
 from domain.errors import InvalidInput
 from domain.fulfillments.packing import Packing
@@ -48,7 +48,7 @@ async def build(
     number: str,
     replaces: str | None,
     now: datetime,
-) -> Document:
+) -> NoteContent:
     """Everything that the note of this fulfillment shows, in the given locale or the one that suits the order."""
     channel = await Channel.get(id=order.channel_id)
     customer = await Customer.get_or_none(id=order.customer_id) if order.customer_id else None
@@ -56,7 +56,7 @@ async def build(
     tracking = await Tracking.filter(fulfillment_id=fulfillment.id).order_by("created_at", "id")
     letterhead, prices = issuer.letterhead(channel.code), issuer.prices(channel.code)
     locale = locale or best_locale(order.locale, issuer.default_locale)
-    return Document(
+    return NoteContent(
         number=number,
         date=now.astimezone(issuer.time_zone).date(),
         locale=locale,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from domain.delivery_notes.document import Document, Parcel, Position
+from domain.delivery_notes.content import NoteContent, Parcel, Position
 from effects.delivery_notes.codes import barcode, qr
 from effects.delivery_notes.presentation import Presentation
 from effects.merchant.formats import Formats
@@ -68,7 +68,7 @@ class Fact:
     values: tuple[str, ...]
 
 
-def page(document: Document, presentation: Presentation) -> dict[str, Any]:
+def page(document: NoteContent, presentation: Presentation) -> dict[str, Any]:
     """The variables of the template."""
     texts = presentation.texts[document.locale]
     formats = Formats(document.locale)
@@ -104,7 +104,7 @@ def direction(text: str) -> str:
     return "ltr"
 
 
-def _facts(document: Document, texts: Texts, formats: Formats) -> list[Fact]:
+def _facts(document: NoteContent, texts: Texts, formats: Formats) -> list[Fact]:
     facts = [
         Fact(texts["note_number"], (document.number,)),
         Fact(texts["note_date"], (formats.date(document.date),)),
@@ -129,11 +129,11 @@ def _by_carrier(parcels: Sequence[Parcel]) -> dict[str | None, list[str]]:
     return numbers
 
 
-def _rows(positions: Sequence[Position], document: Document, formats: Formats, first: int) -> list[Row]:
+def _rows(positions: Sequence[Position], document: NoteContent, formats: Formats, first: int) -> list[Row]:
     return [_row(number, each, document, formats) for number, each in enumerate(positions, first)]
 
 
-def _row(number: int, position: Position, document: Document, formats: Formats) -> Row:
+def _row(number: int, position: Position, document: NoteContent, formats: Formats) -> Row:
     weight, price, total = position.weight_grams, position.unit_price, position.total
     return Row(
         number=number,
@@ -150,7 +150,7 @@ def _row(number: int, position: Position, document: Document, formats: Formats) 
     )
 
 
-def _totals(delivered: Sequence[Position], document: Document, texts: Texts, formats: Formats) -> Totals:
+def _totals(delivered: Sequence[Position], document: NoteContent, texts: Texts, formats: Formats) -> Totals:
     weight = formats.weight(sum(each.delivered * (each.weight_grams or 0) for each in delivered))
     if any(each.requires_shipping and each.weight_grams is None for each in delivered):
         weight = filled(texts["at_least"], {"weight": weight})
@@ -161,7 +161,7 @@ def _totals(delivered: Sequence[Position], document: Document, texts: Texts, for
     )
 
 
-def _qr(document: Document, texts: Texts) -> dict[str, Any]:
+def _qr(document: NoteContent, texts: Texts) -> dict[str, Any]:
     """A code that opens the first parcel's tracking, or else holds the order's number; and what it is, in words."""
     parcel = document.parcels[0] if document.parcels else None
     if parcel and parcel.url and parcel.url.startswith(("https://", "http://")):

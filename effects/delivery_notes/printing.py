@@ -9,7 +9,7 @@ from uuid import UUID
 from domain.actors import Actor
 from domain.change import Target
 from domain.delivery_notes.commands import create_delivery_note
-from domain.delivery_notes.document import Document
+from domain.delivery_notes.content import NoteContent
 from domain.delivery_notes.queries import store_file, stored_files
 from domain.errors import DomainError, InvalidInput, NotFound
 from domain.orders.queries import get_fulfillment
@@ -106,7 +106,7 @@ class Printing:
         files = await stored_files([note.id for note in notes])
         for note in notes:  # as a rule all are there: they are rendered when they are created
             if note.id not in files:
-                document = Document.from_data(note.document)
+                document = NoteContent.from_data(note.document)
                 content = await self._renderer.render(document, self._merchant.presentation(document.channel_code))
                 files[note.id] = await store_file(note.id, content)
         return [files[note.id] for note in notes]

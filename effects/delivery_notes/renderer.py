@@ -5,7 +5,7 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from domain.delivery_notes.document import Document
+from domain.delivery_notes.content import NoteContent
 from effects.delivery_notes.errors import RenderingFailed
 from effects.delivery_notes.pool import Pool
 from effects.delivery_notes.presentation import Presentation
@@ -37,7 +37,7 @@ class Renderer:
             await self._do({"do": "nothing"})
             self._is_available = True
 
-    async def render(self, document: Document, presentation: Presentation) -> bytes:
+    async def render(self, document: NoteContent, presentation: Presentation) -> bytes:
         """The document as a PDF. Raises `RenderingFailed`, `RenderingBusy` and `RenderingUnavailable`."""
         request = {"do": "render", "document": document.as_data(), "presentation": presentation.as_data()}
         return await self._do(request)

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Final
 
-from domain.delivery_notes.document import Document
+from domain.delivery_notes.content import NoteContent
 from effects.delivery_notes.instances import use_harfbuzz
 from effects.delivery_notes.pdf import write_pdf
 from effects.delivery_notes.presentation import Presentation
@@ -16,7 +16,7 @@ use_harfbuzz()
 spell_out()
 
 
-def render(document: Document, presentation: Presentation) -> bytes:
+def render(document: NoteContent, presentation: Presentation) -> bytes:
     """The PDF file: always the same for the same document and presentation. Raises `RenderingFailed`."""
     style = _STYLE if presentation.style is None else presentation.style
     return write_pdf(write_html(document, presentation), style, document.number)

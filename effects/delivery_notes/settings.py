@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field
 
-from domain.delivery_notes.document import Letterhead
+from domain.delivery_notes.content import Letterhead
 from domain.delivery_notes.numbers import NumberSeries
 from effects.delivery_notes.presentation import Presentation
 from effects.merchant.folder import (

@@ -4,7 +4,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
-from domain.delivery_notes.document import Document
+from domain.delivery_notes.content import NoteContent
 from effects.delivery_notes.errors import RenderingFailed
 from effects.delivery_notes.page import direction, page
 from effects.delivery_notes.presentation import Presentation
@@ -16,7 +16,7 @@ DEFAULT: Final = "default/template.html"  # which a merchant's own may extend
 _FOLDER: Final = Path(__file__).parent
 
 
-def write_html(document: Document, presentation: Presentation) -> str:
+def write_html(document: NoteContent, presentation: Presentation) -> str:
     """The whole page. Raises `RenderingFailed`, which names the template and the line, where the template is wrong."""
     variables = page(document, presentation)
     try:

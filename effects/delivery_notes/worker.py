@@ -16,7 +16,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, BinaryIO, Final
 
-from domain.delivery_notes.document import Document
+from domain.delivery_notes.content import NoteContent
 from effects.delivery_notes.errors import RenderingFailed
 from effects.delivery_notes.fonts import FOLDER_PREFIX
 from effects.delivery_notes.memory import apply_limit
@@ -116,7 +116,7 @@ def _do(request: Message) -> bytes:
     match request.data["do"]:
         case "render":
             return render(
-                Document.from_data(request.data["document"]), Presentation.from_data(request.data["presentation"])
+                NoteContent.from_data(request.data["document"]), Presentation.from_data(request.data["presentation"])
             )
         case "merge":
             return merge(request.files, request.data["title"])

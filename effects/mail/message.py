@@ -1,4 +1,4 @@
-"""An e-mail as it goes over the wire: headers, a plain text and the same in HTML."""
+"""An e-mail as it is sent: headers, a plain text and the same in HTML."""
 
 from datetime import UTC, datetime
 from email import policy

@@ -13,7 +13,7 @@ import typer
 from typer.testing import CliRunner
 
 from api.commands import documents, token
-from api.execution.persisted import MOST_CHARACTERS, DocumentRefused, Documents
+from api.execution.persisted import MOST_CHARACTERS, DocumentRefused, PersistedDocuments
 from api.execution.requests import Request
 from api.settings import Settings
 from domain.actors import Scope, system
@@ -134,7 +134,7 @@ async def test_subscriptions_by_hash(server: Server) -> None:
 
 
 async def test_texts_are_kept_within_bounds(database: str) -> None:
-    known = Documents()
+    known = PersistedDocuments()
     texts = [f"{{ a{number} }}".ljust(MOST_CHARACTERS // 4) for number in range(6)]
     for text in texts[:4]:
         await known.find(Request(text, document_id=hash_of(text)), registered_only=False)

@@ -16,7 +16,7 @@ from domain.actors import Scope
 from models import OrderEvent
 from tests.clients import Server, until
 from tests.database import all_rows
-from tests.local_stripe import API_KEY, Account, Wire
+from tests.local_stripe import API_KEY, Account, StripeProxy
 
 pytestmark = pytest.mark.wire
 
@@ -29,8 +29,8 @@ MONEY = """
 
 
 @pytest.fixture
-def settings(database_url: str, wire: Wire) -> Settings:
-    gateway = {"stripe_api_key": API_KEY, "stripe_webhook_secret": SECRET, "stripe_api_base": wire.url}
+def settings(database_url: str, proxy: StripeProxy) -> Settings:
+    gateway = {"stripe_api_key": API_KEY, "stripe_webhook_secret": SECRET, "stripe_api_base": proxy.url}
     return Settings(database_url=database_url, effects=False, **gateway)  # type: ignore[arg-type]
 
 
@@ -155,10 +155,17 @@ async def test_refunding_with_the_cancellation_needs_both_scopes(server: Server,
     ],
 )
 async def test_news_settle_what_was_not_answered(
-    server: Server, account: Account, wire: Wire, sender: Sender, mutation: str, kind: str, told: str, status: str
+    server: Server,
+    account: Account,
+    proxy: StripeProxy,
+    sender: Sender,
+    mutation: str,
+    kind: str,
+    told: str,
+    status: str,
 ) -> None:
     order, intent = await place(server, account, kind)
-    wire.faults = ["after"]
+    proxy.faults = ["after"]
     payload = await act(server, mutation, order)
     assert payload["userErrors"] == []
     assert moved(payload["order"])[1][1] == "PENDING"
@@ -168,7 +175,7 @@ async def test_news_settle_what_was_not_answered(
     assert len(await OrderEvent.all()) == len(before["order_events"]) + 1
 
     order, intent = await place(server, account, kind)
-    wire.faults = ["after"]
+    proxy.faults = ["after"]
     await act(server, mutation, order)
     thing = {"object": told.split(".")[0], "payment_intent": intent, "id": "x"}
     news = intent_event(told, intent) if told.startswith("payment_intent") else event(told, thing)
@@ -181,10 +188,10 @@ async def test_news_settle_what_was_not_answered(
 
 
 async def test_news_of_what_was_not_done_do_nothing(
-    server: Server, account: Account, wire: Wire, sender: Sender
+    server: Server, account: Account, proxy: StripeProxy, sender: Sender
 ) -> None:
     order, intent = await place(server, account)
-    wire.faults = ["before"]
+    proxy.faults = ["before"]
     await act(server, "capturePayment", order)
     assert reasons(await look(server, order)) == {
         "CAPTURE_PAYMENT": "What is left to pay is being captured.",
@@ -231,27 +238,27 @@ async def test_only_stripe_is_believed(server: Server, account: Account, sender:
 
 
 async def test_stripe_tells_again_what_could_not_be_looked_up(
-    server: Server, account: Account, wire: Wire, sender: Sender
+    server: Server, account: Account, proxy: StripeProxy, sender: Sender
 ) -> None:
     order, intent = await place(server, account)
-    wire.faults = ["after"]
+    proxy.faults = ["after"]
     await act(server, "capturePayment", order)
-    wire.target = "http://127.0.0.1:9"
+    proxy.target = "http://127.0.0.1:9"
     assert await sender.tell(intent_event("payment_intent.succeeded", intent)) == 503
-    wire.target = account.url
+    proxy.target = account.url
     assert await sender.tell(intent_event("payment_intent.succeeded", intent)) == 200
     assert (await look(server, order))["paymentStatus"] == "PAID"
 
 
-async def test_localstripe_s_own_webhook(server: Server, account: Account, wire: Wire) -> None:
+async def test_localstripe_s_own_webhook(server: Server, account: Account, proxy: StripeProxy) -> None:
     url = f"http://127.0.0.1:{server.port}/webhooks/stripe"
     hook = {"url": url, "secret": SECRET, "events": ["payment_intent.succeeded"]}
     await account.http.post(f"{account.url}/_config/webhooks/{server.port}", json=hook)
     order, _ = await place(server, account)
-    wire.faults = ["after"]
+    proxy.faults = ["after"]
     await act(server, "capturePayment", order)
-    asked = len(wire.arrived)
-    await until(lambda: len(wire.arrived) > asked)  # the server has been told, and looks
+    asked = len(proxy.arrived)
+    await until(lambda: len(proxy.arrived) > asked)  # the server has been told, and looks
     async with asyncio.timeout(60):
         while (await look(server, order))["paymentStatus"] != "PAID":  # noqa: ASYNC110 - the next look may see it
             await asyncio.sleep(0.01)

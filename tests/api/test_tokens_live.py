@@ -12,7 +12,7 @@ import orjson
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
-from api.callers import tokens as auth
+from api.callers import token_watch
 from api.commands.temporary_server import server_process
 from domain.actors import Scope, system
 from domain.tokens import create_token, revoke_token, rotate_token
@@ -79,7 +79,7 @@ async def test_a_secret_that_was_exchanged_loses_its_sockets_after_its_grace(ser
     async with live(server, first) as before, live(server) as other:
         _, second = await rotate_token(actor=system("tests"), token_id=token.id)
         async with live(server, first) as old, live(server, second) as new:
-            await asyncio.sleep(10 * auth.WATCH_SECONDS)
+            await asyncio.sleep(10 * token_watch.WATCH_SECONDS)
             for each in (before, old, new):
                 await each.subscribe("{ viewer { name } }")
                 assert await each.next() == {"viewer": {"name": "partner"}}
@@ -93,7 +93,7 @@ async def test_a_secret_that_was_exchanged_loses_its_sockets_after_its_grace(ser
 
 
 async def test_the_last_use_is_written_beside_the_requests(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.callers.tokens.USE_PERIOD", timedelta(0))
+    monkeypatch.setattr("api.callers.token_watch.USE_PERIOD", timedelta(0))
     used, secret = await create_token(actor=system("tests"), name="used", scopes=list(Scope))
     unused, _ = await create_token(actor=system("tests"), name="unused", scopes=list(Scope))
     await server.ask("{ viewer { name } }", token=secret)

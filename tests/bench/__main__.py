@@ -8,12 +8,12 @@ import typer
 
 from tests.bench.fanout import measure_fanout
 from tests.bench.latency import measure_latency
-from tests.bench.live import Pace
 from tests.bench.memory import measure_memory
 from tests.bench.mutations import measure_mutations
 from tests.bench.notes import measure_notes
 from tests.bench.reads import measure_reads
 from tests.bench.watch import measure_watch
+from tests.bench.watchers import Pace
 from tests.bench.workers import measure_workers
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, help=__doc__)

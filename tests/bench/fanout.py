@@ -5,9 +5,9 @@ from contextlib import closing
 from tests.bench.contestants import BARE, MERCURIUS, STRAWBERRY, Start, live_contestants
 from tests.bench.cores import take_cores
 from tests.bench.crowd import Crowd
-from tests.bench.live import ALL, Everybody, Pace, Usage, drive, metrics
 from tests.bench.rounds import Figures, Measure, play, report
 from tests.bench.shop import open_shop, services
+from tests.bench.watchers import ALL, Everybody, Pace, Usage, drive, metrics
 from tests.bench.wires import Loop
 
 ORDERS = 50  # whose events come in turn

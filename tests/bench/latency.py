@@ -13,12 +13,12 @@ from api.commands.watching import quantile
 from tests.bench.contestants import PRODUCT, STRAWBERRY, Running, Start, product, python_peer
 from tests.bench.cores import take_cores
 from tests.bench.crowd import Crowd
-from tests.bench.live import ALL, ANSWER_SECONDS, Everybody
 from tests.bench.load import Load, Question, for_seconds, question
 from tests.bench.reads import one_order
 from tests.bench.rounds import Figures, Measure, Metric, play, report
 from tests.bench.shop import Shop, open_shop, services
 from tests.bench.sources import NOTE, Poster, Source
+from tests.bench.watchers import ALL, ANSWER_SECONDS, Everybody
 from tests.bench.wires import Loop
 
 ORDERS = 50

@@ -7,8 +7,8 @@ from typing import Any
 import orjson
 
 from tests.bench.contestants import Running
-from tests.bench.live import Usage
 from tests.bench.rounds import Figures
+from tests.bench.watchers import Usage
 from tests.bench.wires import Address, Disagreement, Line, Loop, post
 
 LOAD_SECONDS = 600  # for all answers

@@ -5,9 +5,9 @@ from contextlib import closing
 from tests.bench.contestants import Start, live_contestants
 from tests.bench.cores import resident_kib, take_cores
 from tests.bench.crowd import Crowd
-from tests.bench.live import ALL, Everybody
 from tests.bench.rounds import Figures, Measure, Metric, play, report
 from tests.bench.shop import open_shop, services
+from tests.bench.watchers import ALL, Everybody
 from tests.bench.wires import Loop
 
 FIRST = 20  # sockets that are opened before it is measured: what is loaded or made once is there then

@@ -10,10 +10,10 @@ import asyncpg
 
 from tests.bench.contestants import BARE, PRODUCT, Start, product, python_peer
 from tests.bench.cores import take_cores
-from tests.bench.live import metrics
 from tests.bench.load import ask, question
 from tests.bench.rounds import Figures, Measure, play, report
 from tests.bench.shop import Shop, open_shop, services
+from tests.bench.watchers import metrics
 from tests.bench.wires import Disagreement, Loop
 from tests.services import create_database
 

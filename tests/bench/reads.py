@@ -8,10 +8,10 @@ import asyncpg
 
 from tests.bench.contestants import BARE, PRODUCT, STRAWBERRY, Running, Start, product, python_peer
 from tests.bench.cores import take_cores
-from tests.bench.live import metrics
 from tests.bench.load import Question, ask, for_seconds, question
 from tests.bench.rounds import Figures, Measure, play, report
 from tests.bench.shop import LINES, Shop, open_shop, services
+from tests.bench.watchers import metrics
 from tests.bench.wires import Loop
 
 ONE = "query ($id: ID!) { order(id: $id) { id number status paymentStatus total { amount currencyCode } } }"

@@ -15,9 +15,9 @@ from api.schema import ids
 from tests.bench.contestants import BARE, PRODUCT, STRAWBERRY, Start, live_contestants
 from tests.bench.cores import take_cores
 from tests.bench.crowd import Crowd
-from tests.bench.live import Pace, Usage, Watchers, burst, drive, metrics, of_orders
 from tests.bench.rounds import Figures, Measure, play, report
 from tests.bench.shop import Shop, open_shop, services
+from tests.bench.watchers import Pace, Usage, Watchers, burst, drive, metrics, of_orders
 from tests.bench.wires import Loop
 
 GOALS = {STRAWBERRY: "≥ 5"}

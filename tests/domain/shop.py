@@ -12,7 +12,7 @@ import pytest
 
 from domain.actors import Actor, Scope
 from domain.change import Idempotency, Target
-from domain.delivery_notes.document import Letterhead
+from domain.delivery_notes.content import Letterhead
 from domain.delivery_notes.numbers import NumberSeries
 from domain.errors import DomainError, ErrorCode
 from domain.fulfillments.packing import LineQuantity

@@ -14,7 +14,7 @@ from domain.actors import Forbidden, Scope
 from domain.change import change
 from domain.delivery_notes.building import Issuer
 from domain.delivery_notes.commands import create_delivery_note
-from domain.delivery_notes.document import Document, Letterhead, Parcel, Position
+from domain.delivery_notes.content import Letterhead, NoteContent, Parcel, Position
 from domain.delivery_notes.numbers import NumberSeries, take_number
 from domain.delivery_notes.queries import find_delivery_notes, store_file, stored_files
 from domain.errors import DomainError, ErrorCode
@@ -63,8 +63,8 @@ async def note_of(order: Order, issuer: Issuer = ISSUER, **given: Any) -> Delive
     return await create_delivery_note(**{"actor": ADA, "target": on(order), "issuer": issuer, **given})
 
 
-def shown(note: DeliveryNote) -> Document:
-    return Document.from_data(note.document)
+def shown(note: DeliveryNote) -> NoteContent:
+    return NoteContent.from_data(note.document)
 
 
 def serial(note: DeliveryNote) -> int:
@@ -193,7 +193,7 @@ async def test_what_it_shows() -> None:
     note = await note_of(order)
     document = shown(note)
     today = note.created_at.astimezone(ISSUER.time_zone).date()
-    assert document == Document(
+    assert document == NoteContent(
         number=note.number,
         date=today,
         locale="de-CH",
@@ -223,7 +223,7 @@ async def test_what_it_shows() -> None:
         parcels=(Parcel("T-1", "Post", "https://post.example/T-1"),),
         letterhead=Letterhead(sender="Shop", footer=(("Line 1", "Line 2"),)),
     )
-    assert Document.from_data(json.loads(json.dumps(document.as_data()))) == document
+    assert NoteContent.from_data(json.loads(json.dumps(document.as_data()))) == document
 
 
 async def test_what_was_delivered_before_is_no_longer_to_come() -> None:

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from domain.delivery_notes.document import Document
+from domain.delivery_notes.content import NoteContent
 from effects.delivery_notes.fonts import FILE_NAME, write_configuration
 from effects.delivery_notes.presentation import Presentation
 from tests.effects.notes import NOTES, PRESENTATION
 from tests.effects.paper import Paper
 from tests.missing import PANGO
 
-Render = Callable[[Document, Presentation], bytes]
+Render = Callable[[NoteContent, Presentation], bytes]
 
 
 @pytest.fixture(scope="session")
@@ -40,7 +40,7 @@ def render(needs_pango: None) -> Render:
     """Renders in this process, which spares the test a process that has to start."""
     from effects.delivery_notes import rendering
 
-    def render(document: Document, presentation: Presentation) -> bytes:
+    def render(document: NoteContent, presentation: Presentation) -> bytes:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ResourceWarning)  # WeasyPrint leaves a file of its own open
             return rendering.render(document, presentation)

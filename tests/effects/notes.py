@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from api.commands.delivery_note import CHANNEL, sample
 from api.settings import ROOT
-from domain.delivery_notes.document import Document, Parcel, Position
+from domain.delivery_notes.content import NoteContent, Parcel, Position
 from domain.locales import LOCALES
 from effects.delivery_notes.settings import load
 
@@ -14,7 +14,7 @@ PRESENTATION: Final = MERCHANT.presentation(CHANNEL)
 LONG_WORD: Final = "Donaudampfschifffahrtsgesellschaftskapitänsmützenabzeichen"
 
 
-def note(*, positions: int = 3, locale: str = "de-CH", **changes: Any) -> Document:
+def note(*, positions: int = 3, locale: str = "de-CH", **changes: Any) -> NoteContent:
     """The sample, changed. `window` is the letterhead's."""
     document = sample(MERCHANT, positions=positions, locale=locale)
     if window := changes.pop("window", None):
@@ -22,7 +22,7 @@ def note(*, positions: int = 3, locale: str = "de-CH", **changes: Any) -> Docume
     return replace(document, **changes)
 
 
-def to(country_code: str, *lines: str) -> Document:
+def to(country_code: str, *lines: str) -> NoteContent:
     return note(recipient=lines, recipient_country=country_code, parcels=())
 
 
@@ -40,7 +40,7 @@ _CROWDED: Final = (
     "ÜBERSEEISCHE GEBIETE DER VEREINIGTEN KÖNIGREICHE UND REPUBLIKEN AM ENDE DER ADRESSE",
 )
 
-NOTES: Final[dict[str, Document]] = {
+NOTES: Final[dict[str, NoteContent]] = {
     "short": note(),
     "right": note(window="right", recipient=_CROWDED),
     "crowded": note(recipient=_CROWDED),

@@ -10,7 +10,7 @@ import pytest
 from pdfua import validate
 from pikepdf import Array, Dictionary, Pdf
 
-from domain.delivery_notes.document import Document
+from domain.delivery_notes.content import NoteContent
 from effects.delivery_notes.merging import merge
 from effects.delivery_notes.presentation import Presentation
 from tests.effects.notes import NOTES, PRESENTATION
@@ -118,7 +118,7 @@ def test_tags(opened: Callable[[str], Pdf]) -> None:
 
 def test_the_order_in_which_it_is_read(opened: Callable[[str], Pdf], content: Content) -> None:
     kinds = [str(tag.S) for tag in tags(opened("long").Root.StructTreeRoot)]
-    assert kinds[:2] == ["/Document", "/Div"]
+    assert kinds[:2] == ["/NoteContent", "/Div"]
     assert kinds.index("/Figure") < kinds.index("/Table") < kinds.index("/H1") < kinds.index("/THead")
 
 
@@ -149,9 +149,9 @@ def test_letters_of_parts_say_what_they_are(opened: Callable[[str], Pdf]) -> Non
     assert said == list(NOTES["arabic"].recipient[:3])
 
 
-def test_the_same_note_is_the_same_file(content: Content, render: Callable[[Document, Presentation], bytes]) -> None:
+def test_the_same_note_is_the_same_file(content: Content, render: Callable[[NoteContent, Presentation], bytes]) -> None:
     assert render(NOTES["japanese"], PRESENTATION) == content("japanese")
-    again = Document.from_data(NOTES["pick-up"].as_data())
+    again = NoteContent.from_data(NOTES["pick-up"].as_data())
     assert render(again, Presentation.from_data(PRESENTATION.as_data())) == content("pick-up")
 
 
@@ -169,7 +169,7 @@ def test_several_files_in_one(content: Content, tmp_path: Path) -> None:
             assert [item.title for item in outline.root] == ["Lieferschein LS-2026-000042"] * 3
         pages = {each.obj.objgen for each in file.pages}
         found = list(tags(file.Root.StructTreeRoot))
-        assert [str(tag.S) for tag in found].count("/Document") == 3
+        assert [str(tag.S) for tag in found].count("/NoteContent") == 3
         assert {tag.Pg.objgen for tag in found if "/Pg" in tag} == pages
         numbers = list(file.Root.StructTreeRoot.ParentTree.Nums)
         assert [int(each.obj.StructParents) for each in file.pages] == [int(number) for number in numbers[::2]]

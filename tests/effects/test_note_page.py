@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from domain.delivery_notes.document import Document
+from domain.delivery_notes.content import NoteContent
 from effects.delivery_notes.page import direction
 from effects.delivery_notes.presentation import Presentation
 from effects.merchant.formats import Formats
@@ -230,7 +230,7 @@ def test_formats() -> None:
     assert Formats("en").amount(1_234, "JPY") == "1,234"
 
 
-def test_an_own_template_extends_the_built_in_one(render: Callable[[Document, Presentation], bytes]) -> None:
+def test_an_own_template_extends_the_built_in_one(render: Callable[[NoteContent, Presentation], bytes]) -> None:
     own = """{% extends "default/template.html" %}
         {% block style %}<style>h1 { margin-left: 50mm }</style>{% endblock %}
         {% block title %}<h1>Hello {{ document.number }}</h1>{% endblock %}"""

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from api.settings import ROOT
-from domain.delivery_notes.document import Letterhead
+from domain.delivery_notes.content import Letterhead
 from domain.delivery_notes.numbers import NumberSeries
 from domain.locales import LOCALES
 from effects.delivery_notes.settings import load

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from domain.delivery_notes.document import Document
+from domain.delivery_notes.content import NoteContent
 from effects.delivery_notes.errors import RenderingFailed
 from effects.delivery_notes.presentation import Presentation
 from tests.effects.notes import NOTES, PRESENTATION
 from tests.effects.test_note_settings import png
 
-Render = Callable[[Document, Presentation], bytes]
+Render = Callable[[NoteContent, Presentation], bytes]
 
 
 def html(body: str) -> str:

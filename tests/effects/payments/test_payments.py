@@ -28,7 +28,7 @@ from models.enums import AutomationKind, EffectState, PaymentStatus, Transaction
 from tests.database import nobody_writes
 from tests.domain.shop import ADA, last_event, nothing_changes, on, once, place, stored, transactions_of, types_of
 from tests.effects.due import claim
-from tests.local_stripe import API_KEY, Account, Wire
+from tests.local_stripe import API_KEY, Account, StripeProxy
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -41,9 +41,9 @@ TEN = Amount(Decimal(10))
 
 
 @pytest.fixture
-async def payments(wire: Wire) -> AsyncIterator[Payments]:
+async def payments(proxy: StripeProxy) -> AsyncIterator[Payments]:
     await begin()
-    payments = Payments([StripeGateway(API_KEY, wire.url)])
+    payments = Payments([StripeGateway(API_KEY, proxy.url)])
     yield payments
     await payments.close()
 
@@ -85,21 +85,25 @@ async def is_done_once(order: Order, intent: str, kind: TransactionKind, account
 
 @pytest.mark.parametrize("kind", [CAPTURE, VOID, REFUND])
 async def test_what_is_asked_for_is_settled_at_once(
-    payments: Payments, account: Account, wire: Wire, kind: TransactionKind
+    payments: Payments, account: Account, proxy: StripeProxy, kind: TransactionKind
 ) -> None:
     order, intent = await asked(account, kind)
     assert await payments.settle_now(order.id) == []
     await is_done_once(order, intent, kind, account)
-    calls = list(wire.arrived)
+    calls = list(proxy.arrived)
     async with nothing_changes():
         assert await payments.settle_now(order.id) == []
     [effect] = await later(payments)
-    assert (effect.state, effect.attempts, wire.arrived) == (EffectState.DONE, 1, calls)  # nothing was left to ask
+    assert (effect.state, effect.attempts, proxy.arrived) == (
+        EffectState.DONE,
+        1,
+        calls,
+    )  # nothing was left to ask
 
 
 @pytest.mark.parametrize("kind", [CAPTURE, REFUND])
 async def test_no_transaction_is_open_while_a_gateway_is_asked(
-    payments: Payments, account: Account, wire: Wire, kind: TransactionKind
+    payments: Payments, account: Account, proxy: StripeProxy, kind: TransactionKind
 ) -> None:
     async def look(step: str) -> None:
         async with asyncio.timeout(60):
@@ -108,7 +112,7 @@ async def test_no_transaction_is_open_while_a_gateway_is_asked(
 
     steps: list[str] = []
     order, intent = await asked(account, kind)
-    wire.step = look
+    proxy.step = look
     await payments.settle_now(order.id)
     assert steps == ["before", "after"] * (3 if kind is CAPTURE else 2)
     await is_done_once(order, intent, kind, account)
@@ -161,10 +165,10 @@ async def test_an_act_that_was_refused_is_refused_again(payments: Payments, acco
 @pytest.mark.parametrize("kind", [CAPTURE, VOID, REFUND])
 @pytest.mark.parametrize("fault", ["before", "after", 500, 429, "nonsense"])
 async def test_what_is_not_answered_is_settled_later(
-    payments: Payments, account: Account, wire: Wire, kind: TransactionKind, fault: str | int
+    payments: Payments, account: Account, proxy: StripeProxy, kind: TransactionKind, fault: str | int
 ) -> None:
     order, intent = await asked(account, kind)
-    wire.faults = [fault, fault]
+    proxy.faults = [fault, fault]
     assert await payments.settle_now(order.id) == []
     assert (await last_event(order)).type == "PAYMENT_PENDING"
     for _ in range(3):
@@ -176,10 +180,10 @@ async def test_what_is_not_answered_is_settled_later(
 
 
 @pytest.mark.wire
-async def test_a_gateway_that_stalls_holds_nobody_up(account: Account, wire: Wire, payments: Payments) -> None:
+async def test_a_gateway_that_stalls_holds_nobody_up(account: Account, proxy: StripeProxy, payments: Payments) -> None:
     order, intent = await asked(account, REFUND)
-    hasty = Payments([StripeGateway(API_KEY, wire.url)], seconds=0.5)
-    wire.faults, wire.remembers = ["stall"], True
+    hasty = Payments([StripeGateway(API_KEY, proxy.url)], seconds=0.5)
+    proxy.faults, proxy.remembers = ["stall"], True
     assert await hasty.settle_now(order.id) == []
     assert (await last_event(order)).type == "PAYMENT_PENDING"
     await later(payments)
@@ -221,9 +225,9 @@ class Killed:
 
 @pytest.mark.parametrize("kind", [CAPTURE, REFUND])
 async def test_killed_anywhere_and_carried_out_again(
-    payments: Payments, account: Account, wire: Wire, kind: TransactionKind, engine: str
+    payments: Payments, account: Account, proxy: StripeProxy, kind: TransactionKind, engine: str
 ) -> None:
-    wire.remembers = True  # a call that is on its way when its caller dies arrives beside the next one
+    proxy.remembers = True  # a call that is on its way when its caller dies arrives beside the next one
     step = 3 if engine == "sqlite" else 5
     for after in range(0, 1000, step):
         order, intent = await asked(account, kind)
@@ -243,9 +247,9 @@ async def _wait_for(killed: Killed) -> None:
     await killed
 
 
-async def test_many_at_the_same_time_move_money_once(payments: Payments, account: Account, wire: Wire) -> None:
-    other = Payments([StripeGateway(API_KEY, wire.url)])  # as another process has them
-    wire.remembers = True
+async def test_many_at_the_same_time_move_money_once(payments: Payments, account: Account, proxy: StripeProxy) -> None:
+    other = Payments([StripeGateway(API_KEY, proxy.url)])  # as another process has them
+    proxy.remembers = True
     order, intent = await asked(account, REFUND)
     await plan_page([payments])
     effect = await Effect.get()
@@ -257,14 +261,14 @@ async def test_many_at_the_same_time_move_money_once(payments: Payments, account
 
 
 async def test_who_settles_at_the_same_time_in_one_process_asks_once(
-    payments: Payments, account: Account, wire: Wire
+    payments: Payments, account: Account, proxy: StripeProxy
 ) -> None:
     """Not every gateway knows a key again: this one forgets it at once."""
     order, intent = await asked(account, REFUND)
     await plan_page([payments])
     effect = await Effect.get()
     await asyncio.gather(payments.settle_now(order.id), payments.carry_out(effect), payments.settle_now(order.id))
-    assert len(wire.keys) == 1
+    assert len(proxy.keys) == 1
     await is_done_once(order, intent, REFUND, account)
 
 
@@ -376,7 +380,9 @@ def test_who_asks_has_tried_before_the_engine_does() -> None:
     assert stripe_gateway.SECONDS * 2 < ATTEMPT_SECONDS  # to look, and then to ask
 
 
-async def test_an_automation_does_not_wait_for_a_gateway(payments: Payments, account: Account, wire: Wire) -> None:
+async def test_an_automation_does_not_wait_for_a_gateway(
+    payments: Payments, account: Account, proxy: StripeProxy
+) -> None:
     """It writes down what is to be captured; an effect that is due at once asks the gateway."""
     intent = await account.pay(3980)
     await update_automation(actor=ADA, kind=AutomationKind.CAPTURE_ON_ARRIVAL, enabled=True)
@@ -387,7 +393,7 @@ async def test_an_automation_does_not_wait_for_a_gateway(payments: Payments, acc
     await attempt(automations, effect)
     assert (await Effect.get()).state is EffectState.DONE
     assert (await last_event(order)).type == "PAYMENT_PENDING"
-    assert wire.arrived == []
+    assert proxy.arrived == []
     await plan_page([payments])
     [effect] = await claim()
     assert (effect.kind, effect.lane) == ("PAYMENT", "PAYMENT:stripe")
@@ -395,7 +401,9 @@ async def test_an_automation_does_not_wait_for_a_gateway(payments: Payments, acc
     await is_done_once(order, intent, CAPTURE, account)
 
 
-async def test_a_gateway_is_asked_for_one_thing_at_a_time(payments: Payments, account: Account, wire: Wire) -> None:
+async def test_a_gateway_is_asked_for_one_thing_at_a_time(
+    payments: Payments, account: Account, proxy: StripeProxy
+) -> None:
     intent = await account.pay(3980, capture="automatic")
     order = await place(payments=[NewPayment(TransactionKind.SALE, Decimal("39.80"), "stripe", intent)])
     for amount in ("10", "20"):
@@ -439,12 +447,14 @@ async def test_what_is_given_up_waits_for_a_person(payments: Payments, account: 
 
 
 @pytest.mark.parametrize("kind", [CAPTURE, VOID, REFUND])
-async def test_news_of_a_payment(payments: Payments, account: Account, wire: Wire, kind: TransactionKind) -> None:
+async def test_news_of_a_payment(
+    payments: Payments, account: Account, proxy: StripeProxy, kind: TransactionKind
+) -> None:
     order, intent = await asked(account, kind)
     async with nothing_changes():
         await payments.hear("stripe", intent)  # nothing was done yet, and hearing does nothing
         await payments.hear("stripe", "pi_unknown")
-    wire.faults = ["after"]
+    proxy.faults = ["after"]
     await payments.settle_now(order.id)
     await payments.hear("stripe", intent)
     await is_done_once(order, intent, kind, account)

@@ -14,15 +14,15 @@ from effects.payments.stripe.gateway import TRANSACTION, StripeGateway
 from models.engine.fields import new_key
 from models.enums import TransactionKind
 from tests.effects.service import endless_body, serving
-from tests.local_stripe import API_KEY, Account, Wire
+from tests.local_stripe import API_KEY, Account, StripeProxy
 
 CAPTURE, VOID, REFUND = TransactionKind.CAPTURE, TransactionKind.VOID, TransactionKind.REFUND
 LOST = ["before", "after", 429, 500, 503, "nonsense", "", "[]", "{}", '"x"', "null", '{"object": "payment_intent"}']
 
 
 @pytest.fixture
-async def gateway(wire: Wire) -> AsyncIterator[StripeGateway]:
-    gateway = StripeGateway(API_KEY, wire.url)
+async def gateway(proxy: StripeProxy) -> AsyncIterator[StripeGateway]:
+    gateway = StripeGateway(API_KEY, proxy.url)
     yield gateway
     await gateway.close()
 
@@ -39,13 +39,13 @@ async def paid_for(account: Account, kind: TransactionKind) -> str:
     return await account.pay(3980, capture="automatic" if kind is REFUND else "manual")
 
 
-async def test_capturing(gateway: StripeGateway, account: Account, wire: Wire) -> None:
+async def test_capturing(gateway: StripeGateway, account: Account, proxy: StripeProxy) -> None:
     intent = await account.pay(3980)
     request = request_for(CAPTURE, intent)
     assert await gateway.find(request) is None
     assert await gateway.capture(request) == Settled(intent, nothing_left=True)
     assert await account.status(intent) == "succeeded"
-    assert wire.keys == [str(request.key)]
+    assert proxy.keys == [str(request.key)]
     assert await gateway.find(request) == Settled(intent, nothing_left=True)
     assert (await account.call("GET", f"payment_intents/{intent}"))["metadata"] == {TRANSACTION: str(request.key)}
     assert await gateway.find(request_for(CAPTURE, intent)) is None  # that was another one
@@ -70,18 +70,18 @@ async def test_capturing_a_part_leaves_nothing_to_give_up(gateway: StripeGateway
         await gateway.capture(request_for(CAPTURE, intent, 2980))
 
 
-async def test_giving_up(gateway: StripeGateway, account: Account, wire: Wire) -> None:
+async def test_giving_up(gateway: StripeGateway, account: Account, proxy: StripeProxy) -> None:
     intent = await account.pay(3980)
     request = request_for(VOID, intent)
     assert await gateway.find(request) is None
     assert await gateway.void(request) == Settled(intent)
-    assert (await account.status(intent), wire.keys) == ("canceled", [str(request.key)])
+    assert (await account.status(intent), proxy.keys) == ("canceled", [str(request.key)])
     assert await gateway.find(request) == Settled(intent)
     with pytest.raises(GatewayRefused, match="was cancelled"):
         await gateway.find(request_for(CAPTURE, intent))
 
 
-async def test_refunding_in_parts(gateway: StripeGateway, account: Account, wire: Wire) -> None:
+async def test_refunding_in_parts(gateway: StripeGateway, account: Account, proxy: StripeProxy) -> None:
     intent = await account.pay(3980, capture="automatic")
     requests = [request_for(REFUND, intent, amount) for amount in (980, 1000)]
     references = []
@@ -90,7 +90,7 @@ async def test_refunding_in_parts(gateway: StripeGateway, account: Account, wire
         references.append((await gateway.refund(request)).reference)
     assert await account.refunds(intent) == [980, 1000]
     assert [await gateway.find(request) for request in requests] == [Settled(reference) for reference in references]
-    assert wire.keys == [str(request.key) for request in requests]
+    assert proxy.keys == [str(request.key) for request in requests]
 
 
 @pytest.mark.parametrize("kind", [CAPTURE, VOID, REFUND])
@@ -111,22 +111,22 @@ async def test_what_stripe_refuses(gateway: StripeGateway, account: Account, kin
 @pytest.mark.parametrize("kind", [CAPTURE, VOID, REFUND])
 @pytest.mark.parametrize("fault", LOST)
 async def test_a_call_of_which_no_answer_is_heard_leaves_the_outcome_open(
-    gateway: StripeGateway, account: Account, wire: Wire, kind: TransactionKind, fault: str | int
+    gateway: StripeGateway, account: Account, proxy: StripeProxy, kind: TransactionKind, fault: str | int
 ) -> None:
     intent = await paid_for(account, kind)
     request = request_for(kind, intent)
-    wire.faults = [fault]
+    proxy.faults = [fault]
     with pytest.raises(GatewayDown):
         await act_of(gateway, kind)(request)
     has_arrived = fault != "before" and not isinstance(fault, int)
     assert (await gateway.find(request) is not None) is has_arrived
 
 
-async def test_a_call_that_stalls_is_left(account: Account, wire: Wire) -> None:
-    hasty, patient = StripeGateway(API_KEY, wire.url, seconds=0.3), StripeGateway(API_KEY, wire.url)
+async def test_a_call_that_stalls_is_left(account: Account, proxy: StripeProxy) -> None:
+    hasty, patient = StripeGateway(API_KEY, proxy.url, seconds=0.3), StripeGateway(API_KEY, proxy.url)
     intent = await account.pay(3980)
     request = request_for(VOID, intent)
-    wire.faults = ["stall"]
+    proxy.faults = ["stall"]
     with pytest.raises(GatewayUnavailable):
         await hasty.void(request)
     await patient.find(request)
@@ -159,19 +159,21 @@ async def test_a_stripe_that_is_none(account: Account) -> None:
         await gateway.close()
 
 
-async def test_a_wrong_key_is_not_the_payment_s_fault(wire: Wire, account: Account) -> None:
-    gateway = StripeGateway("wrong", wire.url)
+async def test_a_wrong_key_is_not_the_payment_s_fault(proxy: StripeProxy, account: Account) -> None:
+    gateway = StripeGateway("wrong", proxy.url)
     with pytest.raises(GatewayUnavailable):
         await gateway.find(request_for(CAPTURE, await account.pay(3980)))
     await gateway.close()
 
 
-async def test_the_same_call_twice_moves_money_once(gateway: StripeGateway, account: Account, wire: Wire) -> None:
+async def test_the_same_call_twice_moves_money_once(
+    gateway: StripeGateway, account: Account, proxy: StripeProxy
+) -> None:
     """Stripe knows the key again."""
-    wire.remembers = True
+    proxy.remembers = True
     intent = await account.pay(3980, capture="automatic")
     request = request_for(REFUND, intent, 1000)
-    wire.faults = ["twice"]
+    proxy.faults = ["twice"]
     assert await gateway.refund(request) == await gateway.refund(request)
     assert await account.refunds(intent) == [1000]
 
@@ -193,10 +195,10 @@ async def test_a_fraction_that_stripe_does_not_have(gateway: StripeGateway) -> N
 
 
 async def test_a_refund_on_its_way_is_not_the_gateway_s_fault(
-    gateway: StripeGateway, account: Account, wire: Wire
+    gateway: StripeGateway, account: Account, proxy: StripeProxy
 ) -> None:
     intent = await account.pay(3980, capture="automatic")
-    wire.faults = ['{"object": "refund", "id": "re_1", "status": "pending", "metadata": {}}']
+    proxy.faults = ['{"object": "refund", "id": "re_1", "status": "pending", "metadata": {}}']
     with pytest.raises(GatewayUnavailable, match="the refund is pending") as raised:
         await gateway.refund(request_for(REFUND, intent, 1000))
     assert not isinstance(raised.value, GatewayDown)

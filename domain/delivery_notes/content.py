@@ -54,7 +54,7 @@ class Parcel:
 
 
 @dataclass(frozen=True, slots=True)
-class Document:
+class NoteContent:
     """`channel` is the channel's name for people, `channel_code` the one by which the merchant's settings know it.
 
     `recipient` are the lines of the address, none where the goods are picked up: then `customer` says by whom.
@@ -86,7 +86,7 @@ class Document:
         return {**asdict(self), "date": self.date.isoformat(), "order_date": self.order_date.isoformat()}
 
     @classmethod
-    def from_data(cls, data: dict[str, Any]) -> "Document":
+    def from_data(cls, data: dict[str, Any]) -> "NoteContent":
         """What `as_data` was called on, also after a way through JSON."""
         letterhead = data["letterhead"]
         return cls(
