@@ -42,7 +42,7 @@ class Rule:
     on_payment: bool = False
 
 
-def triggered(event: OrderEvent) -> set[AutomationKind]:
+def automations_after(event: OrderEvent) -> set[AutomationKind]:
     """Return the automations that act on an order because of this event, whatever happened before it."""
     paid = event.to_payment_status is PaymentStatus.PAID
     return {kind for kind, rule in RULES.items() if event.type in rule.after or (paid and rule.on_payment)}
@@ -57,7 +57,11 @@ class Automations:
         self._payments = payments
 
     async def plan(self, events: Sequence[OrderEvent]) -> list[tuple[OrderEvent, Planned]]:
-        triggering = [(event, kinds) for event in events if (kinds := triggered(event) or await _missed(event))]
+        triggering = [
+            (event, kinds)
+            for event in events
+            if (kinds := automations_after(event) or await _automations_missed_by(event))
+        ]
         if not triggering:
             return []
         enabled = await enabled_automations()
@@ -86,7 +90,7 @@ class Automations:
         await finish(effect, _actor(effect), refused, state=EffectState.FAILED, error=reason)
 
 
-async def _missed(event: OrderEvent) -> set[AutomationKind]:
+async def _automations_missed_by(event: OrderEvent) -> set[AutomationKind]:
     """Return the automations that may catch up because the order was released: all that it has ever triggered.
 
     Events without effects do not count, so an imported order is not confirmed because somebody had put it on hold.
@@ -94,7 +98,7 @@ async def _missed(event: OrderEvent) -> set[AutomationKind]:
     if event.type is not OrderEventType.ORDER_RELEASED:
         return set()
     before = await OrderEvent.filter(order_id=event.order_id, id__lt=event.id, has_effects=True)
-    return set().union(*map(triggered, before))
+    return set().union(*map(automations_after, before))
 
 
 def _actor(effect: Effect) -> Actor:

@@ -46,7 +46,7 @@ class LaneShares:
         return max(min(share - running, ABREAST - of_kind), 0 if running else 1)
 
 
-async def look() -> list[Lane]:
+async def load_lanes() -> list[Lane]:
     """Return the lanes in which effects wait, and those that are paused; the longest due first.
 
     What is due later than the longest pause from now was planned while a clock was ahead: it is made due now.

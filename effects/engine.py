@@ -18,7 +18,7 @@ from domain.stream.event_log import EventFilter
 from domain.stream.feed import Feed
 from domain.stream.pauses import apart, set_within
 from effects.attempts import attempt
-from effects.claims import LaneShares, claim, look
+from effects.claims import LaneShares, claim, load_lanes
 from effects.effect import CounterpartFailed, EffectsOfKind
 from effects.planning import PAGE, Planning, begin, plan_known_again, plan_page
 from models import Effect
@@ -28,7 +28,7 @@ from models.enums import EffectKind
 
 log = logging.getLogger(__name__)
 
-LOOK_AGAIN_SECONDS: Final = 60.0  # from one look for events that another version has skipped to the next
+SEARCH_SECONDS: Final = 60.0  # between two searches for events that another version has skipped
 APART_SECONDS: Final = 0.05  # from one planning to the next, where there is always something new to plan for
 STOP_SECONDS: Final = 6.0  # for attempts to end when the server stops
 
@@ -68,7 +68,7 @@ class Engine:
             await asyncio.gather(*ended, return_exceptions=True)
 
     async def _plan_on(self) -> None:
-        look_again = 0.0
+        search_again = 0.0
         with self._feed.watching(EventFilter()) as heard:
             while True:
                 begun = time.monotonic()
@@ -78,9 +78,9 @@ class Engine:
                         self._to_do.set()
                     self._to_do.set()
                     self.last_planned = time.monotonic()
-                    if begun >= look_again:
+                    if begun >= search_again:
                         await plan_known_again()
-                        look_again = begun + LOOK_AGAIN_SECONDS
+                        search_again = begun + SEARCH_SECONDS
                 except Exception as error:
                     _report("effects could not be planned, trying again", error)
                     await asyncio.sleep(self._feed.poll_seconds)
@@ -91,7 +91,7 @@ class Engine:
         while True:
             self._to_do.clear()
             try:
-                self.lanes = await look()
+                self.lanes = await load_lanes()
                 # A kind that only a newer version knows is left to it; an older one has written no lane.
                 ours = [lane for lane in self.lanes if not lane.name or kind_of(lane.name) in self._kinds]
                 async for effect in claim(ours, self._shares):

@@ -10,7 +10,7 @@ from domain.delivery_notes.content import NoteContent, Parcel, Position
 from effects.delivery_notes.codes import barcode, qr
 from effects.delivery_notes.presentation import Presentation
 from effects.merchant.formats import Formats
-from effects.merchant.texts import Texts, filled, parts
+from effects.merchant.texts import Texts, fill_in, parts
 
 _BARCODE_HEIGHT: Final = 10.0  # millimetres
 
@@ -153,7 +153,7 @@ def _row(number: int, position: Position, document: NoteContent, formats: Format
 def _totals(delivered: Sequence[Position], document: NoteContent, texts: Texts, formats: Formats) -> Totals:
     weight = formats.weight(sum(each.delivered * (each.weight_grams or 0) for each in delivered))
     if any(each.requires_shipping and each.weight_grams is None for each in delivered):
-        weight = filled(texts["at_least"], {"weight": weight})
+        weight = fill_in(texts["at_least"], {"weight": weight})
     return Totals(
         delivered=formats.quantity(sum(each.delivered for each in delivered)),
         weight=weight,
@@ -168,7 +168,7 @@ def _qr(document: NoteContent, texts: Texts) -> dict[str, Any]:
         code = qr(parcel.url)
         if code is not None:
             return {"qr": code, "qr_caption": texts["track"], "qr_detail": parcel.number}
-    caption = filled(texts["order"], {"number": document.order_number})
+    caption = fill_in(texts["order"], {"number": document.order_number})
     return {"qr": qr(document.order_number), "qr_caption": caption, "qr_detail": None}
 
 

@@ -15,7 +15,7 @@ from domain.errors import DomainError, InvalidInput, NotFound
 from domain.orders.queries import get_fulfillment
 from effects.delivery_notes.renderer import Renderer
 from effects.delivery_notes.settings import Merchant
-from effects.merchant.texts import filled
+from effects.merchant.texts import fill_in
 from models import DeliveryNote
 
 MOST_AT_ONCE: Final = 100
@@ -95,7 +95,7 @@ class Printing:
     def file_name(self, note: DeliveryNote) -> str:
         """What the file is called where somebody saves it."""
         texts = self._merchant.presentation(note.document["channel_code"]).texts[note.locale]
-        return f"{filled(texts['title'], {'number': note.number})}.pdf"
+        return f"{fill_in(texts['title'], {'number': note.number})}.pdf"
 
     async def joined(self, notes: Sequence[DeliveryNote]) -> bytes:
         """All of them in one PDF, in this order. Raises as `file` does."""

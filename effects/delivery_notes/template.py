@@ -1,4 +1,4 @@
-"""The page as HTML: a template, filled with a document."""
+"""The page as HTML: a template, filled in with a document."""
 
 from functools import lru_cache
 from pathlib import Path

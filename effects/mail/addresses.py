@@ -1,4 +1,4 @@
-"""E-mail addresses (RFC 5322), as people write them and as SMTP has them."""
+"""E-mail addresses (RFC 5322), as people write them and as SMTP needs them."""
 
 import re
 from email.headerregistry import Address
@@ -13,10 +13,10 @@ _LONGEST: Final = 254  # characters: RFC 5321, 4.5.3.1.3
 
 
 def ascii_address(address: str) -> str:
-    """The address with its domain in ASCII (IDNA 2008), which every server understands.
+    """Return the address with its domain in ASCII (IDNA 2008), which every server understands.
 
-    Raises `ValueError` for what is no address, for quoted ones, and for letters beyond ASCII before the @: many servers
-    know no way of sending to those.
+    Raise ValueError if it is not an address, if it is quoted, or if it has letters beyond ASCII before the @, because
+    many servers cannot send to those.
     """
     local, _, domain = address.rpartition("@")
     try:
@@ -29,17 +29,17 @@ def ascii_address(address: str) -> str:
 
 
 def mailbox(text: str) -> Address:
-    """`Name <address>`, or an address alone. Raises `ValueError`."""
+    """Parse `Name <address>`, or an address alone. Raise ValueError."""
     match = _MAILBOX.fullmatch(text.strip())
     name, address = (match["name"], match["address"]) if match else ("", text.strip())
-    return named(name, ascii_address(address))
+    return to_header(name, ascii_address(address))
 
 
-def named(name: str, address: str) -> Address:
-    """Whose address it is, for a header: whatever the name has in it, it is no more than a name there."""
+def to_header(name: str, address: str) -> Address:
+    """Return name and address for a header. The name cannot break out of it, whatever it contains."""
     return Address(display_name=one_line(name), addr_spec=address)
 
 
 def one_line(text: str) -> str:
-    """The text as a header may have it: without control characters and ends of lines of any kind."""
+    """Return the text without control characters and line breaks of any kind, so that it fits into a header."""
     return " ".join(re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]", " ", text).split())

@@ -1,4 +1,4 @@
-"""A letter in words, as its recipient sees it: a subject, a plain text and the same in HTML."""
+"""A letter as its recipient sees it: a subject, a plain text and the same in HTML."""
 
 import re
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class Contents:
 
 
 def write_contents(letter: Letter, settings: MailSettings) -> Contents:
-    """Raises `TemplateFault`, which names the template and the line, where one is wrong."""
+    """Fill in the templates. Raise TemplateFault, which names the template and the line, if one is wrong."""
     variables = page(letter, settings)
     name = letter.kind.lower()
     text = settings.templates.fill(f"{name}.txt", variables)

@@ -1,4 +1,4 @@
-"""What a way of sending e-mail does for a message, and how that can end."""
+"""What a transport does with a message, and how that can end."""
 
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
@@ -10,7 +10,7 @@ from effects.effect import CounterpartFailed
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """A message that is ready to be sent. The addresses are as SMTP has them; `name` is what its file is called."""
+    """A message that is ready to be sent, with addresses as SMTP needs them. `name` is the name of its file."""
 
     sender: str
     recipient: str
@@ -20,36 +20,36 @@ class Mail:
 
 
 class NotTaken(Exception):
-    """The message was certainly not taken, and may be another time. The message of this says why."""
+    """The message was certainly not accepted. A later attempt may succeed. The error's message says why."""
 
 
 class ServerFailed(NotTaken, CounterpartFailed):
-    """The same, and the fault is the mail server's, not the message's: it is down, overloaded or silent."""
+    """The message was not accepted because the mail server is down, overloaded or silent."""
 
 
 class Refused(Exception):
-    """The message was certainly not taken, and never will be. The message of this says why."""
+    """The message was certainly not accepted, and never will be. The error's message says why."""
 
 
 class InDoubt(Exception):
-    """Nobody can tell whether the message was taken."""
+    """It is unknown whether the message was accepted."""
 
 
 HandOver = Callable[[], Awaitable[None]]
 
 
 class Transport(Protocol):
-    """A way of sending. One that takes a message `once` has it once, however often it is handed over.
+    """A way of sending. If `once` is set, a message that is handed over several times is kept once.
 
-    If it does not send (`is_sending`), it keeps the message where somebody may look at it.
+    If `is_sending` is not set, the transport only keeps the messages, so that people can read them.
     """
 
     once: bool
     is_sending: bool
 
-    def preparing(self, mail: Mail) -> AbstractAsyncContextManager[HandOver]:
-        """Does all that may be done again, up to the point where the message needs to be handed over, and nothing more.
+    def prepare(self, mail: Mail) -> AbstractAsyncContextManager[HandOver]:
+        """Do everything that may be repeated, and yield the function that hands the message over.
 
-        Raises `NotTaken` and `Refused`; the function that it gives raises these and `InDoubt`, too.
+        Raise NotTaken and Refused. The function raises these and InDoubt.
         """
         ...

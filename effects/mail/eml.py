@@ -1,4 +1,4 @@
-"""E-mail into a folder, where nobody sends it any further: one `.eml` file (RFC 5322) for each message."""
+"""E-mail that is written to a folder and not sent: one `.eml` file (RFC 5322) for each message."""
 
 import asyncio
 import os
@@ -19,9 +19,9 @@ _LONGEST_NAME: Final = 180  # characters, of the 255 that file systems have room
 
 
 class FolderTransport:
-    """The folder is made where there is none. Another message of the same name gets a number behind it.
+    """Writes messages to a folder, and makes the folder if it does not exist.
 
-    Other users of the machine cannot read the files.
+    A second message of the same name gets a number. Other users of the machine cannot read the files.
     """
 
     once = True
@@ -36,12 +36,12 @@ class FolderTransport:
         return there.is_dir() and os.access(there, os.W_OK | os.X_OK)
 
     def restrict(self) -> None:
-        """Take from everybody else the files that earlier versions have let them read."""
+        """Hide files that earlier versions made readable from other users."""
         for path in self.folder.glob("*.eml"):
             private.restrict(path)
 
     @asynccontextmanager
-    async def preparing(self, mail: Mail) -> AsyncIterator[HandOver]:
+    async def prepare(self, mail: Mail) -> AsyncIterator[HandOver]:
         yield partial(asyncio.to_thread, self._write, mail)
 
     def _write(self, mail: Mail) -> None:
@@ -51,7 +51,7 @@ class FolderTransport:
                 file.write(mail.content)
                 file.flush()
                 os.fsync(file.fileno())
-                _put(file.name, mail, self._paths(mail.name))
+                _link(file.name, mail, self._paths(mail.name))
         except OSError as error:
             raise NotTaken(str(error)) from error
 
@@ -62,8 +62,8 @@ class FolderTransport:
             yield self.folder / f"{safe}-{number}.eml"
 
 
-def _put(file: str, mail: Mail, paths: Iterator[Path]) -> None:
-    """Gives the file the first of the names that is free, unless the same message has one of those before."""
+def _link(file: str, mail: Mail, paths: Iterator[Path]) -> None:
+    """Give the file the first name that is free. Do nothing if the same message is found before that."""
     for path in paths:
         with suppress(FileExistsError):
             os.link(file, path)

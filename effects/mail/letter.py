@@ -1,4 +1,4 @@
-"""What an e-mail says, before it is put into words: all of it, and nothing that must be looked up elsewhere."""
+"""The contents of an e-mail before they are put into words. Nothing else needs to be looked up."""
 
 import datetime
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from models.enums import CancelReason, EmailKind
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """Units of a line. Amounts are in minor units of the letter's currency, `total` is less the `discount`."""
+    """Units of a line. Amounts are in minor units of the letter's currency; the discount is subtracted from `total`."""
 
     title: str
     variant_title: str | None
@@ -21,7 +21,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """An order's, in minor units. `discount` is the one on the whole order; `tax` is within `total` in any case."""
+    """The sums of an order, in minor units. `discount` is the one on the whole order. `total` always includes `tax`."""
 
     discount: int
     subtotal: int
@@ -61,11 +61,12 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """`order_number` is the one that the customer knows, `own_number` ours. Days are those of the merchant's time zone.
+    """An e-mail about an order. Days are in the merchant's time zone.
 
-    `channel` is the channel's name for people, `channel_code` the one by which the settings know it; `locale` is one of
-    `domain.locales`. `in_parts`: what is shipped is not all of the order. `amount` is what a refund is of, in minor
-    units; `reason` why an order was cancelled; `request` the id of the fulfillment that a service is asked for.
+    `order_number` is the number that the customer knows, `own_number` is ours. `channel` is the channel's name for
+    people, `channel_code` its code. `locale` is one of `domain.locales`. `in_parts` is set if the parcel does not
+    complete the order. `amount` is how much was refunded, in minor units. `reason` is why the order was cancelled.
+    `request` is the id of the fulfillment that a service is asked for.
     """
 
     kind: EmailKind

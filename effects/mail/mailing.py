@@ -1,4 +1,4 @@
-"""E-mail as effects of events: planned, composed from the order as it is by then, and sent once."""
+"""E-mail as an effect of events: planned, written when it is due, and sent once."""
 
 import asyncio
 from collections.abc import Coroutine, Sequence
@@ -27,14 +27,15 @@ _LONGEST_REASON: Final = 600  # characters: the event's sentence has an address,
 
 
 class _Doubtful(GivenUp, CounterpartFailed):
-    """A server that takes a message and does not answer would do so with the next: each needs a person then."""
+    """The server got a message and did not answer. It would do the same with the next, and each needs a person then."""
 
 
 class Mailing:
-    """Sends each e-mail once: where it cannot be known whether one was sent, a person decides.
+    """Sends each e-mail once. If it is unknown whether one was sent, a person decides.
 
-    What comes before a message is handed over may be done again. That it is being handed over is written down before,
-    and taken back by a definite answer alone. Who is stopped meanwhile waits for the answer for `grace_seconds`.
+    Everything before the message is handed over may be repeated. The effect remembers that the message is being handed
+    over, until the mail server definitely refuses it. If this process is stopped meanwhile, it waits for the answer for
+    `grace_seconds`.
     """
 
     kind: ClassVar[EffectKind] = EffectKind.EMAIL
@@ -62,15 +63,15 @@ class Mailing:
         return planned
 
     async def carry_out(self, effect: Effect) -> None:
-        """Raises `GivenUp` where the message was refused for good, or may have been sent, and `NotTaken`."""
+        """Send it. Raise GivenUp if it was refused for good or may have been sent already, and NotTaken."""
         handed_over_at = effect.data.get("handed_over_at")
         if handed_over_at and not self._transport.once:
             raise GivenUp(f"it may have been sent already: no answer is known since it was sent at {handed_over_at}")
         letter = await build(effect, self._settings, self._download_link)
         try:
             mail = write_mail(letter, effect, self._settings)
-            async with self._transport.preparing(mail) as hand_over:
-                await self._to_the_end(self._hand_over(effect, hand_over))
+            async with self._transport.prepare(mail) as hand_over:
+                await self._finish(self._hand_over(effect, hand_over))
         except Refused as refusal:
             raise GivenUp(str(refusal)) from refusal
         except InDoubt as doubt:
@@ -81,7 +82,7 @@ class Mailing:
         happening = EmailFailed(effect.id, stored_word(EmailKind, effect.subject), effect.target, reason)
         await finish(effect, MAILER, happening, state=EffectState.FAILED, error=reason)
 
-    async def _to_the_end(self, work: Coroutine[None, None, None]) -> None:
+    async def _finish(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.ensure_future(work)
         try:
             await asyncio.shield(task)

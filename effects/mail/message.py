@@ -6,7 +6,7 @@ from email.message import EmailMessage
 from email.utils import format_datetime
 from typing import Final
 
-from effects.mail.addresses import ascii_address, named
+from effects.mail.addresses import ascii_address, to_header
 from effects.mail.contents import write_contents
 from effects.mail.delivery import Mail, Refused
 from effects.mail.emails import EMAILS
@@ -29,7 +29,7 @@ def write_mail(letter: Letter, effect: Effect, settings: MailSettings) -> Mail:
     sender = settings.sender(letter.channel_code)
     message_id = f"<{effect.id.hex}.{effect.data.get('round', 0)}@{sender.mailbox.domain}>"
     message = _message(letter, sender, settings)
-    message["To"] = named(_name_of_recipient(letter), recipient)
+    message["To"] = to_header(_name_of_recipient(letter), recipient)
     message["Message-ID"] = message_id
     return Mail(
         sender=sender.mailbox.addr_spec,
@@ -53,8 +53,8 @@ def _message(letter: Letter, sender: Sender, settings: MailSettings) -> EmailMes
         message["Reply-To"] = sender.reply_to
     message["Subject"] = contents.subject
     message["Date"] = format_datetime(datetime.now(UTC))
-    message["Auto-Submitted"] = "auto-generated"  # no answer by a machine, please: RFC 3834
+    message["Auto-Submitted"] = "auto-generated"  # so that no machine answers: RFC 3834
     message.set_content(contents.text, cte="quoted-printable")
     message.add_alternative(contents.html, subtype="html", cte="quoted-printable")
-    message["Content-Language"] = letter.locale  # which the lines before would have taken away
+    message["Content-Language"] = letter.locale  # last, because the calls above would remove it
     return message

@@ -1,4 +1,4 @@
-"""What a template is given: the letter, put into words and in the order in which the e-mail has it."""
+"""The variables of a template: the letter in words, in the order in which the e-mail shows it."""
 
 from dataclasses import dataclass
 from typing import Any, Final
@@ -8,9 +8,9 @@ from effects.mail.emails import EMAILS
 from effects.mail.letter import Item, Letter
 from effects.mail.settings import MailSettings
 from effects.merchant.formats import Formats
-from effects.merchant.texts import Texts, filled
+from effects.merchant.texts import Texts, fill_in
 
-_GATEWAYS: Final = ("cash", "card", "manual")  # which have a name for customers; another one goes by its own
+_GATEWAYS: Final = ("cash", "card", "manual")  # that have a name for customers; others are shown by their own
 
 # Of the relative luminance of the accent colour (WCAG 2.2, 1.4.3): black is easier to read on it above.
 _BRIGHT: Final = 0.179
@@ -18,7 +18,7 @@ _BRIGHT: Final = 0.179
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """An item as the table has it. What is not known is an empty text."""
+    """A row of the table of items. An unknown value is an empty text."""
 
     quantity: str
     title: str
@@ -31,7 +31,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """Something that has a name and a value. What is `strong` is what matters."""
+    """A name and a value. `strong` ones stand out."""
 
     name: str
     value: str
@@ -40,7 +40,7 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """An address, or something else that takes up a few lines."""
+    """A name and a few lines, such as an address."""
 
     name: str
     lines: tuple[str, ...]
@@ -48,7 +48,7 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """Where something can be followed or fetched; `url` is empty where nobody knows that."""
+    """A link to a parcel's tracking or to a download. `url` is empty if it is unknown."""
 
     name: str
     value: str
@@ -75,11 +75,11 @@ def page(letter: Letter, settings: MailSettings) -> dict[str, Any]:
         "accent": sender.accent,
         "on_accent": _readable_on(sender.accent),
         "footer": sender.footer,
-        "subject": filled(texts[f"{head}_subject"], values),
-        "heading": filled(texts[f"{head}_heading"], values),
-        "reference": filled(texts["reference"], values),
-        "greeting": filled(texts["greeting" if values["name"] else "greeting_nameless"], values),
-        "paragraphs": [filled(texts[f"{head}_intro"], values), *email.paragraphs(letter, texts)],
+        "subject": fill_in(texts[f"{head}_subject"], values),
+        "heading": fill_in(texts[f"{head}_heading"], values),
+        "reference": fill_in(texts["reference"], values),
+        "greeting": fill_in(texts["greeting" if values["name"] else "greeting_nameless"], values),
+        "paragraphs": [fill_in(texts[f"{head}_intro"], values), *email.paragraphs(letter, texts)],
         "rows": [_row(item, letter, texts, formats) for item in letter.items],
         "sums": _sums(letter, texts, formats),
         "payments": _payments(letter, texts, formats),
@@ -93,7 +93,7 @@ def page(letter: Letter, settings: MailSettings) -> dict[str, Any]:
 
 
 def _readable_on(colour: str) -> str:
-    """Black or white, whichever has more contrast to the colour (WCAG 2.2)."""
+    """Return black or white, whichever has more contrast to the colour (WCAG 2.2)."""
     parts = [int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5)]
     red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
     return "#000000" if 0.2126 * red + 0.7152 * green + 0.0722 * blue > _BRIGHT else "#ffffff"
@@ -107,13 +107,13 @@ def _row(item: Item, letter: Letter, texts: Texts, formats: Formats) -> Row:
         variant_title=one_line(item.variant_title or ""),
         sku=one_line(item.sku or ""),
         unit_price=formats.money(item.unit_price, letter.currency),
-        discount=filled(texts["line_discount"], discount) if item.discount else "",
+        discount=fill_in(texts["line_discount"], discount) if item.discount else "",
         total=formats.money(item.total, letter.currency),
     )
 
 
 def _sums(letter: Letter, texts: Texts, formats: Formats) -> list[Fact]:
-    """From the items to the total; a sum that says no more than the total is left out."""
+    """Return the sums from the items to the total. Leave out those that equal the total."""
     sums = letter.sums
     shown = []
     if sums.subtotal != sums.total:
@@ -151,7 +151,7 @@ def _balance(letter: Letter, texts: Texts, formats: Formats) -> list[Fact]:
 
 
 def _addresses(letter: Letter, texts: Texts) -> list[Block]:
-    """An invoice that goes where the goods go needs no address of its own."""
+    """Return the addresses. A billing address that equals the shipping address is left out."""
     shipping, billing = letter.shipping_address, letter.billing_address
     blocks = [("shipping_address", shipping)]
     if billing != shipping:

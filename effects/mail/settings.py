@@ -1,8 +1,8 @@
-"""The merchant's folder for e-mail: who sends it, who hears of new orders, how it looks and reads.
+"""The merchant's folder for e-mail: the sender, the addresses that are notified of new orders, texts and templates.
 
-It may hold `settings.toml`, `texts/LOCALE.toml` with texts in place of the built-in ones, and templates such as
+It may contain `settings.toml`, `texts/LOCALE.toml` with texts that replace the built-in ones, and templates such as
 `order_confirmation.html` and `order_confirmation.txt`, which may extend `default/order_confirmation.html` and so on.
-What is not there is as built in.
+Everything else is built in.
 """
 
 from collections.abc import Mapping
@@ -51,7 +51,7 @@ Footer = Annotated[tuple[Line, ...], Field(max_length=12)]
 
 
 class _Channel(Strict):
-    """What one channel has otherwise than the rest."""
+    """The settings in which one channel differs."""
 
     from_: Mailbox | None = Field(default=None, alias="from")
     reply_to: Mailbox | None = None
@@ -74,9 +74,9 @@ class _Settings(Strict):
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """Who writes to a channel's customers. `notices` are the addresses that hear of its new orders.
+    """The sender of a channel's e-mail. `notices` are the addresses that are notified of its new orders.
 
-    `accent` is a colour as HTML has it (#rrggbb), `footer` the lines at the end of each e-mail.
+    `accent` is a colour in HTML's notation (#rrggbb), `footer` the lines at the end of each e-mail.
     """
 
     mailbox: Address
@@ -88,10 +88,9 @@ class Sender:
 
 @dataclass(frozen=True, slots=True)
 class MailSettings:
-    """Channels are named by their codes; one without settings of its own has the rest's.
+    """The settings of all channels. `texts` are those of each locale.
 
-    `texts` are those of each locale. `country_code` (ISO 3166-1) is where the merchant is: an address there is written
-    without its country.
+    `country_code` (ISO 3166-1) is the merchant's country: addresses there are written without their country.
     """
 
     default_locale: str
@@ -107,9 +106,9 @@ class MailSettings:
 
 
 def load(folder: Path | None) -> MailSettings:
-    """The settings of this folder, all built in for `None`. The folder is read now and not again.
+    """Read the settings of this folder, the built-in ones for None. The folder is not read again later.
 
-    Raises `ValueError`, one sentence that names the file and what is wrong in it.
+    Raise ValueError, one sentence that names the file and what is wrong in it.
     """
     require_folder(folder)
     settings = read_settings(folder, _Settings)

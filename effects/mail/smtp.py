@@ -1,4 +1,4 @@
-"""Sending by SMTP (RFC 5321), one connection for a message."""
+"""Sending by SMTP (RFC 5321), with one connection for each message."""
 
 import asyncio
 import re
@@ -15,7 +15,7 @@ from aiosmtplib.errors import SMTPException, SMTPRecipientRefused, SMTPResponseE
 from effects.mail.delivery import HandOver, InDoubt, Mail, NotTaken, Refused, ServerFailed
 
 CONNECT_SECONDS: Final = 10.0
-SECONDS: Final = 50.0  # for all of it: less than an attempt has, so that the answer that did not come is known as such
+SECONDS: Final = 50.0  # for all of it: less than an attempt has, so that a missing answer is noticed here
 _QUIT_SECONDS: Final = 2.0
 _LONGEST_WORDS: Final = 500
 
@@ -27,7 +27,7 @@ Starttls = Literal["offered", "required", "none"]
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A mail server. With `tls`, the connection is encrypted from its beginning; otherwise `starttls` says when."""
+    """A mail server. With `tls`, the connection is encrypted from the start; otherwise `starttls` says when."""
 
     host: str
     port: int
@@ -38,7 +38,7 @@ class Server:
 
 
 class SmtpTransport:
-    """Certificates are checked against `context`, by default against those that the system trusts."""
+    """Sends by SMTP. Certificates are checked against `context`, by default against those that the system trusts."""
 
     once = False
     is_sending = True
@@ -57,7 +57,7 @@ class SmtpTransport:
         self._seconds = seconds
 
     @asynccontextmanager
-    async def preparing(self, mail: Mail) -> AsyncIterator[HandOver]:
+    async def prepare(self, mail: Mail) -> AsyncIterator[HandOver]:
         deadline = asyncio.get_running_loop().time() + self._seconds
         client = self._client(mail.sender)
         try:
@@ -79,7 +79,7 @@ class SmtpTransport:
             port=self._server.port,
             local_hostname=sender.rpartition("@")[2],
             use_tls=self._server.tls,
-            start_tls=False,  # it is begun below, where it is wanted
+            start_tls=False,  # begun below, if it is wanted
             tls_context=self._context,
             timeout=self._seconds,
         )
@@ -89,7 +89,7 @@ class SmtpTransport:
             await client.connect(timeout=self._connect_seconds)
             await client.ehlo()
             await self._secure(client)
-        except SMTPResponseException as error:  # nothing has been said of the message yet
+        except SMTPResponseException as error:  # the server does not know the message yet
             raise ServerFailed(_words(error)) from error
 
     async def _secure(self, client: SMTP) -> None:
@@ -102,7 +102,7 @@ class SmtpTransport:
 
 
 async def _address(client: SMTP, mail: Mail) -> None:
-    """Up to where the server waits for the text. Until it has got all of that, it forgets what it was told."""
+    """Name sender and recipient, until the server waits for the text. Without the text, it forgets them."""
     await client.mail(mail.sender)
     try:
         await client.rcpt(mail.recipient)
@@ -136,13 +136,13 @@ def _refusal(error: SMTPResponseException) -> Exception:
 
 
 def _failure(error: Exception) -> NotTaken:
-    """Another answer than "service not available" may be about this message alone, as where a mailbox is full."""
+    """Return ServerFailed, or NotTaken if the answer may be about this message alone, such as a full mailbox."""
     is_about_it = isinstance(error, SMTPResponseException) and error.code != _NOT_AVAILABLE
     return (NotTaken if is_about_it else ServerFailed)(_words(error))
 
 
 def _words(error: Exception) -> str:
-    """What the server has said, or else what has happened: one line that can be stored, and is not too long."""
+    """Return the server's answer, or else what went wrong, as one short line that can be stored."""
     if isinstance(error, SMTPResponseException):
         text = f"the mail server answered {error.code} {error.message}"
     elif isinstance(error, TimeoutError):

@@ -1,4 +1,4 @@
-"""The way in which e-mail is sent, by its URL."""
+"""The transport of e-mail, by its URL."""
 
 from pathlib import Path
 from typing import Final
@@ -14,10 +14,11 @@ _EXPECTED: Final = "A mail server is smtp://USER:PASSWORD@HOST:PORT or smtps://�
 
 
 def transport_of(url: str) -> Transport:
-    """`smtp://[user:password@]host[:port][?starttls=required|none]`, `smtps://…` for TLS at once, or `file:///folder`.
+    """Return the transport of `smtp://[user:password@]host[:port][?starttls=required|none]`, `smtps://…` (TLS at once)
+    or `file:///folder`.
 
-    By default the connection is encrypted where the server offers STARTTLS, and it has to be where there is a login.
-    Certificates are checked. Raises `ValueError`, one sentence without the URL, for it may have a password in it.
+    By default the connection is encrypted if the server offers STARTTLS, and must be if there is a login. Certificates
+    are checked. Raise ValueError, one sentence without the URL, which may contain a password.
     """
     parts = _parts(url)
     if parts.scheme == "file":
@@ -41,7 +42,7 @@ def _folder(parts: SplitResult) -> Path:
 
 
 def server_of(url: str) -> Server:
-    """The mail server of such a URL. Raises `ValueError`."""
+    """Return the mail server of such a URL. Raise ValueError."""
     parts = _parts(url)
     if parts.scheme not in _PORTS or not parts.hostname or parts.path not in ("", "/") or parts.fragment:
         raise ValueError(f"{_EXPECTED}; signs such as / in a password are written as in URLs (%2F).")

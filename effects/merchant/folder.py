@@ -1,4 +1,4 @@
-"""What the merchant's folders have in common: a `settings.toml`, and files in place of those that are built in."""
+"""What the merchant's folders have in common: a `settings.toml`, and files that replace built-in ones."""
 
 import tomllib
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from effects.merchant.texts import Texts
 
 
 class Strict(BaseModel):
-    """Settings that stay as they are, and none but those that there are."""
+    """Settings that cannot change. Unknown names are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -41,15 +41,15 @@ S = TypeVar("S", bound=Strict)
 
 
 def require_folder(folder: Path | None) -> None:
-    """Raises `ValueError` where this is the path of something else."""
+    """Raise ValueError if the path is not a folder."""
     if folder is not None and not folder.is_dir():
         raise ValueError(f"{folder} is not a folder.")
 
 
 def read_settings(folder: Path | None, kind: type[S]) -> S:
-    """What the folder's `settings.toml` says, all built in where there is none.
+    """Read the folder's `settings.toml`. Return the defaults if there is none.
 
-    Raises `ValueError`, one sentence that names the file and the field.
+    Raise ValueError, one sentence that names the file and the field.
     """
     path = folder and folder / "settings.toml"
     if path is None or not path.exists():
@@ -68,21 +68,21 @@ def _first(error: ValidationError) -> str:
 
 
 def read_texts(folder: Path | None, built_in: Mapping[str, Texts]) -> dict[str, Texts]:
-    """The texts of each locale, with those of the folder's `texts/LOCALE.toml` in their place.
+    """Return the texts of each locale. Those of the folder's `texts/LOCALE.toml` replace the built-in ones.
 
-    Raises `ValueError` as `texts.overlaid` does, and for a file of another locale.
+    Raise ValueError as `texts.overlay` does, and for a file of an unknown locale.
     """
     files = [] if folder is None else sorted((folder / "texts").glob("*.toml"))
     merged = dict(built_in)
     for path in files:
         if path.stem not in merged:
             raise ValueError(f"{path}: the locales are {', '.join(LOCALES)}.")
-        merged[path.stem] = texts.overlaid(merged[path.stem], path)
+        merged[path.stem] = texts.overlay(merged[path.stem], path)
     return merged
 
 
 def read_source(path: Path) -> str | None:
-    """The text of a file, `None` where there is none. Raises `ValueError`, which names it, where it is not UTF-8."""
+    """Return the text of a file, None if it does not exist. Raise ValueError, which names it, if it is not UTF-8."""
     try:
         return path.read_text(encoding="utf-8") if path.exists() else None
     except UnicodeDecodeError as error:

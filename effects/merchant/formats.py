@@ -1,4 +1,4 @@
-"""Dates, quantities, weights and amounts as a locale writes them: CLDR's customs, by Babel."""
+"""Dates, quantities, weights and amounts as a locale writes them, according to CLDR (Babel)."""
 
 from datetime import date
 from decimal import Decimal
@@ -20,20 +20,20 @@ class Formats:
         self._locale = Locale.parse(_REGIONS.get(locale, locale), sep="-")
 
     def date(self, day: date) -> str:
-        """Such as 24. November 2026."""
+        """Return the date in words, such as 24. November 2026."""
         return format_date(day, format="long", locale=self._locale)
 
     def quantity(self, units: int) -> str:
         return format_decimal(units, locale=self._locale)
 
     def weight(self, grams: int) -> str:
-        """In kilograms, with up to three decimals."""
+        """Return the weight in kilograms, with up to three decimals."""
         return format_unit(
             Decimal(grams).scaleb(-3), "mass-kilogram", length="short", format="#,##0.###", locale=self._locale
         )
 
     def amount(self, minor: int, currency: str) -> str:
-        """Without the currency, with as many decimals as ISO 4217 says that it has."""
+        """Return the amount without its currency, with the decimals that ISO 4217 gives it."""
         value = to_decimal(minor, currency)
         decimals = -int(value.as_tuple().exponent)
         pattern = "#,##0." + "0" * decimals if decimals > 0 else "#,##0"
@@ -41,13 +41,13 @@ class Formats:
         return self._with_point_of_money(text) if decimals > 0 else text
 
     def _with_point_of_money(self, text: str) -> str:
-        """In Switzerland's French it is another one than elsewhere: CLDR has it, and Babel (2.18) does not use it."""
+        """Use the decimal point of amounts, which differs in Swiss French. CLDR has it, but Babel (2.18) ignores it."""
         symbols = self._locale.number_symbols["latn"]
         whole, _, decimals = text.rpartition(symbols["decimal"])
         return f"{whole}{symbols.get('currencyDecimal', symbols['decimal'])}{decimals}"
 
     def money(self, minor: int, currency: str) -> str:
-        """With the currency, such as CHF 39.80 or 39,80 €."""
+        """Return the amount with its currency, such as CHF 39.80 or 39,80 €."""
         amount, symbol = self.amount(minor, currency), get_currency_symbol(currency, self._locale)
         pattern = self._locale.currency_formats["standard"].pattern
         if not pattern.startswith("¤"):

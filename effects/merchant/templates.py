@@ -1,7 +1,6 @@
-"""Templates, filled in a sandbox.
+"""Templates of the merchant, run in a sandbox.
 
-A template is the merchant's, and the merchant's only. It is kept in a sandbox nevertheless: it has what it is given,
-and nothing of the machine that it is filled on. What it is given is text, whatever it looks like.
+A template sees its variables and nothing of the machine. Values are text, even if they look like HTML or a template.
 """
 
 import traceback
@@ -13,19 +12,19 @@ import jinja2
 from jinja2 import FunctionLoader, StrictUndefined, TemplateError, TemplateSyntaxError, UndefinedError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from effects.merchant.texts import filled
+from effects.merchant.texts import fill_in
 
 _JINJA: Final = Path(jinja2.__file__).parent
 
 
 class TemplateFault(Exception):
-    """The template is wrong. The message names it and the line."""
+    """A template is wrong. The message names it and the line."""
 
 
 class Templates:
-    """Jinja templates by their names, which may extend and import each other, and `functions` that all may call.
+    """Jinja templates by their names. They may extend and import each other, and call the `functions`.
 
-    What they are given is escaped, unless a template's name ends with `.txt`: what is no HTML needs none.
+    Values are escaped for HTML, unless the template's name ends with `.txt`.
     """
 
     def __init__(self, sources: Mapping[str, str], **functions: Any) -> None:
@@ -43,14 +42,14 @@ class Templates:
         return (self._sources[name], name, None) if name in self._sources else None
 
     def check(self, name: str) -> None:
-        """Raises `TemplateFault` for what is no template."""
+        """Raise TemplateFault if the template cannot be parsed."""
         try:
             self._environment.get_template(name)
         except TemplateSyntaxError as error:
             raise TemplateFault(f"{error.name}, line {error.lineno}: {error.message}") from error
 
     def fill(self, name: str, variables: Mapping[str, Any]) -> str:
-        """Raises `TemplateFault`."""
+        """Return the text of the template with these variables. Raise TemplateFault."""
         try:
             return self._environment.get_template(name).render(variables)
         except MemoryError:
@@ -64,7 +63,7 @@ class Templates:
             raise TemplateFault(f"{line}: {error}") from error
 
     def _line(self, error: Exception) -> str | None:
-        """The template's line that is to blame, `None` where it is not the template."""
+        """Return the line of the template that caused the error, None if no template did."""
         frames = traceback.extract_tb(error.__traceback__)
         ours = [frame for frame in frames if frame.filename in self._sources]
         raised_by_jinja = frames[-1].filename.startswith(str(_JINJA))
@@ -75,6 +74,6 @@ class Templates:
 
 def _fill(text: str, **values: str) -> str:
     try:
-        return filled(text, values)
+        return fill_in(text, values)
     except KeyError as error:
         raise UndefinedError(f"the placeholder {error} has no value") from error

@@ -1,4 +1,4 @@
-"""Words in each of the locales that customers are written to in, and a merchant's own in their place."""
+"""Texts in each of the locales, and a merchant's own that replace them."""
 
 import re
 import tomllib
@@ -22,27 +22,27 @@ def built_in(folder: Path, *files: Path) -> dict[str, Texts]:
     The folder has a file for each language. Each of the other files has a table for each language.
     """
     tables = [tomllib.loads(path.read_text(encoding="utf-8")) for path in files]
-    return {locale: _of(locale, folder, tables) for locale in LOCALES}
+    return {locale: _texts_of(locale, folder, tables) for locale in LOCALES}
 
 
-def _of(locale: str, folder: Path, tables: Iterable[Mapping[str, Texts]]) -> Texts:
+def _texts_of(locale: str, folder: Path, tables: Iterable[Mapping[str, Texts]]) -> Texts:
     language = locale.partition("-")[0]
     texts = dict(read(folder / f"{language}.toml"))
     for table in tables:
         texts |= table[language]
-    return swiss(texts) if locale == "de-CH" else texts
+    return to_swiss(texts) if locale == "de-CH" else texts
 
 
-def swiss(texts: Texts) -> Texts:
-    """German as it is spelt in Switzerland, which has no ß. Not for names: there it may stand."""
+def to_swiss(texts: Texts) -> Texts:
+    """Return German texts in Swiss spelling, which has no ß. Not for names, which keep it."""
     return {key: text.replace("ß", "ss") for key, text in texts.items()}
 
 
-def overlaid(texts: Texts, path: Path) -> Texts:
-    """The texts with those of the file in their place.
+def overlay(texts: Texts, path: Path) -> Texts:
+    """Return the texts, with those of the file in their place.
 
-    Raises `ValueError`, which names the file and the key, for a text that there is none of, and for one whose
-    placeholders are not those of the text that it replaces.
+    Raise ValueError, which names the file and the key, for an unknown text and for one whose placeholders differ from
+    those of the text that it replaces.
     """
     own = read(path)
     for key, text in own.items():
@@ -56,7 +56,7 @@ def overlaid(texts: Texts, path: Path) -> Texts:
 
 
 def read(path: Path) -> Texts:
-    """The texts of a TOML file. Raises `ValueError`, which names the file, for anything else."""
+    """Read the texts of a TOML file. Raise ValueError, which names the file."""
     try:
         texts = tomllib.loads(path.read_text(encoding="utf-8"))
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -67,13 +67,13 @@ def read(path: Path) -> Texts:
     return texts
 
 
-def filled(text: str, values: Mapping[str, str]) -> str:
-    """The text with the values in place of its placeholders. Raises `KeyError` for one that has no value."""
+def fill_in(text: str, values: Mapping[str, str]) -> str:
+    """Return the text with values in place of its placeholders. Raise KeyError for a placeholder without a value."""
     return _PLACEHOLDER.sub(lambda match: values[match[1]], text)
 
 
 def parts(text: str) -> list[tuple[str, str | None]]:
-    """The text in pieces: words, and the placeholder that follows them, `None` at the end."""
+    """Split the text into words and the placeholder that follows them, None at the end."""
     pieces = _PLACEHOLDER.split(text)
     return list(zip_longest(pieces[::2], pieces[1::2]))
 

@@ -1,9 +1,9 @@
-"""Having gateways do what was asked of them, once, and writing down what became of it.
+"""Requests to payment gateways: each is made once, and its outcome is recorded.
 
-The transaction that is `PENDING` is the intention; it is committed before anybody is asked. Whoever takes it up first
-asks the gateway what became of it before, so that being killed at any point loses nothing and does nothing twice. The
-call itself, with the transaction's key, is safe for gateways that know a key again, which covers two processes that
-take up the same one at the same moment; within a process, an order's transactions are settled one after another.
+A `PENDING` transaction is the intention. It is committed before the gateway is called. Before a request is made, the
+gateway is asked what became of it, so that a process that is killed at any point loses nothing and repeats nothing. The
+transaction's key makes the call idempotent, in case two processes make it at the same moment. Within a process, an
+order's transactions are settled one after another.
 """
 
 import asyncio
@@ -27,12 +27,12 @@ from models.enums import ActorKind, EffectKind, EffectState, OrderEventType, Tra
 
 log = logging.getLogger(__name__)
 
-DELAY: Final = timedelta(seconds=15)  # in which whoever asked for a payment has tried it
+DELAY: Final = timedelta(seconds=15)  # in which the request that asked for a payment has tried it
 SECONDS: Final = 8.0  # for which a caller waits for gateways
 
 
 class PaymentRefused(DomainError):
-    """A gateway does not do what it was asked for: the transaction is `FAILED`. The message is the gateway's."""
+    """A gateway has refused a request, and the transaction is `FAILED`. The message is the gateway's."""
 
     code = ErrorCode.PAYMENT_FAILED
 
@@ -60,7 +60,7 @@ class Payments:
             await gateway.close()
 
     async def plan(self, events: Sequence[OrderEvent]) -> list[tuple[OrderEvent, Planned]]:
-        """An automation does not try for itself: it must not wait for a gateway."""
+        """Plan at once for automations, which do not call gateways themselves, and after `DELAY` for people."""
         return [
             (
                 event,
@@ -75,20 +75,20 @@ class Payments:
         ]
 
     async def carry_out(self, effect: Effect) -> None:
-        """Raises `GatewayUnavailable` where the outcome is still open."""
+        """Settle the transaction. Raise GatewayUnavailable if its outcome is still unknown."""
         transaction = await Transaction.get(id=UUID(effect.target))
         await self._settle(transaction)
         await finish(effect, _actor(transaction.gateway))
 
     async def give_up(self, effect: Effect, reason: str) -> None:
-        """The transaction stays `PENDING`: only the gateway knows, and a person must ask it."""
+        """Leave the transaction `PENDING`: only the gateway knows the outcome, and a person must ask it."""
         transaction = await Transaction.get(id=UUID(effect.target))
         await finish(effect, _actor(transaction.gateway), state=EffectState.FAILED, error=reason)
 
     async def settle_now(self, order_id: UUID) -> list[PaymentRefused]:
-        """Settles what is `PENDING` for an order, as far as the gateways answer in time, and returns their refusals.
+        """Settle what is `PENDING` for an order, as far as the gateways answer in time. Return their refusals.
 
-        What they do not answer stays `PENDING`, and is settled later.
+        The rest stays `PENDING` and is settled later.
         """
         if not self._gateways:
             return []
@@ -103,16 +103,16 @@ class Payments:
         )
 
     async def settle_act(self, actor: Actor, target: Target) -> list[PaymentRefused]:
-        """The same after an act of somebody's; where it was carried out before, it is refused with the same words."""
+        """Settle what a mutation has asked for. If it is repeated, return the refusals of the first time."""
         refusals = await self.settle_now(target.order_id)
         if refusals or target.idempotency is None or not self._gateways:
             return refusals
         return _refusals(await failures_of(actor, target.idempotency))
 
     async def hear(self, gateway: str, reference: str) -> None:
-        """Asks a gateway that says it has news of a payment what became of the requests about it.
+        """Ask the gateway what became of the requests about a payment, because it says that it has news.
 
-        Nothing is done that was not done before. Raises `GatewayUnavailable`.
+        No request is made. Raise GatewayUnavailable.
         """
         parents = await Transaction.filter(gateway=gateway, reference=reference)
         unsure = await Transaction.filter(
@@ -121,8 +121,8 @@ class Payments:
             status__in=(TransactionStatus.PENDING, TransactionStatus.FAILED),
         )
         for transaction in unsure:
-            async with self._alone(transaction.order_id):
-                await self._look(transaction)
+            async with self._locked(transaction.order_id):
+                await self._find_outcome(transaction)
 
     async def _settle_each(self, transactions: Sequence[Transaction]) -> None:
         unavailable = set()  # gateways that need not be asked again
@@ -135,22 +135,22 @@ class Payments:
                     unavailable.add(transaction.gateway)
 
     async def _settle(self, transaction: Transaction) -> None:
-        """After those of the same parent that were asked for before: a gateway is asked for one thing at a time."""
-        async with self._alone(transaction.order_id):
+        """Settle the transaction, after older ones of the same parent: a gateway gets one request at a time."""
+        async with self._locked(transaction.order_id):
             pending = [each for each in await _pending(transaction.order_id) if each.parent_id == transaction.parent_id]
             keys = [each.id for each in pending]
             for each in pending[: keys.index(transaction.id) + 1] if transaction.id in keys else ():
                 gateway = self._gateway(each)
-                await _write_down(each, await _outcome(gateway, await _request(each)))
+                await _record(each, await _ask(gateway, await _request(each)))
 
-    async def _look(self, transaction: Transaction) -> None:
+    async def _find_outcome(self, transaction: Transaction) -> None:
         found: Settled | Declined | None
         try:
             found = await self._gateway(transaction).find(await _request(transaction))
         except GatewayRefused as refusal:
             found = Declined(str(refusal))
         if found is not None:
-            await _write_down(transaction, found)
+            await _record(transaction, found)
 
     def _gateway(self, transaction: Transaction) -> Gateway:
         gateway = self._gateways.get(transaction.gateway)
@@ -159,7 +159,7 @@ class Payments:
         return gateway
 
     @contextlib.asynccontextmanager
-    async def _alone(self, order_id: UUID) -> AsyncIterator[None]:
+    async def _locked(self, order_id: UUID) -> AsyncIterator[None]:
         lock = self._locks.setdefault(order_id, asyncio.Lock())
         async with lock:
             yield
@@ -196,7 +196,7 @@ async def _request(transaction: Transaction) -> Request:
     )
 
 
-async def _outcome(gateway: Gateway, request: Request) -> Settled | Declined:
+async def _ask(gateway: Gateway, request: Request) -> Settled | Declined:
     try:
         found = await gateway.find(request)
         if found is not None:
@@ -210,5 +210,5 @@ async def _outcome(gateway: Gateway, request: Request) -> Settled | Declined:
         return Declined(str(refusal))
 
 
-async def _write_down(transaction: Transaction, outcome: Settled | Declined) -> None:
+async def _record(transaction: Transaction, outcome: Settled | Declined) -> None:
     await settle(actor=_actor(transaction.gateway), transaction_id=transaction.id, outcome=outcome)

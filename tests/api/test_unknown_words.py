@@ -151,7 +151,7 @@ async def test_a_version_that_knows_the_type_plans_for_it_when_asked(server: Ser
 @pytest.fixture
 def _always_looking_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that is started later looks all the time for events that another version has skipped."""
-    monkeypatch.setattr("effects.engine.LOOK_AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr("effects.engine.SEARCH_SECONDS", 0.0)
 
 
 @pytest.mark.usefixtures("_always_looking_again")

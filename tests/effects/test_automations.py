@@ -15,7 +15,7 @@ from domain.orders.commands import cancel_order, confirm_order, hold_order, rele
 from domain.orders.placing import NewLine
 from domain.payments.commands import record_payment
 from effects.attempts import attempt
-from effects.automations import Automations, triggered
+from effects.automations import Automations, automations_after
 from effects.payments.payments import Payments
 from effects.planning import begin, plan_page
 from models import Effect, Order, OrderEvent
@@ -211,4 +211,4 @@ def test_what_triggers_an_automation(event_type: OrderEventType) -> None:
         "ORDER_SHIPPED": {AutomationKind.CAPTURE_ON_SHIPPING, AutomationKind.ARCHIVE_WHEN_DONE},
         "ORDER_CONFIRMED": {AutomationKind.FULFILL_ON_PAYMENT},
     }
-    assert triggered(OrderEvent(type=event_type)) == expected.get(event_type.value, set())
+    assert automations_after(OrderEvent(type=event_type)) == expected.get(event_type.value, set())

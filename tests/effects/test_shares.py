@@ -14,7 +14,7 @@ from api.settings import Settings
 from domain import counterparts
 from domain.counterparts import FAILURES, FIRST_PAUSE, LONGEST_PAUSE, PROBE, pause_after
 from effects.attempts import ATTEMPT_SECONDS
-from effects.claims import ABREAST, ABREAST_IN_LANE, LaneShares, look
+from effects.claims import ABREAST, ABREAST_IN_LANE, LaneShares, load_lanes
 from models import Effect, FailingCounterpart, OrderEvent
 from models.engine.fields import new_key
 from models.enums import EffectKind, EffectState
@@ -392,7 +392,7 @@ async def test_a_probe_whose_process_died_is_followed_by_another() -> None:
         await counterparts.record_failure(lane, new_key(), "down")
     await counterparts.end_pause(lane)
     assert await counterparts.begin_probe(lane, new_key())
-    [found] = await look()
+    [found] = await load_lanes()
     assert found.paused_until is not None
     assert timedelta(seconds=ATTEMPT_SECONDS) < found.paused_until - datetime.now(UTC) <= PROBE
     await FailingCounterpart.all().update(paused_until=datetime.now(UTC))

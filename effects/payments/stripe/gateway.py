@@ -25,16 +25,16 @@ TRANSACTION: Final = "orderstream_transaction"  # the metadata by which a transa
 _TIMES_HUNDRED: Final = frozenset({"ISK", "UGX"})
 _BY_HUNDRED: Final = frozenset({"MGA"})
 
-# The library would keep an id of this machine in the user's home folder, and send it along with how long calls take.
+# Otherwise the library stores an id of this machine in the home folder, and sends it with the duration of calls.
 stripe.enable_telemetry = False
 
 
 class StripeGateway:
-    """References are PaymentIntents' ids, and those of refunds (`re_…`) for refunds.
+    """The gateway of a Stripe account. References are ids of PaymentIntents, and of refunds (`re_…`) for refunds.
 
-    A PaymentIntent is captured once: Stripe gives back to the payer what the first capture leaves over. Calls carry
-    the transaction's key as `Idempotency-Key`, which Stripe remembers for a day at least; `find` does not rely on it.
-    The library's own retries are off, and its calls go through `Outgoing`.
+    A PaymentIntent is captured once: Stripe returns the rest to the payer. Calls send the transaction's key as
+    `Idempotency-Key`, which Stripe remembers for at least a day; `find` does not rely on that. The library's own
+    retries are off, and its calls go through `Outgoing`.
     """
 
     name: Final = "stripe"
@@ -77,22 +77,22 @@ class StripeGateway:
         return Settled(intent["id"], nothing_left=True) if status == "succeeded" else None
 
     async def capture(self, request: Request) -> Settled:
-        """Marked first with the transaction, so that it can be found again whatever happens to the answer."""
+        """Mark the PaymentIntent with the transaction first, so that `find` finds it if the answer is lost."""
         reference = _reference(request)
         params: PaymentIntentCaptureParams = {"amount_to_capture": _amount(request)}
-        async with self._answering():
+        async with self._translating_errors():
             await self._stripe.v1.payment_intents.update_async(reference, {"metadata": _metadata(request)})
-            answer = await self._stripe.v1.payment_intents.capture_async(reference, params, _once(request))
-            intent = _checked(answer, "payment_intent")
+            answer = await self._stripe.v1.payment_intents.capture_async(reference, params, _idempotency_key(request))
+            intent = _fields_of(answer, "payment_intent")
         if intent["status"] != "succeeded":
             raise GatewayUnavailable(f"the PaymentIntent is {intent['status']}")
         return Settled(intent["id"], nothing_left=True)
 
     async def void(self, request: Request) -> Settled:
         reference = _reference(request)
-        async with self._answering():
-            answer = await self._stripe.v1.payment_intents.cancel_async(reference, {}, _once(request))
-            intent = _checked(answer, "payment_intent")
+        async with self._translating_errors():
+            answer = await self._stripe.v1.payment_intents.cancel_async(reference, {}, _idempotency_key(request))
+            intent = _fields_of(answer, "payment_intent")
         if intent["status"] != "canceled":
             raise GatewayUnavailable(f"the PaymentIntent is {intent['status']}")
         return Settled(intent["id"])
@@ -103,32 +103,32 @@ class StripeGateway:
             "amount": _amount(request),
             "metadata": _metadata(request),
         }
-        async with self._answering():
-            answer = await self._stripe.v1.refunds.create_async(params, _once(request))
-            refund = _checked(answer, "refund")
-        return _refunded(refund)
+        async with self._translating_errors():
+            answer = await self._stripe.v1.refunds.create_async(params, _idempotency_key(request))
+            refund = _fields_of(answer, "refund")
+        return _settle_refund(refund)
 
     async def _intent(self, request: Request) -> dict[str, Any]:
         reference = _reference(request)
-        async with self._answering():
-            intent = _checked(await self._stripe.v1.payment_intents.retrieve_async(reference), "payment_intent")
+        async with self._translating_errors():
+            intent = _fields_of(await self._stripe.v1.payment_intents.retrieve_async(reference), "payment_intent")
             if intent["currency"].upper() != request.currency:
                 raise GatewayRefused(f"The PaymentIntent is in {intent['currency'].upper()}, not {request.currency}.")
             return intent
 
     async def _find_refund(self, request: Request) -> Settled | None:
         params: RefundListParams = {"payment_intent": _reference(request), "limit": 100}
-        async with self._answering():
+        async with self._translating_errors():
             page = await self._stripe.v1.refunds.list_async(params)
             async for each in page.auto_paging_iter():
-                refund = _checked(each, "refund")
+                refund = _fields_of(each, "refund")
                 if refund["metadata"].get(TRANSACTION) == str(request.key):
-                    return _refunded(refund)
+                    return _settle_refund(refund)
         return None
 
     @asynccontextmanager
-    async def _answering(self) -> AsyncIterator[None]:
-        """Translates what goes wrong while Stripe is asked."""
+    async def _translating_errors(self) -> AsyncIterator[None]:
+        """Raise GatewayRefused, GatewayUnavailable or GatewayDown for errors of calls to Stripe."""
         try:
             async with asyncio.timeout(self._seconds):
                 yield
@@ -147,7 +147,7 @@ class StripeGateway:
 
 
 class _Client(stripe.HTTPClient):
-    """What Stripe's library makes its calls with."""
+    """The HTTP client of Stripe's library."""
 
     name = "orderstream"
 
@@ -188,20 +188,20 @@ def _metadata(request: Request) -> dict[str, str]:
     return {TRANSACTION: str(request.key)}
 
 
-def _once(request: Request) -> stripe.RequestOptions:
+def _idempotency_key(request: Request) -> stripe.RequestOptions:
     return {"idempotency_key": str(request.key)}
 
 
-def _checked(answer: stripe.StripeObject, kind: str) -> dict[str, Any]:
-    """The object's fields. Raises `ValueError` where it is something else."""
+def _fields_of(answer: stripe.StripeObject, kind: str) -> dict[str, Any]:
+    """Return the object's fields. Raise ValueError if it is of another kind."""
     fields: dict[str, Any] = answer.to_dict()
     if fields.get("object") != kind or not isinstance(fields["metadata"], dict):
         raise ValueError(f"not a {kind}")
     return {"id": str(fields["id"]), "status": fields["status"], **fields}
 
 
-def _refunded(refund: dict[str, Any]) -> Settled:
-    """A refund on its way may still fail: it is asked for again until Stripe knows."""
+def _settle_refund(refund: dict[str, Any]) -> Settled:
+    """Return the outcome of a refund. Raise GatewayUnavailable while it is pending, because it may still fail."""
     status = refund["status"]
     if status in ("failed", "canceled"):
         raise GatewayRefused(f"The refund has {status}: {refund.get('failure_reason') or 'no reason is given'}.")

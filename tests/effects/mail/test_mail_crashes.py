@@ -34,9 +34,9 @@ class Dying:
         self.is_sending = transport.is_sending
 
     @asynccontextmanager
-    async def preparing(self, mail: Mail) -> AsyncIterator[HandOver]:
+    async def prepare(self, mail: Mail) -> AsyncIterator[HandOver]:
         self._reach("before it connects")
-        async with self._transport.preparing(mail) as hand_over:
+        async with self._transport.prepare(mail) as hand_over:
             self._reach("before it is handed over")
 
             async def dying_hand_over() -> None:

@@ -109,7 +109,7 @@ def mail(name: str, message_id: str = "<1@x>") -> Mail:
 
 
 async def handed_over(transport: FolderTransport, mail: Mail) -> None:
-    async with transport.preparing(mail) as hand_over:
+    async with transport.prepare(mail) as hand_over:
         await hand_over()
 
 
