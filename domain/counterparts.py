@@ -15,6 +15,7 @@ from tortoise.transactions import in_transaction
 
 from domain.actors import Actor, Scope
 from models import Effect, FailingCounterpart, FulfillmentService
+from models.effects import LONGEST_ERROR
 from models.engine.rows import save
 from models.enums import EffectKind, EffectState
 
@@ -22,8 +23,6 @@ FAILURES: Final = 5  # in a row, after which it is paused
 FIRST_PAUSE: Final = timedelta(seconds=15)  # doubled after each probe that fails
 LONGEST_PAUSE: Final = timedelta(minutes=5)
 PROBE: Final = timedelta(seconds=90)  # after which another one may try; more than an attempt may take
-
-_LONGEST_ERROR: Final = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +77,7 @@ async def record_failure(lane: str, effect_id: UUID, error: str) -> None:
         row = await FailingCounterpart.filter(lane=lane).select_for_update().get_or_none()
         if row is None:  # it has worked for somebody else meanwhile
             return
-        row.error = error[:_LONGEST_ERROR]
+        row.error = error[:LONGEST_ERROR]
         if row.probe_id == effect_id or not is_paused(row.failures, row.paused_until, now):
             row.failures += 1
             row.paused_until = now + pause_after(row.failures) if row.failures >= FAILURES else None
@@ -87,8 +86,9 @@ async def record_failure(lane: str, effect_id: UUID, error: str) -> None:
 
 
 async def record_success(lane: str) -> None:
-    """End the trouble: it works."""
-    await FailingCounterpart.filter(lane=lane).delete()
+    """End the trouble, if there is any: it works."""
+    if await FailingCounterpart.exists(lane=lane):
+        await FailingCounterpart.filter(lane=lane).delete()
 
 
 async def begin_probe(lane: str, effect_id: UUID) -> bool:

@@ -9,6 +9,7 @@ from typing import Final
 from domain.counterparts import counterpart_in
 from effects.effect import CounterpartFailed, EffectsOfKind, GivenUp, TryAgain, remember
 from models import Effect
+from models.effects import LONGEST_ERROR
 from models.engine.errors import DatabaseUnavailable
 from models.enums import EffectState
 
@@ -24,7 +25,6 @@ SHORTEST_PAUSE: Final = timedelta(seconds=1)  # however soon the other side want
 MOST_ATTEMPTS: Final = 33  # which last for a day
 LONGEST_WAIT: Final = timedelta(days=1)  # for a service that asks again and again to be tried later
 
-_LONGEST_ERROR: Final = 1024
 _LEAST_SECONDS: Final = 1.0  # for the database to renew a lease that is over, if nobody has taken it yet
 
 
@@ -151,4 +151,4 @@ def _name(effect: Effect) -> str:
 
 def _text(error: BaseException, before: str = "") -> str:
     """What was wrong, no longer than an effect's row has room for."""
-    return f"{before}{str(error) or type(error).__name__}"[:_LONGEST_ERROR]
+    return f"{before}{str(error) or type(error).__name__}"[:LONGEST_ERROR]

@@ -5,6 +5,7 @@ the same time, and so has each lane within it; a lane of which nothing is being 
 one lane, however much, is not looked at for the others.
 """
 
+import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Collection
 from datetime import UTC, datetime, timedelta
@@ -84,11 +85,14 @@ async def _take(lane: Lane, now: datetime, most: int) -> AsyncIterator[Effect]:
 async def _probe(lane: Lane, now: datetime) -> AsyncIterator[Effect]:
     """Take one effect to try a counterpart whose pause is over, unless another process does so."""
     for effect in await _due(lane, now, 1):
-        if await begin_probe(lane.name, effect.id):
-            if await _lease(effect, now):
-                yield effect
-            else:
-                await end_probe(lane.name, effect.id)
+        is_leased = False
+        try:
+            is_leased = await begin_probe(lane.name, effect.id) and await _lease(effect, now)
+        finally:
+            if not is_leased:  # also if the server ends just now
+                await asyncio.shield(end_probe(lane.name, effect.id))
+        if is_leased:
+            yield effect
 
 
 async def _due(lane: Lane, now: datetime, most: int) -> list[Effect]:

@@ -115,19 +115,25 @@ class Engine:
             _report("what became of an effect could not be written down; it is tried again", error)
 
     async def _attempt(self, effect: Effect) -> None:
-        error = await attempt(self._kinds[effect.kind], effect)
-        if counterpart_in(effect.lane):
-            await self._judge(effect, error)
+        is_outside = bool(counterpart_in(effect.lane))
+        try:
+            error = await attempt(self._kinds[effect.kind], effect)
+        except asyncio.CancelledError:  # the server ends: another one need not wait for this probe
+            if is_outside:
+                await asyncio.shield(counterparts.end_probe(effect.lane, effect.id))
+            raise
+        if is_outside:
+            await _judge(effect, error)
 
-    async def _judge(self, effect: Effect, error: BaseException | None) -> None:
-        """Write down what the attempt says about its counterpart. Nothing is written while all is well."""
-        if isinstance(error, CounterpartFailed):
-            await counterparts.record_failure(effect.lane, effect.id, str(error))
-        elif any(lane.name == effect.lane and lane.failures for lane in self.lanes):
-            if error is None:
-                await counterparts.record_success(effect.lane)
-            else:
-                await counterparts.end_probe(effect.lane, effect.id)
+
+async def _judge(effect: Effect, error: BaseException | None) -> None:
+    """Write down what the attempt says about its counterpart. Nothing is written while all is well."""
+    if isinstance(error, CounterpartFailed):
+        await counterparts.record_failure(effect.lane, effect.id, str(error))
+    elif error is None:
+        await counterparts.record_success(effect.lane)
+    else:
+        await counterparts.end_probe(effect.lane, effect.id)
 
 
 def _report(message: str, error: BaseException) -> None:

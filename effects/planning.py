@@ -17,6 +17,7 @@ from domain.counterparts import lane_of
 from domain.stream import event_log
 from effects.effect import EffectsOfKind, GivenUp, Planned, finish
 from models import Effect, EffectPosition, OrderEvent
+from models.effects import LONGEST_ERROR
 from models.engine.errors import DatabaseUnavailable, TransactionConflict
 from models.enums import EffectKind, EffectState, OrderEventType
 from models.vocabularies import is_known
@@ -31,7 +32,6 @@ UNKNOWN_TYPE: Final = "unknown_type"
 ERROR: Final = "error"
 
 _POSITION: Final = "effects"
-_LONGEST_ERROR: Final = 1024
 _PLANNER: Final = system("effects")
 
 Kinds = Sequence[EffectsOfKind]
@@ -60,7 +60,7 @@ class _Failure:
         now = datetime.now(UTC)
         effect = _effect(self.event, EffectKind.PLANNING, Planned(subject=self.kind or ""))
         effect.state, effect.finished_at = EffectState.FAILED, now
-        effect.error = self.reason.replace("\0", "")[:_LONGEST_ERROR]  # PostgreSQL takes no NUL
+        effect.error = self.reason.replace("\0", "")[:LONGEST_ERROR]  # PostgreSQL takes no NUL
         return effect
 
     def report(self, count: Count) -> None:

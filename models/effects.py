@@ -1,5 +1,5 @@
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from tortoise import fields
@@ -8,6 +8,8 @@ from tortoise.indexes import Index
 from models.engine.fields import UtcField, choice, key
 from models.engine.table import Table
 from models.enums import AutomationKind, EffectKind, EffectState
+
+LONGEST_ERROR: Final = 1024  # characters
 
 
 class Effect(Table):
@@ -35,7 +37,7 @@ class Effect(Table):
     attempts = fields.IntField(default=0)
     due_at: datetime = UtcField()
     leased_until: datetime | None = UtcField(null=True)
-    error = fields.CharField(max_length=1024, null=True)
+    error = fields.CharField(max_length=LONGEST_ERROR, null=True)
     data: Any = fields.JSONField(default=dict)
     created_at: datetime = UtcField()
     finished_at: datetime | None = UtcField(null=True)
@@ -58,7 +60,7 @@ class FailingCounterpart(Table):
     failing_since: datetime = UtcField()
     paused_until: datetime | None = UtcField(null=True)
     probe_id: UUID | None = fields.UUIDField(null=True)
-    error = fields.CharField(max_length=1024)
+    error = fields.CharField(max_length=LONGEST_ERROR)
 
     class Meta:
         table = "failing_counterparts"

@@ -130,8 +130,8 @@ class Loaders:
 
     def cancel(self) -> set[Task[None]]:
         """Cancel what is being loaded, and return it."""
-        loaders: list[Loader[Any, Any]] = [*self._parts.values()]
-        loaders += [vars(self)[name] for name in ("fulfillment_lines", "timelines") if name in vars(self)]
+        own = (each for each in vars(self).values() if isinstance(each, Loader))  # those that were asked for
+        loaders: list[Loader[Any, Any]] = [*self._parts.values(), *own]
         return {batch for loader in loaders for batch in loader.cancel()}
 
     def _load(self, name: str) -> Callable[..., Awaitable[Sequence[Any]]]:

@@ -61,13 +61,14 @@ class NotUnderstood(Exception):
 class Operation:
     """One operation of a document, to be executed if `errors` is empty.
 
-    It stays the same object for as long as its document is remembered.
+    It stays the same object for as long as its document is remembered. Unless it `is_kept`, that is for one request.
     """
 
     def __init__(self, schema: GraphQLSchema, document: "ParsedDocument", definition: OperationDefinitionNode) -> None:
         self.schema = schema
         self.document = document.node
         self.errors = document.errors
+        self.is_kept = document.is_kept
         self.definition = definition
         self.kind: OperationType = definition.operation
         self.name: str | None = definition.name.value if definition.name else None
@@ -171,6 +172,7 @@ class ParsedDocument:
     def __init__(self, schema: Schema, query: str, settings: Settings, *, introspection: bool) -> None:
         """Raise `GraphQLError` if it is no document, or too large."""
         self._schema = schema._schema
+        self.is_kept = len(query) <= LONGEST_REMEMBERED
         self.node: DocumentNode = parse_document(query, settings)
         self.errors: list[GraphQLError] = errors_in(self._schema, self.node, introspection=introspection)
 
@@ -237,6 +239,6 @@ class Operations:
         self._metrics.document(remembered=document is not None)
         if document is None:
             document = ParsedDocument(self._schema, query, self._settings, introspection=introspection)
-            if len(query) <= LONGEST_REMEMBERED:
+            if document.is_kept:
                 self._documents.put(key, document)
         return document

@@ -27,7 +27,9 @@ class SchemaAnswers:
         return None if key is None else self._answers.get(key)
 
     def keep(self, operation: Operation, variables: dict[str, Any] | None, answer: bytes) -> None:
-        """Keep the answer, in place of those that were asked for least recently."""
+        """Keep the answer, in place of those that were asked for least recently, if it can be found again."""
+        if not operation.is_kept:
+            return
         key = self._key(operation, variables)
         if key is not None and key not in self._answers:
             self._answers.put(key, answer)

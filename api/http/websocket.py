@@ -106,8 +106,9 @@ class _Connection:
     """The protocol's state for one socket.
 
     `_tasks` are the operations whose work is not over yet, with their contexts, and the subscriptions that are being
-    begun. `_ids` are the client's ids of these and of the subscriptions that are followed. An id is free for another
-    operation once it is complete, also if its work goes on.
+    begun. `_given_up` are those of them that the client has completed before they had work that goes on. `_outboxes`
+    are those of the subscriptions that are followed. `_ids` are the client's ids of operations and subscriptions. An
+    id is free for another operation once it is complete, also if its work goes on.
 
     There is no task for a socket but the one that the server runs it in, and none for a subscription: with three
     tasks more, a subscribed socket took 58 KiB (`scripts/bench memory`).
@@ -116,19 +117,20 @@ class _Connection:
     __slots__ = (
         "_actor",
         "_closing",
+        "_given_up",
         "_heard",
         "_ids",
         "_initialized",
         "_listening",
         "_loop",
         "_mute",
+        "_outboxes",
         "_pinging",
         "_room",
         "_senders",
         "_service",
         "_settings",
         "_stalling",
-        "_subscriptions",
         "_tasks",
         "_websocket",
         "_wire",
@@ -141,7 +143,9 @@ class _Connection:
         self._settings = service.settings
         self._loop = asyncio.get_running_loop()
         self._ids: dict[str, asyncio.Task[None] | _SocketOutbox] = {}
+        self._outboxes: dict[_SocketOutbox, None] = {}
         self._tasks: dict[asyncio.Task[None], Context] = {}
+        self._given_up: set[asyncio.Task[None]] = set()
         self._actor: Actor | None = None
         self._initialized = False
         self._listening: asyncio.Timeout | None = None
@@ -175,10 +179,9 @@ class _Connection:
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
-        outbox = self._outboxes()
         self._ids.clear()
-        for each in outbox:
-            each.close()
+        for outbox in list(self._outboxes):
+            outbox.close()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _close(self, close: _Close) -> None:
@@ -297,6 +300,8 @@ class _Connection:
                 match self._ids.pop(_id_of(message), None):
                     case asyncio.Task() as task:
                         task.cancel()
+                        if (context := self._tasks.get(task)) is not None and not context.work:
+                            self._given_up.add(task)
                     case _SocketOutbox() as outbox:
                         outbox.close()
             case "connection_init":
@@ -327,12 +332,11 @@ class _Connection:
 
     def _busy(self) -> int:
         """Return how many operations run. One that the client has completed is counted until its work is over."""
-        tasks = self._tasks.items()
-        running = sum(bool(context.work) or not (task.cancelling() or task.done()) for task, context in tasks)
-        return running + len(self._outboxes())
+        return len(self._tasks) - len(self._given_up) + len(self._outboxes)
 
     def _task_done(self, task: asyncio.Task[None]) -> None:
         """Forget an operation once all of its work is over."""
+        self._given_up.discard(task)
         left = self._tasks[task].work
         if left:
             next(iter(left)).add_done_callback(lambda _: self._task_done(task))
@@ -369,7 +373,11 @@ class _Connection:
         outbox.subscription = subscription
         outbox.full = self._wire.full
         self._ids[operation_id] = outbox
+        self._outboxes[outbox] = None
         return None
+
+    def close_outbox(self, outbox: "_SocketOutbox") -> None:
+        self._outboxes.pop(outbox, None)
 
     def forget(self, operation_id: str, holder: object) -> None:
         """Before the last message of an operation goes out: its id may be used again then."""
@@ -399,7 +407,7 @@ class _Connection:
         self._flush()
 
     def _wire_changed(self) -> None:
-        for outbox in self._outboxes():
+        for outbox in list(self._outboxes):
             outbox.full = self._wire.full
         if self._wire.full:
             if self._stalling is None:
@@ -425,13 +433,10 @@ class _Connection:
         """Subscriptions go on where nobody waits who has just one thing to say."""
         if self._senders:
             return
-        for outbox in self._outboxes():
+        for outbox in list(self._outboxes):
             if self._wire.full:
                 return
             outbox.flush()
-
-    def _outboxes(self) -> "list[_SocketOutbox]":
-        return [each for each in self._ids.values() if isinstance(each, _SocketOutbox)]
 
     def _stalled(self) -> None:
         self._close(_Close(TIMEOUT, "Too slow: resume with after", cut_off="stalled"))
@@ -485,6 +490,7 @@ class _SocketOutbox:
         self.subscription.flush()
 
     def close(self) -> None:
+        self._connection.close_outbox(self)
         self._subscriptions.unsubscribe(self.subscription, self._outcome)
         del self.subscription  # which refers to this: it is not left for the garbage collector to find
 

@@ -6,6 +6,7 @@ import orjson
 import pytest
 from graphql import get_introspection_query
 
+from api.execution.operations import LONGEST_REMEMBERED
 from api.execution.requests import Request
 from api.execution.schema_answers import SchemaAnswers, schema_answers
 from api.settings import Settings
@@ -47,6 +48,14 @@ async def test_are_kept(server: Server, query: str, variables: dict[str, Any] | 
     async with live(server) as client:
         await client.subscribe(query, variables)
         assert await client.next() == first
+
+
+async def test_of_a_document_that_is_read_anew_each_time_are_not_kept(server: Server) -> None:
+    """They would never be found again."""
+    query = get_introspection_query() + "#" * LONGEST_REMEMBERED
+    before = set(schema_answers._answers._entries)
+    await server.ask(query)
+    assert set(schema_answers._answers._entries) == before
 
 
 async def test_differ_by_variables(server: Server) -> None:

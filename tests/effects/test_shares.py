@@ -15,13 +15,18 @@ from domain import counterparts
 from domain.counterparts import FAILURES, FIRST_PAUSE, LONGEST_PAUSE, PROBE, pause_after
 from effects.attempts import ATTEMPT_SECONDS
 from effects.claims import ABREAST, ABREAST_IN_LANE, LaneShares, load_lanes
+from effects.engine import Engine
+from effects.fulfillment_requests import FulfillmentRequests
+from effects.outgoing import Outgoing
 from models import Effect, FailingCounterpart, OrderEvent
 from models.engine.fields import new_key
 from models.enums import EffectKind, EffectState
 from tests.clients import WAIT, Server
 from tests.effects.mail.post import PostOffice, post_office
+from tests.effects.service import LOCAL
 
 LINES = [{"title": "Socks", "sku": "SOCK-1", "quantity": 1, "unitPrice": "9.90", "service": "lager"}]
+LANE = "FULFILLMENT_REQUEST:lager"
 FAILING = "failingCounterparts { kind gateway fulfillmentService { code } failures pausedUntil waitingSince error }"
 SAVE = "mutation ($i: SaveFulfillmentServiceInput!) { saveFulfillmentService(input: $i) { userErrors { code } } }"
 RETRY = "mutation ($i: RetryEffectInput!) { retryEffect(input: $i) { effect { state } userErrors { code } } }"
@@ -50,6 +55,7 @@ class Warehouse:
         else:
             writer.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
             await self.ending.wait()
+            writer.write(b"x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
         self.open -= 1
         writer.close()
 
@@ -354,6 +360,45 @@ async def test_what_was_written_while_the_clock_was_ahead_waits_for_nothing(serv
         return len(office.messages) == 2 and await failing(server) == []
 
     await until(is_sent)
+
+
+class TestOneOfSeveralEngines:
+    """The server has none of its own here."""
+
+    @pytest.fixture
+    def settings(self, database_url: str) -> Settings:
+        return Settings(database_url=database_url, egress_allow=("127.0.0.1",), poll_seconds=60)
+
+    async def test_leaves_the_probe_to_others_when_it_stops(self, server: Server, house: Warehouse) -> None:
+        async with Engine(server.service.feed, [FulfillmentRequests(Outgoing(LOCAL))]).running():
+            await pause(LANE)
+            await FailingCounterpart.all().update(paused_until=datetime.now(UTC))
+            await request(server, house.url)
+
+            async def is_tried() -> bool:
+                return house.calls == 1 and (await FailingCounterpart.get()).probe_id is not None
+
+            await until(is_tried)
+        row = await FailingCounterpart.get()
+        assert row.probe_id is None
+        assert row.paused_until is not None
+        assert row.paused_until <= datetime.now(UTC)
+
+    async def test_ends_a_trouble_that_began_after_it_has_looked(self, server: Server, house: Warehouse) -> None:
+        async with Engine(server.service.feed, [FulfillmentRequests(Outgoing(LOCAL))]).running():
+            await request(server, house.url)
+
+            async def is_tried() -> bool:
+                return house.calls == 1
+
+            await until(is_tried)
+            await counterparts.record_failure(LANE, new_key(), "down")  # as another worker does
+            house.ending.set()
+
+            async def is_over() -> bool:
+                return await Effect.exists(state=EffectState.DONE) and not await FailingCounterpart.exists()
+
+            await until(is_over)
 
 
 @pytest.mark.usefixtures("database")
