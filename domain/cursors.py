@@ -17,16 +17,19 @@ def encode(*parts: Any) -> str:
     return encoded.translate(_URL_SAFE).rstrip(b"=").decode()
 
 
-def decode(cursor: str, kind: str, length: int, field: str) -> list[Any]:
-    """The parts after the kind. Raises `InvalidInput` for what `encode` has not made for this kind of page."""
+def decode(cursor: str, kind: str, length: int, field: str, *, optional: int = 0) -> list[Any]:
+    """Return the `length` parts after the kind, and the `optional` ones after them: `None` if they are not there.
+
+    Raise `InvalidInput` for what `encode` has not made for this kind of page.
+    """
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
         parts = orjson.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
     except (ValueError, binascii.Error):
         parts = None
-    if not isinstance(parts, list) or len(parts) != length + 1 or parts[0] != kind:
+    if not isinstance(parts, list) or not length < len(parts) <= length + 1 + optional or parts[0] != kind:
         raise InvalidInput("This is not a cursor of this list.", field)
-    return parts[1:]
+    return parts[1:] + [None] * (length + 1 + optional - len(parts))
 
 
 def decode_key(cursor: str, kind: str, field: str) -> UUID:

@@ -75,7 +75,7 @@ async def begin() -> int:
     """
     row = await EffectPosition.get_or_none(name=_POSITION)
     if row is None:
-        new = EffectPosition(name=_POSITION, position=await event_log.last_position())
+        new = EffectPosition(name=_POSITION, position=(await event_log.last_place()).position)
         await EffectPosition.bulk_create([new], ignore_conflicts=True)
         row = await EffectPosition.get(name=_POSITION)
     position: int = row.position

@@ -19,6 +19,7 @@ from api.metrics import Metrics
 from domain.actors import Actor, Scope
 from domain.egress import Egress
 from domain.orders.counting import Counting
+from domain.stream.event_log import Place
 from domain.stream.feed import Feed
 from effects.delivery_notes.printing import Printing
 from effects.payments.payments import Payments
@@ -61,6 +62,8 @@ class Context:
     operation's name if it has one. `charge` is what the operation cost, if that is counted. `budget` counts what it
     turns out to cost.
 
+    `live_place` is where the log ended before the operation read anything, if it shows that.
+
     `work` holds the tasks that go on until they are done, even if the operation is cancelled.
     """
 
@@ -82,6 +85,7 @@ class Context:
         self.budget = Budget(0, sys.maxsize)
         self.operation_kind = "unknown"
         self.operation_name: str | None = None
+        self.live_place: Place | None = None
         self.renew_loaders()
         self.work: set[Task[Any]] = set()
 

@@ -42,6 +42,8 @@ from api.execution.steps import Outcomes
 from domain.actors import Forbidden
 from domain.errors import DomainError
 from domain.naming import camel
+from domain.stream import event_log
+from domain.stream.event_log import CursorExpired
 from models.engine.errors import DatabaseUnavailable
 from models.engine.shares import act_for
 from models.engine.turns import take_turn
@@ -67,6 +69,7 @@ _CODES: Final[tuple[tuple[type | tuple[type, ...], str], ...]] = (
     (Forbidden, "FORBIDDEN"),
     (DatabaseUnavailable, UNAVAILABLE),
     (TooManyOpen, RATE_LIMITED),
+    (CursorExpired, "CURSOR_EXPIRED"),
     ((DomainError, GraphQLError, StrawberryGraphQLError), "BAD_USER_INPUT"),
 )
 
@@ -268,6 +271,8 @@ async def _run(operation: Operation, request: Request, context: Context) -> Answ
         return _count_answer(not_executed([error]), context)
     outcomes: Outcomes = {}
     try:
+        if operation.shows_live_cursor:
+            context.live_place = await event_log.last_place()
         answer = await _run_plan(operation.plans.find(variables), context, variables, outcomes)
     except DatabaseUnavailable as error:  # a second attempt would take as long again
         answer = _give_up(error)

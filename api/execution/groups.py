@@ -298,17 +298,13 @@ class EventSubscription(Generic[T]):
 async def subscribe(group: Group[T], feed: Feed, outbox: Outbox[T], after: str | None) -> EventSubscription[T]:
     """Subscribe to what comes after the cursor, or after this moment.
 
-    Raise `InvalidInput` for a cursor that is none, `CursorExpired` for one from before the log's beginning, and
+    Raise `InvalidInput` for a cursor that is none, `CursorExpired` for one that the log does not reach back to, and
     `DatabaseUnavailable`. If the log's beginning overtakes a subscription that is far behind, its outbox ends later.
     """
     if feed.position is None:
         raise DatabaseUnavailable("the event log has not been read yet")
-    if after is None:
-        position = await event_log.last_position()
-    else:
-        position = event_log.position_of(after)
-        await event_log.require_reachable(position)
-    return EventSubscription(group, outbox, position)
+    place = await event_log.find_place(event_log.NOW if after is None else after)
+    return EventSubscription(group, outbox, place.position)
 
 
 class FetchedOutbox(Generic[T]):

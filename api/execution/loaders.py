@@ -10,6 +10,7 @@ from uuid import UUID
 
 from domain.orders import asked, parts
 from domain.stream import event_log
+from domain.stream.event_log import Place
 from models import (
     Address,
     Channel,
@@ -85,7 +86,7 @@ class Loader(Generic[Key, Value]):
 
 @dataclass(frozen=True, slots=True)
 class TimelinePage:
-    """Up to `limit` events of an order after a place in the log."""
+    """Up to `limit` events of an order after a position in the log."""
 
     order_id: UUID
     after: int
@@ -99,6 +100,10 @@ async def _timelines(pages: Sequence[TimelinePage]) -> list[list[OrderEvent]]:
         orders[page.after, page.limit].append(page.order_id)
     found = {choice: await event_log.timelines(ids, after=choice[0], limit=choice[1]) for choice, ids in orders.items()}
     return [found[page.after, page.limit][page.order_id] for page in pages]
+
+
+async def _have_places(places: Sequence[Place]) -> list[bool]:
+    return [await event_log.has_place(place) for place in places]
 
 
 class _PartLoader(Loader[UUID, Any]):
@@ -207,3 +212,8 @@ class Loaders:
     @cached_property
     def timelines(self) -> Loader[TimelinePage, list[OrderEvent]]:
         return Loader(_timelines)
+
+    @cached_property
+    def places(self) -> Loader[Place, bool]:
+        """Whether the event log has them: see `event_log.has_place`."""
+        return Loader(_have_places)

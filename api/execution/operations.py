@@ -111,19 +111,29 @@ class Operation:
         """Whether it is a query of introspection alone, whose answer depends on nothing but its variables."""
         if self.kind is not OperationType.QUERY:
             return False
+        return all(name.startswith("__") for name in self.root_fields)
+
+    @cached_property
+    def shows_live_cursor(self) -> bool:
+        """Whether it is a query for `liveCursor`, which must be known before any other field is resolved."""
+        return self.kind is OperationType.QUERY and "liveCursor" in self.root_fields
+
+    @cached_property
+    def root_fields(self) -> frozenset[str]:
+        """The names of the fields that it selects at the root, whatever `@skip` and `@include` say."""
         fragments = {
             each.name.value: each for each in self.document.definitions if isinstance(each, FragmentDefinitionNode)
         }
+        names = set()
         selections = list(self.definition.selection_set.selections)
         for selection in selections:  # which grows as fragments are found; their cycles were refused
             if isinstance(selection, FieldNode):
-                if not selection.name.value.startswith("__"):
-                    return False
+                names.add(selection.name.value)
             elif isinstance(selection, FragmentSpreadNode):
                 selections += fragments[selection.name.value].selection_set.selections
             elif isinstance(selection, InlineFragmentNode):
                 selections += selection.selection_set.selections
-        return True
+        return frozenset(names)
 
     @cached_property
     def cost(self) -> Cost:

@@ -63,7 +63,7 @@ _COUNT: Final = {GIVEN: "status count"}
 # A field of `Query` is resolved only for those who hold its right. Mutations and subscriptions check scopes themselves.
 RIGHTS: Final[Mapping[str, Mapping[Right, str]]] = {
     "Query": {
-        GIVEN: "viewer",
+        GIVEN: "viewer liveCursor",
         READ: "node order orderByNumber orderByReference orders orderCounts orderEvents channels fulfillmentServices"
         " failedEffects",
         SETTINGS: "automations failingCounterparts",

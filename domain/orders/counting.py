@@ -106,7 +106,14 @@ class _SharedCounts:
         self._changed = asyncio.Event()
         self._context = copy_context()  # the database's connections count for the caller who follows them first
 
+    def end(self, _error: Exception) -> None:
+        """Count again: with another history of the log come other orders."""
+        self._outdate()
+
     def receive(self, _event: OrderEvent) -> None:
+        self._outdate()
+
+    def _outdate(self) -> None:
         """Count again if a follower waits for it. An event during a count may be missing from it."""
         self._is_current = False
         if self._waiting:

@@ -12,8 +12,10 @@ and begin anew when a dump is restored elsewhere: events would then be sorted be
 
 import asyncio
 import time
+import zlib
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -31,8 +33,11 @@ from models.engine.statements import Write, insert, is_postgres
 from models.engine.turns import take_turn
 from models.enums import OrderEventType, OrderStatus
 
+NOW: Final = "now"  # in place of a cursor: the log's end
+
 _CURSOR = "event"
 _LARGEST_POSITION = 2**63 - 1
+_LARGEST_FINGERPRINT = 2**32 - 1
 
 SETTLE_SECONDS: Final = 5.0  # for which a page waits for the writers of the events before its last
 _LOOK_SECONDS: Final = 0.002
@@ -61,25 +66,73 @@ _HORIZON: Final = """
 
 
 class CursorExpired(InvalidInput):
-    """The log no longer reaches back to this cursor: what came after it cannot be given without a gap."""
+    """The log does not have this cursor's event: what came after it cannot be given without a gap."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The event log does not have this cursor's event, or all that came after it. Read the orders anew.", "after"
+        )
 
 
-def cursor_of(event: OrderEvent) -> str:
-    """What a subscriber or a page resumes after."""
-    return cursor_at(event.id)
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A place in the log: behind the event whose id is `position`, or at 0 before the first one.
+
+    `fingerprint` is that event's. After a restore or a failover, another event may have the same id. It is `None` at 0,
+    and for cursors made before cursors had one.
+    """
+
+    position: int
+    fingerprint: int | None = None
+
+    @property
+    def cursor(self) -> str:
+        """What a subscriber or a page resumes after."""
+        return cursor_at(self.position) if self.fingerprint is None else _cursor(self.position, self.fingerprint)
+
+
+BEGINNING: Final = Place(0)
 
 
 def cursor_at(position: int) -> str:
-    """The cursor of a place in the log; 0 is before its first event."""
+    """Return the cursor of a place whose fingerprint is not known."""
     return cursors.encode(_CURSOR, position)
 
 
-def position_of(cursor: str) -> int:
-    """The place in the log. Raises `InvalidInput`."""
-    [position] = cursors.decode(cursor, _CURSOR, 1, "after")
-    if not isinstance(position, int) or isinstance(position, bool) or not 0 <= position <= _LARGEST_POSITION:
+def cursor_of(event: OrderEvent) -> str:
+    """Return what a subscriber or a page resumes after."""
+    return cursor_after(event.id, event.order_id, event.occurred_at)
+
+
+def cursor_after(position: int, order_id: UUID, occurred_at: datetime) -> str:
+    """Return the cursor of the event with these columns."""
+    return _cursor(position, fingerprint(order_id, occurred_at))
+
+
+def _cursor(position: int, fingerprint: int) -> str:
+    return cursors.encode(_CURSOR, position, fingerprint)
+
+
+def place_of(event: OrderEvent) -> Place:
+    """Return the place behind the event."""
+    return Place(event.id, fingerprint(event.order_id, event.occurred_at))
+
+
+def fingerprint(order_id: UUID, occurred_at: datetime) -> int:
+    """Return 32 bits by which an event is told from another one that has its id in another history of the log."""
+    return zlib.crc32(order_id.bytes, int(occurred_at.timestamp() * 1_000_000) & _LARGEST_FINGERPRINT)
+
+
+def parse_cursor(cursor: str) -> Place:
+    """Return the place in the log. Raise `InvalidInput` for what is no cursor."""
+    position, given = cursors.decode(cursor, _CURSOR, 1, "after", optional=1)
+    if not _is_number(position, _LARGEST_POSITION) or not (given is None or _is_number(given, _LARGEST_FINGERPRINT)):
         raise InvalidInput("This is not a cursor of this list.", "after")
-    return position
+    return Place(position, given)
+
+
+def _is_number(value: Any, largest: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= largest
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,20 +204,45 @@ async def _horizon() -> int:
     return int(row["id"])
 
 
-async def last_position() -> int:
-    """The place of the newest event that may be shown, 0 where there is none."""
-    newest = await OrderEvent.filter(id__lte=await _horizon()).order_by("-id").first().only("id")
-    return newest.id if newest else 0
+async def last_place() -> Place:
+    """Return the place behind the newest event that may be shown: what is read from now on has all up to there."""
+    settled = OrderEvent.filter(id__lte=await _horizon())
+    newest = await settled.order_by("-id").first().only("id", "order_id", "occurred_at")
+    return place_of(newest) if newest else BEGINNING
+
+
+async def find_place(after: str) -> Place:
+    """Return the place of a cursor, or for `NOW` the log's end.
+
+    Raise `InvalidInput` for what is no cursor, and `CursorExpired` if the log does not have all that came after it.
+    """
+    if after == NOW:
+        return await last_place()
+    place = parse_cursor(after)
+    if not await has_place(place):
+        raise CursorExpired
+    return place
+
+
+async def has_place(place: Place) -> bool:
+    """Whether the log has all that came after the place, and came after it in the same history."""
+    if place.fingerprint is None:
+        return await _keeps(place.position) and (not place.position or await OrderEvent.exists(id__gte=place.position))
+    event = await OrderEvent.filter(id=place.position).first().only("order_id", "occurred_at")
+    return event is not None and fingerprint(event.order_id, event.occurred_at) == place.fingerprint
 
 
 async def require_kept(position: int) -> None:
-    """Raises `CursorExpired` where the log no longer has all that came after this place."""
+    """Raise `CursorExpired` if the log no longer has all that came after this position."""
+    if not await _keeps(position):
+        raise CursorExpired
+
+
+async def _keeps(position: int) -> bool:
     oldest = await OrderEvent.all().order_by("id").first().only("id")
     if oldest is None or position >= oldest.id - 1:
-        return
-    if position == 0 and await _reaches_back():
-        return
-    raise CursorExpired("The event log does not reach back to this cursor. Read the orders anew.", "after")
+        return True
+    return position == 0 and await _reaches_back()
 
 
 async def _reaches_back() -> bool:
@@ -173,11 +251,14 @@ async def _reaches_back() -> bool:
     return first is None or await OrderEvent.exists(order_id=first.id, order_version=1)
 
 
-async def require_reachable(position: int) -> None:
-    """Raises `CursorExpired` for a place before the log's beginning, `InvalidInput` for one beyond its end."""
-    await require_kept(position)
-    if position and not await OrderEvent.exists(id__gte=position):
-        raise InvalidInput("This cursor is beyond the end of the event log.", "after")
+async def read_after(place: Place, *, limit: int) -> list[OrderEvent]:
+    """Return what `read_on` does. Raise `CursorExpired` if the log does not have the place's event any more."""
+    if place.fingerprint is None:
+        return await read_on(after=place.position, limit=limit)
+    events = await read_on(after=place.position - 1, limit=limit + 1)
+    if not events or place_of(events[0]) != place:
+        raise CursorExpired
+    return events[1:]
 
 
 async def read_on(*, after: int, limit: int) -> list[OrderEvent]:

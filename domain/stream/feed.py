@@ -12,7 +12,7 @@ from typing import Protocol
 
 from domain.stream import event_log
 from domain.stream.bell import Bell
-from domain.stream.event_log import EventFilter
+from domain.stream.event_log import CursorExpired, EventFilter, Place
 from domain.stream.pauses import apart, set_within
 from models import OrderEvent
 from models.engine.errors import DatabaseUnavailable
@@ -38,6 +38,9 @@ class Subscriber(Protocol):
         than `HANDLE_SECONDS`: a subscriber that takes more delays only itself. Several subscribers may return the same
         future, and one may return the same future for several events.
         """
+
+    def end(self, error: Exception) -> None:
+        """Take note that events may be missing from here on: the log has another history now. Must not raise."""
 
 
 # By what a subscriber can be indexed: attributes that its filter names values of.
@@ -124,6 +127,9 @@ class _Flag:
     def receive(self, event: OrderEvent) -> None:
         self.raised.set()
 
+    def end(self, error: Exception) -> None:
+        self.raised.set()  # who looks now sees what there is
+
 
 class Feed:
     """Follows the log while `running` lasts. The bell wakes it, and it looks every `poll_seconds` anyway.
@@ -131,19 +137,26 @@ class Feed:
     It reads at once after a pause of `APART_SECONDS`. If changes come faster, it reads several with one statement:
     docs/decisions/0003-bell.md.
 
-    `position` is the last event that it has handed out. `last_read` is when it last read the log (`time.monotonic`).
-    Both are None until the database could be reached.
+    `place` is behind the last event that it has handed out. `last_read` is when it last read the log
+    (`time.monotonic`). Both are None until the database could be reached. If the log does not have that place any more,
+    because the database was restored or lacks its last events after a failover, all subscribers end with
+    `CursorExpired`.
     """
 
     def __init__(self, bell: Bell, poll_seconds: float) -> None:
         self.bell = bell
         self.poll_seconds = poll_seconds
-        self.position: int | None = None
+        self.place: Place | None = None
         self.last_read: float | None = None
         self._delay = 0.0
         self._index = _Index()
         self._rung = asyncio.Event()
         self._started = asyncio.Event()
+
+    @property
+    def position(self) -> int | None:
+        """The id of the last event that it has handed out, 0 before the first."""
+        return None if self.place is None else self.place.position
 
     @property
     def subscriber_count(self) -> int:
@@ -186,10 +199,14 @@ class Feed:
             await apart(APART_SECONDS, begun)
 
     async def _deliver_page(self) -> int:
-        if self.position is None:
-            self.position = await event_log.last_position()
+        if self.place is None:
+            self.place = await event_log.last_place()
             self._started.set()
-        events = await event_log.read_on(after=self.position, limit=PAGE)
+        try:
+            events = await event_log.read_after(self.place, limit=PAGE)
+        except CursorExpired as error:
+            await self._begin_anew(error)
+            return 0
         self.last_read = time.monotonic()
         if events:
             await self._hand_out(events)
@@ -197,11 +214,21 @@ class Feed:
         return len(events)
 
     async def _hand_out(self, events: list[OrderEvent]) -> None:
-        self.position = events[-1].id
+        self.place = event_log.place_of(events[-1])
         find = self._index.find
         received = (subscriber.receive(event) for event in events for subscriber in find(event))
         if handling := {each for each in received if each is not None}:
             await asyncio.wait(handling, timeout=HANDLE_SECONDS)
+
+    async def _begin_anew(self, error: CursorExpired) -> None:
+        assert self.place is not None
+        log.error(
+            "the event log has lost event %d: was a backup restored? All subscribers have to read anew.",
+            self.place.position,
+        )
+        self.place = await event_log.last_place()
+        for subscriber in list(self._index.subscribers):
+            subscriber.end(error)
 
     def _report_failure(self, error: Exception) -> None:
         if isinstance(error, DatabaseUnavailable):

@@ -35,6 +35,7 @@ TOKENS = Scope.TOKENS_WRITE
 
 QUERIES: dict[str, tuple[Scope | None, str]] = {
     "node": (READ, "($id: ID!) { node(id: $id) { id } }"),
+    "liveCursor": (None, "{ liveCursor }"),
     "order": (READ, "($id: ID!) { order(id: $id) { id } }"),
     "orderByNumber": (READ, "($number: String!) { orderByNumber(number: $number) { id } }"),
     "orderByReference": (READ, '{ orderByReference(channel: "web", externalReference: "R-1") { id } }'),
@@ -345,6 +346,8 @@ async def test_a_service_that_was_asked_for_nothing_reaches_nothing(server: Serv
         answer = await server.send(f"query {query}", {"id": order["id"], "number": order["number"]}, secret)
         if name == "viewer":
             assert answer == {"data": {"viewer": {"name": "Post"}}}
+        elif name == "liveCursor":
+            assert answer["data"]["liveCursor"]
         else:
             refused(answer, "FORBIDDEN")
     for name in ("markShipped", "addTracking"):  # a service says which fulfillment

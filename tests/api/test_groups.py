@@ -11,13 +11,15 @@ import pytest
 from tortoise.transactions import in_transaction
 
 from api.execution.groups import BACKLOG, READ_BACK, Dispatcher, FetchedOutbox, Group, events_of, follow, subscribe
+from domain.cursors import encode
 from domain.errors import InvalidInput
 from domain.orders.commands import add_order_note, confirm_order
-from domain.stream import bell
+from domain.stream import bell, event_log
 from domain.stream.bell import Bell
-from domain.stream.event_log import CursorExpired, EventFilter, cursor_at, last_position
+from domain.stream.event_log import CursorExpired, EventFilter, Place, cursor_at, cursor_of, last_place
 from domain.stream.feed import Feed, _Flag, _Index
 from models import Order, OrderEvent
+from models.engine.statements import is_postgres
 from models.enums import ActorKind, OrderEventType, OrderStatus
 from tests.database import run_sql
 from tests.domain.shop import ADA, on, place
@@ -50,7 +52,7 @@ async def take(events: AsyncGenerator[OrderEvent, None], count: int) -> list[int
 
 async def write_events(order: Order, count: int) -> list[int]:
     """So many notes on the order, written into the log directly: nobody rings."""
-    first = await last_position() + 1
+    first = (await last_place()).position + 1
     await OrderEvent.bulk_create(
         OrderEvent(
             order_id=order.id,
@@ -80,7 +82,7 @@ async def test_a_subscriber_gets_the_next_event_and_the_ones_after_it() -> None:
         begin = (await first).id
         assert begin > 1
         await confirm_order(actor=ADA, target=on(order))
-        end = await last_position()
+        end = (await last_place()).position
         assert await take(events, end - begin) == list(range(begin + 1, end + 1))
 
 
@@ -113,7 +115,7 @@ async def test_an_overflowing_subscriber_with_a_filter_gets_what_it_asked_for() 
             written += await write_events(order, BACKLOG // 2)
             await write_events(other, BACKLOG // 2)
         bell.ring()
-        end = await last_position()
+        end = (await last_place()).position
         await until(lambda: feed.position == end)
         assert await take(events, len(written)) == written
 
@@ -172,8 +174,14 @@ async def test_the_feed_outlives_a_log_that_cannot_be_read(caplog: pytest.LogCap
     [
         (cursor_at(2), CursorExpired),
         (cursor_at(0), CursorExpired),
-        (cursor_at(11), InvalidInput),
-        (cursor_at(2**63 - 1), InvalidInput),
+        (cursor_at(11), CursorExpired),
+        (cursor_at(2**63 - 1), CursorExpired),
+        (Place(10, 10).cursor, CursorExpired),
+        (Place(2, 2).cursor, CursorExpired),
+        (Place(11, 11).cursor, CursorExpired),
+        (encode("event", 1, -1), InvalidInput),
+        (encode("event", 1, True), InvalidInput),
+        (encode("event", 1, 2, 3), InvalidInput),
         ("", InvalidInput),
         ("bm9uc2Vuc2U", InvalidInput),
     ],
@@ -209,6 +217,50 @@ async def test_a_reader_that_the_beginning_of_the_log_overtakes_is_told() -> Non
         assert await take(events, READ_BACK - 10) == list(range(11, READ_BACK + 1))  # these had been read before
         with pytest.raises(CursorExpired):
             await take(events, 1)
+
+
+async def lose_events(order: Order, count: int) -> None:
+    """The database is one that lacks the order's last events: those that come next have the same ids."""
+    await OrderEvent.filter(id__gt=(await last_place()).position - count).delete()
+    if is_postgres():
+        await run_sql("SELECT setval('order_events_id_seq', (SELECT max(id) FROM order_events))")
+    else:
+        await run_sql("UPDATE sqlite_sequence SET seq = (SELECT max(id) FROM order_events) WHERE name = 'order_events'")
+    order.version -= count
+
+
+@pytest.mark.parametrize("rewritten", [0, 1, 3, 5], ids=lambda count: f"{count} others since")
+async def test_who_follows_a_log_that_has_lost_its_end_is_told(rewritten: int) -> None:
+    order = await place()
+    other = await place()
+    await write_events(order, 4)
+    lost = await last_place()
+    async with feed_of(poll_seconds=SOON) as feed, aclosing(events_of(feed, ALL, event_log.NOW)) as events:
+        waiting = asyncio.ensure_future(take(events, 1))
+        await until(lambda: len(feed._index.subscribers) == 1)
+        with feed.watching(ALL) as changed:
+            await lose_events(order, 3)
+            await write_events(other, rewritten)
+            with pytest.raises(CursorExpired):
+                await waiting
+            assert changed.is_set()
+        with pytest.raises(CursorExpired):
+            await take(events_of(feed, ALL, lost.cursor), 1)
+        async with aclosing(events_of(feed, ALL, event_log.NOW)) as events:
+            waiting = asyncio.ensure_future(take(events, 1))
+            await until(lambda: len(feed._index.subscribers) == 1)
+            [written] = await write_events(other, 1)
+            assert await waiting == [written]
+
+
+async def test_a_cursor_of_what_was_not_lost_can_be_resumed_from() -> None:
+    order, other = await place(), await place()
+    await write_events(order, 4)
+    kept = await OrderEvent.get(id=3)
+    await lose_events(order, 3)
+    await write_events(other, 5)
+    async with feed_of() as feed, aclosing(events_of(feed, ALL, cursor_of(kept))) as events:
+        assert await take(events, 5) == [4, 5, 6, 7, 8]
 
 
 async def test_nothing_is_left_of_a_subscriber_that_goes() -> None:
@@ -314,7 +366,7 @@ async def test_groups_with_the_same_answers_get_them_together() -> None:
                 (ALL, everything),
             )
         ]
-        begin = await last_position()
+        begin = (await last_place()).position
         async with in_transaction():  # so that the feed, which may read at any time, reads all of them or none
             written = [*await write_events(one, 1), *await write_events(other, 2), *await write_events(one, 1)]
         assert written == list(range(begin + 1, begin + 5))

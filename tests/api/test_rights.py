@@ -10,6 +10,7 @@ from graphql import GraphQLObjectType, get_named_type, is_introspection_type, is
 
 from api.execution import rights
 from api.execution.execution import prepare, run
+from api.execution.operations import NotUnderstood
 from api.execution.plan import Plan
 from api.execution.requests import Request
 from api.schema.ids import encode
@@ -18,7 +19,7 @@ from domain.change import Target, change
 from domain.delivery_notes.commands import create_delivery_note
 from domain.events import EmailSent
 from domain.orders.commands import confirm_order
-from domain.stream.event_log import cursor_at
+from domain.stream.event_log import cursor_at, last_place
 from domain.tokens import create_token
 from models import Effect, Order
 from models.engine.fields import new_key
@@ -494,10 +495,15 @@ async def test_plans_refuse_what_graphql_core_refuses(server: Server) -> None:
         text = document.query(deepest=4)
         if valid(text) is None:
             continue
-        operation = server.service.operations.find(Request(text, document.variables), introspection=True)
+        try:
+            operation = server.service.operations.find(Request(text, document.variables), introspection=True)
+        except NotUnderstood:  # more tokens than a document may have
+            continue
         request = Request(text, document.variables)
         answer = orjson.loads((await run(operation, request, server.service.context(actor))).as_json())
-        executor = prepare(operation, operation.variables(request.variables), server.service.context(actor))
+        context = server.service.context(actor)
+        context.live_place = await last_place()
+        executor = prepare(operation, operation.variables(request.variables), context)
         expected: Any = executor.execute_operation(False)
         expected = await expected if executor.is_awaitable(expected) else expected
         assert orjson.dumps(answer["data"]) == orjson.dumps(expected.data, default=str), text

@@ -8,15 +8,16 @@ from typing import Any
 import pytest
 
 from api.schema.orders.subscriptions import COUNTS_SECONDS
-from domain.stream.event_log import cursor_at, last_position
+from domain.stream.event_log import _cursor, cursor_at, last_place
 from models import OrderEvent
 from tests.clients import WAIT, Live, Server, live, until
 
 START = cursor_at(0)
+EXPIRED = "The event log does not have this cursor's event, or all that came after it. Read the orders anew."
 
 
 async def end_of_log() -> str:
-    return cursor_at(await last_position())
+    return (await last_place()).cursor
 
 
 def events_of(fields: str, name: str = "orderEvents") -> str:
@@ -178,15 +179,14 @@ async def test_a_filter_that_is_refused(server: Server, wanted: dict[str, Any], 
 
 
 @pytest.mark.parametrize(
-    ("after", "text"),
+    ("after", "code", "text"),
     [
-        ("nonsense", "This is not a cursor of this list."),
-        (cursor_at(1), "The event log does not reach back to this cursor. Read the orders anew."),
-        (cursor_at(999), "This cursor is beyond the end of the event log."),
+        ("nonsense", "BAD_USER_INPUT", "This is not a cursor of this list."),
+        *((after, "CURSOR_EXPIRED", EXPIRED) for after in (cursor_at(1), cursor_at(999), _cursor(3, 3), _cursor(2, 2))),
     ],
 )
 @pytest.mark.parametrize("name", ["orderEvents", "orderStatusChanged"])
-async def test_a_cursor_that_is_refused(server: Server, name: str, after: str, text: str) -> None:
+async def test_a_cursor_that_is_refused(server: Server, name: str, after: str, code: str, text: str) -> None:
     for _ in range(3):
         await server.place()
     await OrderEvent.filter(id__lte=2).delete()
@@ -194,7 +194,7 @@ async def test_a_cursor_that_is_refused(server: Server, name: str, after: str, t
         await client.subscribe(events_of("type", name), {"after": after})
         message = await client.receive()
         [error] = message["payload"]["errors"] if message["type"] == "next" else message["payload"]
-        assert (error["message"], error["extensions"]) == (text, {"code": "BAD_USER_INPUT", "field": ["after"]})
+        assert (error["message"], error["extensions"]) == (text, {"code": code, "field": ["after"]})
         await client.subscribe(events_of("type", name), {"after": cursor_at(2)}, operation_id="good")
         while (message := await client.receive())["id"] != "good":
             assert message == {"id": "1", "type": "complete"}

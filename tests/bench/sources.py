@@ -100,7 +100,7 @@ async def _commit(shop: Shop, pipe: Connection) -> None:
     async with connected(shop.database_url), bell.running(lambda: None):
         while not bell.state.connected:  # noqa: ASYNC110 - the bell tells nobody
             await asyncio.sleep(0.01)
-        start = await event_log.last_position()
+        start = (await event_log.last_place()).position
         pipe.send([])
         while True:
             orders = await asyncio.to_thread(pipe.recv)

@@ -14,7 +14,7 @@ from api.execution.groups import events_of
 from domain.orders.commands import add_order_note, confirm_order
 from domain.stream import bell, event_log
 from domain.stream.bell import Bell
-from domain.stream.event_log import EventFilter, cursor_at, cursor_of, last_position
+from domain.stream.event_log import EventFilter, cursor_at, cursor_of, last_place
 from domain.stream.feed import Feed
 from models import Order, OrderEvent
 from models.engine import statements
@@ -108,7 +108,7 @@ async def test_what_is_committed_first_waits_for_a_lower_number_that_may_still_c
 
 async def test_a_writer_is_announced_before_its_first_number_is_taken() -> None:
     order = await place()
-    last = await last_position()
+    last = (await last_place()).position
     async with in_transaction():
         await statements.write(event_log.appending([an_event(order, 2), an_event(order, 3)]))
         assert await event_log._horizon() == last
@@ -197,7 +197,7 @@ async def test_a_page_gives_no_cursor_that_something_may_come_before() -> None:
     one, other = await place(), await place()
     async with slow(one) as writer:
         await confirm_order(actor=ADA, target=on(other))
-        assert await last_position() == 2
+        assert (await last_place()).position == 2
         reading: list[asyncio.Task[Any]] = [
             asyncio.create_task(event_log.read(ALL, after=0, limit=10)),
             asyncio.create_task(event_log.timelines([other.id], after=0, limit=10)),
@@ -210,7 +210,7 @@ async def test_a_page_gives_no_cursor_that_something_may_come_before() -> None:
         assert [event.id for event in page][:2] == [1, 2]
         assert [event.id for event in timelines[other.id]] == [2, 4]
         assert found is not None
-    after = await event_log.read(ALL, after=event_log.position_of(cursor_of(page[-1])), limit=10)
+    after = await event_log.read(ALL, after=event_log.parse_cursor(cursor_of(page[-1])).position, limit=10)
     assert [event.id for event in [*page, *after]] == [1, 2, 3, 4]
 
 
@@ -244,7 +244,7 @@ async def test_every_feed_gives_the_whole_log_in_one_order_while_many_write(roun
     """Writers hold their transactions open for a random while, and some fail; feeds and late comers read meanwhile."""
     chance = random.Random(round_)
     orders = [await place() for _ in range(8)]
-    start = cursor_at(await last_position())
+    start = cursor_at((await last_place()).position)
 
     async def write(order: Order) -> None:
         for number in range(12):

@@ -21,6 +21,7 @@ from domain.errors import InvalidInput
 from domain.events import id_types
 from domain.paging import PageRequest
 from domain.stream import event_log
+from domain.stream.event_log import CursorExpired, Place
 
 field = strawberry.field
 
@@ -38,7 +39,11 @@ class Actor:
 class OrderEvent(Node):
     row: Private[models.OrderEvent]
     id: strawberry.ID = node_id("OrderEvent")
-    cursor: str = column("Its place in the log: resume with after: this cursor.", event_log.cursor_at, "row.id")
+    cursor: str = column(
+        "Its place in the log: resume with after: this cursor.",
+        event_log.cursor_after,
+        *("row.id", "row.order_id", "row.occurred_at"),
+    )
     type: enums.OrderEventType = column("What happened.")
     occurred_at: datetime = column("When it happened.")
     actor: Actor = composed("Who did it.", Actor, kind="row.actor_kind", id="row.actor_id", name="row.actor_name")
@@ -97,21 +102,25 @@ class OrderEventConnection:
 
     @classmethod
     async def page(cls, wanted: event_log.EventFilter, first: int | None, after: str | None) -> Self:
-        """Of the log. Raises `InvalidInput` for a page size or a cursor that is none."""
-        size, position = _window(first, after)
-        rows = await event_log.read(wanted, after=position, limit=size + 1)
-        return cls._of(rows, size, position)
+        """Of the log. Raise `InvalidInput` for a page size or a cursor that is none, and `CursorExpired`."""
+        size = PageRequest(first=first).size
+        place = event_log.BEGINNING if after is None else await event_log.find_place(after)
+        rows = await event_log.read(wanted, after=place.position, limit=size + 1)
+        return cls._of(rows, size, place)
 
     @classmethod
     async def timeline(cls, order: models.Order, loaders: Loaders, first: int | None, after: str | None) -> Self:
-        """Of an order that the caller has been given. Raises as `page` does."""
-        size, position = _window(first, after)
-        rows = await loaders.timelines.load(TimelinePage(order.id, position, size + 1))
-        return cls._of(rows, size, position)
+        """Of an order that the caller has been given. Raise as `page` does."""
+        size = PageRequest(first=first).size
+        place = event_log.BEGINNING if after is None else event_log.parse_cursor(after)
+        if after is not None and not await loaders.places.load(place):
+            raise CursorExpired
+        rows = await loaders.timelines.load(TimelinePage(order.id, place.position, size + 1))
+        return cls._of(rows, size, place)
 
     @classmethod
-    def _of(cls, rows: list[models.OrderEvent], size: int, position: int) -> Self:
-        """The page after a position, from its events and one more where there is one."""
+    def _of(cls, rows: list[models.OrderEvent], size: int, place: Place) -> Self:
+        """The page after a place, from its events and one more where there is one."""
         nodes = [OrderEvent.of(row) for row in rows[:size]]
         edges = [OrderEventEdge(node=node, cursor=event_log.cursor_of(node.row)) for node in nodes]
         return cls(
@@ -119,13 +128,8 @@ class OrderEventConnection:
             nodes=nodes,
             page_info=PageInfo(
                 has_next_page=len(rows) > size,
-                has_previous_page=position > 0,
+                has_previous_page=place.position > 0,
                 start_cursor=edges[0].cursor if edges else None,
-                end_cursor=edges[-1].cursor if edges else event_log.cursor_at(position),
+                end_cursor=edges[-1].cursor if edges else place.cursor,
             ),
         )
-
-
-def _window(first: int | None, after: str | None) -> tuple[int, int]:
-    """How many events, and after which place in the log. Raises `InvalidInput`."""
-    return PageRequest(first=first).size, 0 if after is None else event_log.position_of(after)

@@ -92,6 +92,16 @@ class OrderQueries:
     async def node(self, info: Info, id: Id) -> Node | None:
         return await find_node(info.context.actor, id)
 
+    @strawberry.field(
+        description="The place in the event log from which to follow what the other fields of this operation show: it"
+        " is read before them, so a subscription with after: this cursor misses nothing. An event may be in them"
+        " already: compare order.version. Needs no scope."
+    )
+    async def live_cursor(self, info: Info) -> str:
+        place = info.context.live_place
+        assert place is not None
+        return place.cursor
+
     @strawberry.field(description="The order with this id.")
     async def order(self, info: Info, id: Id) -> Order | None:
         actor = info.context.actor

@@ -18,7 +18,8 @@ COUNTS_SECONDS = 1.0  # at most one count in this time
 After = Annotated[
     str | None,
     strawberry.argument(
-        description="The cursor of the last event that was seen: those since come first. Without it, the next event."
+        description="The cursor of the last event that was seen, or liveCursor: the events since come first."
+        ' "now", or nothing: from here on.'
     ),
 ]
 
