@@ -1,4 +1,4 @@
-"""The public keys of an OpenID Connect issuer: fetched ahead, kept, and fetched anew where one is not known.
+"""The public keys of an OpenID Connect issuer. They are fetched ahead, cached, and fetched again for an unknown key id.
 
 https://openid.net/specs/openid-connect-discovery-1_0.html
 """
@@ -29,14 +29,14 @@ MOST_BYTES: Final = 1_000_000  # of an answer
 
 
 class IssuerUnavailable(Exception):
-    """The issuer's keys are not known yet, and it does not give them out now."""
+    """The issuer's keys are not known yet, and the issuer cannot be reached."""
 
     def __init__(self) -> None:
         super().__init__("Who logs people in cannot be reached at the moment. Try again.")
 
 
 class IssuerKeys:
-    """Those of one issuer. While it cannot be reached, the keys that it had last are good."""
+    """The keys of one issuer. If it cannot be reached, the last known keys stay valid."""
 
     def __init__(self, issuer: str, outgoing: Outgoing) -> None:
         self._issuer = issuer
@@ -46,7 +46,7 @@ class IssuerKeys:
         self._fetching: asyncio.Task[bool] | None = None
 
     async def run(self) -> None:
-        """Fetches them now and then, so that nobody waits for it, until this is cancelled."""
+        """Fetch the keys now and then, so that no request waits for them, until this is cancelled."""
         try:
             while True:
                 fetched = await self._fetch()
@@ -57,7 +57,10 @@ class IssuerKeys:
             await self._outgoing.close()
 
     async def find(self, kid: str | None) -> PyJWK | None:
-        """The key of that id, or the only one there is; `None` where there is none. Raises `IssuerUnavailable`."""
+        """Return the key with this id, or the only key if there is no id; None if there is no such key.
+
+        Raise `IssuerUnavailable`.
+        """
         key = self._known(kid)
         if key is None and (self._is_fetching() or time.monotonic() - self._asked >= PAUSE_SECONDS):
             await self._fetch()

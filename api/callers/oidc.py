@@ -1,4 +1,4 @@
-"""People's tokens: JWTs of an OpenID Connect issuer. What is checked follows RFC 7519, RFC 8725 and RFC 9068."""
+"""Tokens of people: JWTs of an OpenID Connect issuer, checked as RFC 7519, RFC 8725 and RFC 9068 ask."""
 
 import logging
 from collections.abc import Mapping
@@ -28,16 +28,16 @@ _LATEST: Final = datetime(9000, 1, 1, tzinfo=UTC)
 
 
 def is_jwt(token: str) -> bool:
-    """Whether a token has the shape of one: three parts."""
+    """Return whether a token has the shape of a JWT: three parts."""
     return token.count(".") == 2
 
 
 @dataclass(frozen=True, slots=True)
 class ClaimsMapping:
-    """Which claims say what somebody may do: `roles` has the scopes of a word that is not a scope itself.
+    """Which claims give a person's rights. `roles` maps words that are not scopes to scopes.
 
-    As long as no role has `customers:read`, everybody with `orders:read` has it, too: the mapping is older than that
-    scope.
+    As long as no role has `customers:read`, everybody with `orders:read` has it too, because the mapping is older than
+    that scope.
     """
 
     scopes_claim: str
@@ -45,7 +45,7 @@ class ClaimsMapping:
     channels_claim: str | None
 
     def scopes(self, claims: Mapping[str, Any]) -> set[Scope]:
-        """Those of the words that are known; all others are passed over."""
+        """Return the scopes of all known words. Other words are ignored."""
         words = _words(_claim(claims, self.scopes_claim))
         known = {Scope(word) for word in words if word in _SCOPES}
         known = known.union(*(self.roles.get(word, ()) for word in words))
@@ -58,7 +58,7 @@ class ClaimsMapping:
         return any(Scope.CUSTOMERS_READ in scopes for scopes in self.roles.values())
 
     def channels(self, claims: Mapping[str, Any]) -> list[str] | None:
-        """The codes; `None` for every channel."""
+        """Return the channels' codes, or None for every channel."""
         if self.channels_claim is None:
             return None
         codes = _words(_claim(claims, self.channels_claim))
@@ -66,7 +66,7 @@ class ClaimsMapping:
 
 
 class Issuer:
-    """Whom the issuer has logged in. `keys.run()` must be running."""
+    """Authenticates people who have logged in at the issuer. `keys.run()` must be running."""
 
     def __init__(self, issuer: str, audience: str, mapping: ClaimsMapping, keys: IssuerKeys) -> None:
         self._issuer = issuer
@@ -75,7 +75,7 @@ class Issuer:
         self.keys = keys
 
     async def actor_of(self, token: str) -> Actor | None:
-        """Whose JWT this is; `None` for one that is not good. Raises `IssuerUnavailable`."""
+        """Return the person of this JWT, or None if the JWT is not valid. Raise `IssuerUnavailable`."""
         try:
             claims = await self._claims(token)
         except (jwt.PyJWTError, ValueError) as error:
@@ -92,7 +92,7 @@ class Issuer:
         )
 
     async def _claims(self, token: str) -> dict[str, Any]:
-        """Raises `PyJWTError` and `ValueError`."""
+        """Return the claims of a valid JWT. Raise `PyJWTError` or `ValueError` otherwise."""
         if len(token) > LONGEST_JWT:
             raise jwt.DecodeError
         header = jwt.get_unverified_header(token)
@@ -119,7 +119,7 @@ class Issuer:
 
 
 def issuer_of(settings: Settings) -> Issuer | None:
-    """The issuer of the settings, where they name one."""
+    """Return the issuer of the settings, or None if they name none."""
     if settings.oidc_issuer is None or settings.oidc_audience is None:
         return None
     mapping = ClaimsMapping(settings.oidc_scopes_claim, settings.oidc_roles, settings.oidc_channels_claim)
@@ -129,7 +129,7 @@ def issuer_of(settings: Settings) -> Issuer | None:
 
 
 def _claim(claims: Mapping[str, Any], name: str) -> Any:
-    """By its name or, where there is none of that name, by a path of names with dots between them."""
+    """Return the claim of this name. If there is none, take the name as a path with dots."""
     if name in claims:
         return claims[name]
     value: Any = claims
@@ -139,7 +139,7 @@ def _claim(claims: Mapping[str, Any], name: str) -> Any:
 
 
 def _words(value: Any) -> list[str]:
-    """Of a text with spaces between them, or of a list."""
+    """Return the words of a text with spaces, or of a list."""
     if isinstance(value, str):
         return value.split()
     return [each for each in value if isinstance(each, str)] if isinstance(value, list) else []

@@ -1,4 +1,4 @@
-"""How much callers may have open at a time. Each process counts its own."""
+"""Limits on what callers may have open at a time. Each process counts its own."""
 
 import resource
 from collections import Counter
@@ -20,7 +20,7 @@ _UNCOUNTED: Final = nullcontext()  # one for all: each socket would keep its own
 
 
 class TooManyOpen(Exception):
-    """The caller has as many open as it may: how many of what is the message."""
+    """The caller has as many open as it may. The message says how many of what."""
 
 
 def most_connections(settings: Settings) -> int | None:
@@ -46,10 +46,10 @@ def _spare_files(files: int) -> int:
 
 
 class OpenCounts:
-    """Connections and subscriptions that are open, and `operations` (queries and mutations) that run.
+    """Counts open connections and subscriptions, and limits the `operations` (queries and mutations) that run.
 
-    A connection of a WebSocket, an event stream or a request is counted while the block runs; entering it raises
-    `TooManyOpen`. What is not limited is not counted.
+    The connection of a WebSocket, an event stream or a request is counted while the block runs. Entering the block
+    raises `TooManyOpen`. What has no limit is not counted.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -78,7 +78,7 @@ class OpenCounts:
         return self._one_more("connections with one token", caller, self._settings.max_connections_per_token)
 
     def add_subscription(self, caller: str) -> None:
-        """Until `remove_subscription`. Raises `TooManyOpen`."""
+        """Count a subscription until `remove_subscription`. Raise `TooManyOpen`."""
         most = self._settings.max_subscriptions_per_token
         if most is not None:
             self._add(_SUBSCRIPTIONS, caller, most)
@@ -102,7 +102,9 @@ class OpenCounts:
 
 
 class _Counted:
-    """One more while the block runs. A generator would take four times the memory, for as long as a socket is open."""
+    """Counts one more while the block runs. A generator would take four times the memory:
+    docs/decisions/0012-hot-paths.md.
+    """
 
     __slots__ = ("_counts", "_most", "_what", "_whose")
 

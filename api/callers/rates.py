@@ -1,7 +1,7 @@
-"""How much a caller may ask for in a time: a bucket for each token, and for each address that sends none.
+"""Rate limits: a bucket for each token, and for each address without a token.
 
-A bucket is full at first and fills again at a constant rate. An operation takes its cost out before it is executed.
-Where the bell rings through Redis, all processes share the buckets that lie there; otherwise each has its own.
+A bucket is full at first and fills again at a constant rate. An operation takes its cost out before it is executed. If
+the bell rings through Redis, all processes share the buckets in Redis; otherwise each process has its own.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ MOST_BUCKETS: Final = 10_000  # of one process; the least recently used one is t
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """What a caller was charged or, unless `taken`, could not be: `left` is what the bucket has now."""
+    """What a caller was charged or, unless `taken`, could not pay. `left` is what the bucket has now."""
 
     asked: int
     left: float
@@ -38,12 +38,12 @@ class Charge:
 
     @property
     def retry_seconds(self) -> int:
-        """After how many seconds there is enough, if nothing else is taken."""
+        """Return after how many seconds there is enough, if nothing else is taken."""
         return max(1, math.ceil((self.asked - self.left) / self.refill_rate))
 
     @property
     def refusal(self) -> str:
-        """What a caller is told if there is not enough left."""
+        """Return the message for a caller whose bucket has not enough."""
         return (
             f"This costs {self.asked:,}, and there is {int(self.left):,} left of {self.limit:,}, of which"
             f" {self.refill_rate:g} come back each second. Try again in {self.retry_seconds} s."
@@ -54,9 +54,9 @@ class Charge:
 
 
 class Rates:
-    """The buckets, each of which holds `limit` and gets `refill_rate` back a second.
+    """The buckets. Each holds `limit` and gets `refill_rate` back a second.
 
-    While Redis does not answer, the process keeps to buckets of its own.
+    If Redis does not answer, the process uses its own buckets.
     """
 
     def __init__(self, limit: int, refill_rate: float, redis_url: str | None = None) -> None:
@@ -72,21 +72,21 @@ class Rates:
             self._shared = SharedBuckets(redis_url, limit, refill_rate)
 
     async def take(self, caller: str, cost: int) -> Charge:
-        """Take the cost out of the caller's bucket, if it is in there."""
+        """Take the cost out of the caller's bucket, if it has enough."""
         taken, left = await self._take(caller, cost)
         return Charge(cost, left, self._limit, self._refill_rate, taken)
 
     async def take_what_is_left(self, caller: str, *, extra: int, total: int) -> Charge:
-        """Take what an answer has cost more than expected, as far as it is in the bucket: it was made already."""
+        """Take what an answer has cost more than expected, as far as the bucket has it: the answer is made already."""
         charge = await self.take(caller, extra)
         if not charge.taken:
             charge = await self.take(caller, int(charge.left))
         return replace(charge, asked=total, taken=True)
 
     async def take_when_spare(self, caller: str, cost: int) -> None:
-        """Wait until half of the bucket is left besides the cost, and take it.
+        """Wait until half of the bucket is left besides the cost, then take the cost.
 
-        So what a caller follows never takes what it asks for: it is told later.
+        So subscriptions never use up what the caller needs for requests. They are answered later instead.
         """
         cost = min(cost, self._limit // 2)
         needed = min(self._limit / 2 + cost, self._limit)
@@ -95,14 +95,17 @@ class Rates:
         await self.take(caller, cost)
 
     async def take_for_refusal(self, caller: str) -> Charge:
-        """For a document that was not understood. Where there is not even that, see `unread`."""
+        """Charge for a refused document. If the bucket is empty, `unread` refuses the caller's next requests."""
         charge = await self.take(caller, min(NOT_UNDERSTOOD, self._limit))
         if not charge.taken:
             self._unread.put(caller, (time.monotonic() + charge.retry_seconds, charge))
         return charge
 
     def unread(self, caller: str) -> Charge | None:
-        """Why nothing more of the caller's is read for now: its bucket is empty, and its last document was refused."""
+        """Return the charge that stops the caller's requests from being read, or None.
+
+        Requests are not read while the bucket is empty after a refused document.
+        """
         until, charge = self._unread.get(caller) or (0.0, None)
         return charge if time.monotonic() < until else None
 
@@ -137,7 +140,7 @@ class Rates:
 
 
 def rates_of(settings: Settings) -> Rates | None:
-    """None where callers may ask for as much as they like."""
+    """Return the rate limits of the settings, or None if there are none."""
     limit = settings.rate_limit
     if limit is None:
         return None
@@ -146,20 +149,20 @@ def rates_of(settings: Settings) -> Rates | None:
 
 
 def caller_of(actor: Actor | None, address: str | None) -> str:
-    """By what a caller is known: the token, or without one the address."""
+    """Return a caller's name in counts and limits: its token, or without one its address."""
     if actor is not None and actor.id is not None:
         return f"{actor.kind}:{actor.id}"
     return network_of(address)
 
 
 def address_of(scope: Scope) -> str | None:
-    """The client's; `None` where it has none, as on a UNIX socket."""
+    """Return the client's address, or None if it has none, as on a UNIX socket."""
     client = scope.get("client")
     return client[0] if client else None
 
 
 def network_of(address: str | None) -> str:
-    """An IPv4 address; of IPv6 the network of 64 bits, all of whose addresses one client may have."""
+    """Return an IPv4 address, or the 64-bit network of an IPv6 address: one client may have all of its addresses."""
     try:
         parsed = ipaddress.ip_address(address or "")
     except ValueError:

@@ -1,4 +1,4 @@
-"""Buckets in Redis or Valkey, which all processes share: see `api.callers.rates`."""
+"""Rate limit buckets in Redis or Valkey that all processes share: see `api.callers.rates`."""
 
 from typing import Final
 
@@ -31,7 +31,7 @@ return {1, tostring(left - cost)}
 
 
 class SharedBuckets:
-    """Each question is one round trip."""
+    """The shared buckets. Each call is one round trip."""
 
     def __init__(self, url: str, limit: int, refill_rate: float) -> None:
         self._pool = BlockingConnectionPool.from_url(
@@ -46,7 +46,7 @@ class SharedBuckets:
         self._numbers = limit, refill_rate
 
     async def take(self, caller: str, cost: int) -> tuple[bool, float]:
-        """Whether the cost was taken, and what is left. Raises `OSError` where Redis does not answer."""
+        """Return whether the cost was taken, and what is left. Raise `OSError` if Redis does not answer."""
         try:
             taken, left = await self._script(keys=[f"orderstream:rate:{caller}"], args=[cost, *self._numbers])
         except RedisError as error:

@@ -6,10 +6,10 @@ from collections.abc import Collection
 
 
 class Slots:
-    """Slots for operations, `most` for each caller. If all are taken, further operations wait for their turn.
+    """Slots for operations: at most `most` for each caller. If all are taken, further operations wait in turn.
 
-    An operation keeps its slot until all of its work is over. That may be after it was cancelled: a command that was
-    begun is carried out.
+    An operation keeps its slot until all of its work is over. That may be after it was cancelled, because a command
+    that has begun is carried out.
     """
 
     def __init__(self, most: int) -> None:
@@ -22,7 +22,7 @@ class Slots:
         return self._taken.get(caller, 0) >= self._most
 
     async def take(self, caller: str) -> None:
-        """Take one of the caller's slots, in the order of calls. The caller of this gives it back with `free`."""
+        """Wait for one of the caller's slots, in the order of calls. Give it back with `free`."""
         if not self.are_taken(caller):
             self._taken[caller] = self._taken.get(caller, 0) + 1
             return
@@ -36,7 +36,7 @@ class Slots:
             raise
 
     def free(self, caller: str, work: Collection[asyncio.Future[object]] = ()) -> None:
-        """Give a slot back once all of this work is over, which takes out of the collection what is done."""
+        """Give a slot back once all of this work is over. Tasks that are done are removed from `work`."""
         if work:
             next(iter(work)).add_done_callback(lambda _: self.free(caller, work))
             return

@@ -1,4 +1,4 @@
-"""Who is calling: by tokens in headers and in `connection_init`, and the end of connections whose token ends."""
+"""Authentication by tokens, and the end of connections whose token ends."""
 
 import asyncio
 import contextlib
@@ -27,9 +27,9 @@ class InvalidToken(Exception):
 
 
 class TokenWatch:
-    """Knows callers by their tokens, and ends what is open under a token soon after it ends.
+    """Authenticates callers by their tokens, and ends what they have open soon after the token ends.
 
-    It also sees to it that an API token's last use is written down: by and by, no request waits for it.
+    It also records when API tokens were last used. No request waits for that.
     """
 
     def __init__(self, issuer: Issuer | None = None) -> None:
@@ -39,9 +39,9 @@ class TokenWatch:
         self._used: set[str] = set()
 
     async def actor_of(self, authorization: Any) -> Actor | None:
-        """The caller by `Bearer TOKEN`; `None` where nothing was sent.
+        """Return the caller of a `Bearer TOKEN` header, or None if there is no header.
 
-        Raises `InvalidToken`, and `IssuerUnavailable` for a JWT that cannot be checked.
+        Raise `InvalidToken`, and `IssuerUnavailable` for a JWT that cannot be checked.
         """
         if authorization is None:
             return None
@@ -65,7 +65,7 @@ class TokenWatch:
 
     @contextlib.contextmanager
     def ends_with(self, actor: Actor | None, end: Callable[[], None]) -> Iterator[None]:
-        """While the block runs, `end` is called if the caller's token ends."""
+        """Call `end` if the caller's token expires or is revoked while the block runs."""
         if actor is None:
             yield
             return
@@ -79,7 +79,7 @@ class TokenWatch:
                 self._open.pop(actor, None)
 
     async def run(self) -> None:
-        """Watches until it is cancelled."""
+        """Watch the tokens until this is cancelled."""
         written = time.monotonic()
         while True:
             await asyncio.sleep(WATCH_SECONDS)
@@ -105,13 +105,13 @@ class TokenWatch:
                 end()
 
     async def close(self) -> None:
-        """Write down what is not written yet, if the database answers at once."""
+        """Record what is not recorded yet, if the database answers at once."""
         with contextlib.suppress(DatabaseUnavailable, TimeoutError):
             async with asyncio.timeout(_CLOSE_SECONDS):
                 await self._record_use()
 
     async def _record_use(self) -> None:
-        """Write down which tokens were used since the last time; one with something open is in use."""
+        """Record the tokens used since the last time. A token with something open is in use."""
         for actor in self._open:
             self._note_use(actor)
         if used := set(self._used):

@@ -1,7 +1,7 @@
-"""A field's arguments as its resolver takes them, with all that does not depend on a request worked out beforehand.
+"""Prepares a field's arguments, with everything done in advance that does not depend on the request.
 
-The values are those that graphql-core and Strawberry would give the resolver. They look the names and types up each
-time, which for the input of a mutation takes as long as a statement of PostgreSQL.
+The values are those that graphql-core and Strawberry would pass to the resolver. They look up names and types each
+time, which costs as much as a statement of PostgreSQL for the input of a mutation.
 """
 
 from collections.abc import Callable, Mapping
@@ -32,7 +32,7 @@ _MISSING: Final = object()
 
 
 class Arguments:
-    """Those of one field of a document. Raises `GraphQLError` where one of them can never be right."""
+    """The arguments of one field of a document. Raise `GraphQLError` if one of them can never be right."""
 
     def __init__(
         self, field: GraphQLField, node: FieldNode, definition: StrawberryField, converter: GraphQLCoreConverter
@@ -55,7 +55,7 @@ class Arguments:
         ]
 
     def of(self, variables: VariableValues) -> dict[str, Any]:
-        """What the resolver takes. Raises `GraphQLError` where the variables do not fit."""
+        """Return what the resolver takes. Raise `GraphQLError` if the variables do not fit."""
         values = self._fixed
         if self._variable:
             values = dict(values)
@@ -83,7 +83,9 @@ def _has_variables(node: Any) -> bool:
 
 
 def _conversion(type_: StrawberryType | type, converter: GraphQLCoreConverter) -> Convert:
-    """What makes of a coerced value of that type what a resolver takes: as `convert_argument`, which does the rest."""
+    """Return the function that makes what a resolver takes from a coerced value, as Strawberry's `convert_argument`
+    does.
+    """
 
     def unknown(value: Any) -> Any:
         return convert_argument(value, type_, converter.scalar_registry, converter.config)
@@ -109,7 +111,9 @@ def _conversion(type_: StrawberryType | type, converter: GraphQLCoreConverter) -
 
 
 class _Input:
-    """Makes the objects of an input type. Its fields are looked at when it is first used: a type may contain itself."""
+    """Makes the objects of an input type. It looks at the fields when it is first used, because a type may contain
+    itself.
+    """
 
     def __init__(self, definition: StrawberryObjectDefinition, converter: GraphQLCoreConverter) -> None:
         self._definition = definition

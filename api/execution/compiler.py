@@ -1,13 +1,13 @@
-"""Operations as plans: a document's selections are worked out once, and then make data without graphql-core.
+"""Compiles operations to plans, which make data without graphql-core.
 
-A plan goes through the selections level by level, with all objects of a level at once: each field's values are made for
-all of them in one go, and what is batch-loaded is loaded for all of them.
+A plan goes through the selections level by level, with all objects of a level at once. Each field's values are computed
+for all of them together, and what is batch-loaded is loaded for all of them.
 
-A plan presents no errors. Whatever it does not know is not compiled, and whatever it does not expect ends it with an
-exception: then graphql-core executes the operation, and is given what the resolvers of root fields have returned or
-raised already. So a mutation is carried out once, and a query that is refused is not asked twice; only what lies below
-the root fields is done again, which has no side effects. Which fields are selected, what arguments mean and how leaves
-are written is worked out by the functions of graphql-core and Strawberry themselves.
+A plan presents no errors. What the compiler does not know is not compiled, and anything unexpected ends the plan with
+an exception. Then graphql-core executes the operation, and gets what the resolvers of root fields have returned or
+raised already. So a mutation is carried out once, and a refused query does not ask twice. Only what lies below the root
+fields is done again, which has no side effects. Which fields are selected, what arguments mean and how leaves are
+written is decided by the functions of graphql-core and Strawberry themselves.
 """
 
 from collections.abc import Callable, Sequence
@@ -327,7 +327,7 @@ def is_awaited(field: GraphQLField) -> bool:
 
 
 def _definition(field: GraphQLField) -> StrawberryField:
-    """Raises `NotCompiled` where more is done for the field than to call its resolver."""
+    """Return the field's definition. Raise `NotCompiled` if more is done for the field than to call its resolver."""
     definition = field.extensions.get(GraphQLCoreConverter.DEFINITION_BACKREF)
     if not isinstance(definition, StrawberryField) or definition.extensions:
         raise NotCompiled
@@ -335,7 +335,7 @@ def _definition(field: GraphQLField) -> StrawberryField:
 
 
 def _require_plain(type_: GraphQLObjectType | GraphQLInterfaceType) -> type:
-    """The class of a type's objects. Raises `NotCompiled` where the type says itself what its objects are."""
+    """Return the class of a type's objects. Raise `NotCompiled` if the type decides itself what its objects are."""
     definition = type_.extensions.get(GraphQLCoreConverter.DEFINITION_BACKREF)
     if not isinstance(definition, StrawberryObjectDefinition) or definition.is_type_of or definition.resolve_type:
         raise NotCompiled

@@ -28,7 +28,7 @@ OPERATION: Final = "orderstream.operation"  # where an HTTP request's scope has 
 
 
 class Unauthenticated(Exception):
-    """The operation needs a token, and there is none, or not a good one."""
+    """The operation needs a token, and there is none, or an invalid one."""
 
     def __init__(self, message: str = "Send a token: Authorization: Bearer TOKEN.") -> None:
         super().__init__(message)
@@ -95,24 +95,24 @@ class Context:
         work.add_done_callback(self.work.discard)
 
     def stop(self) -> None:
-        """Cancel what the operation loads. Until that has ended, it belongs to its work."""
+        """Cancel what the operation loads. Until the loaders have ended, they belong to its work."""
         for batch in self.loaders.cancel():
             self.hold(batch)
 
     @property
     def actor(self) -> Actor:
-        """Who asks. Raises `Unauthenticated` for nobody."""
+        """The caller. Raise `Unauthenticated` if there is none."""
         if self._actor is None:
             raise Unauthenticated
         return self._actor
 
     @property
     def rights(self) -> Actor | None:
-        """Equal for two callers, once they are nameless, if one may see and do what the other may."""
+        """Equal for two nameless contexts if their callers may see and do the same."""
         return self._actor
 
     def nameless(self) -> Self:
-        """For what is worked out for all who have the same rights."""
+        """Return a context for work whose result is shared by all callers with the same rights."""
         shared = copy(self)
         shared._actor = self._actor and self._actor.nameless()
         return shared
@@ -139,12 +139,12 @@ class Context:
         return None if self._actor is None else self._actor.service_id
 
     async def pay_again(self) -> None:
-        """Take the cost of what a subscription does once more, when the caller can spare it."""
+        """Take the cost of one more answer of a subscription, when the caller can spare it."""
         if self.server.rates is not None:
             await self.server.rates.take_when_spare(self.caller, self.budget.expected)
 
     def require(self, scope: Scope, *, services_too: bool = False) -> Actor:
-        """Who asks, if they have the scope. Raises `Unauthenticated` and `Forbidden`."""
+        """Return the caller if it has the scope. Raise `Unauthenticated` and `Forbidden`."""
         self.actor.require(scope, services_too=services_too)
         return self.actor
 

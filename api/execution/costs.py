@@ -1,7 +1,7 @@
-"""What an operation costs: worked out before it is executed, from its document and the sizes of its pages.
+"""The cost of an operation, computed before it is executed from its document and the sizes of its pages.
 
-One is about what it takes to answer one field. Each field costs one; so does each object of a list, with what is
-selected of it. A page has the size that is asked for. Only what is dearer than that is declared here.
+One is about the work of answering one field. Each field costs one, and so does each object of a list with what is
+selected of it. A page has the requested size. Only what costs more is declared here.
 """
 
 from collections.abc import Iterable
@@ -63,7 +63,9 @@ _MOST_REMEMBERED: Final = 256  # combinations of page sizes for one operation
 
 
 class Cost:
-    """Of one operation, whose document is valid and within the limits, and so is small also when it is spread."""
+    """The cost of one operation. Its document must be valid and within the limits, and so is small also when it is
+    spread.
+    """
 
     def __init__(self, schema: GraphQLSchema, document: DocumentNode, operation: OperationDefinitionNode) -> None:
         self._schema = schema
@@ -82,7 +84,7 @@ class Cost:
         self._known: dict[tuple[int, ...], int] = {}
 
     def of(self, variables: dict[str, Any] | None) -> int:
-        """With these variables, which may be of any types: whether they are the right ones is found out later."""
+        """Return the cost with these variables. They may be of any types: whether they are right is found out later."""
         sizes = self._sizes(variables or {})
         cost = self._known.get(sizes)
         if cost is None:
@@ -98,7 +100,7 @@ class Cost:
         return 1 + sum(self._selected(each, type_, LIST_SIZE, sizes) for each in selected)
 
     def _sizes(self, given: dict[str, Any]) -> tuple[int, ...]:
-        """Return what counts of the variables, in the order of `_defaults` and `_filters`."""
+        """Return the values of the variables that count, in the order of `_defaults` and `_filters`."""
         sizes = tuple(_page_size(given.get(name, default)) for name, default in self._defaults.items())
         if self._filters:
             counts = (_count_values(given[name]) if name in given else count for name, count in self._filters.items())
@@ -109,12 +111,12 @@ class Cost:
         return dict(zip((*self._defaults, *self._filters), sizes, strict=True))
 
     def _of(self, sizes: dict[str, int]) -> int:
-        """With these values of the variables that can be a page's size."""
+        """Return the cost with these values of the variables that can be the size of a page."""
         root = self._schema.get_root_type(self._operation.operation)
         return self._selected(self._operation.selection_set, root, LIST_SIZE, sizes)
 
     def _selected(self, selection_set: SelectionSetNode, parent: Any, items: int, sizes: dict[str, int]) -> int:
-        """`items` is how many a list among the parent's fields has."""
+        """Return the cost of a selection set. A list among the parent's fields has so many `items`."""
         cost = 0
         for node in selection_set.selections:
             if isinstance(node, FieldNode):
@@ -174,7 +176,7 @@ def _weight(type_name: str, node: FieldNode, sizes: dict[str, int]) -> int:
 
 
 def _count_literals(node: Any, sizes: dict[str, int]) -> int:
-    """How many values are in a value of the document: of a list its items, of an object its fields, and what they have.
+    """Count the values in a literal: the items of a list, the fields of an object, and what they contain.
 
     `sizes` has the counts of the variables that have any.
     """
@@ -188,7 +190,7 @@ def _count_literals(node: Any, sizes: dict[str, int]) -> int:
 
 
 def _count_values(value: Any) -> int:
-    """The same of a variable's value, which is not nested deeply."""
+    """Count the values in a variable's value, which is not nested deeply."""
     if isinstance(value, list):
         return len(value) + sum(map(_count_values, value))
     if isinstance(value, dict):
@@ -205,5 +207,5 @@ def _size_of(node: Any, sizes: dict[str, int]) -> int:
 
 
 def _page_size(given: Any) -> int:
-    """How many items come at most; 0 where that is not said. What is out of range is refused when it is executed."""
+    """Return how many items there are at most, or 0 if that is not given. Execution refuses what is out of range."""
     return int(min(max(1, given), MOST_PER_PAGE)) if isinstance(given, (int, float)) else 0

@@ -17,7 +17,7 @@ def encode(value: Any) -> bytes:
 
 
 async def encode_in_turns(value: Any) -> bytes:
-    """Return the same, made in pieces between which everything else of the process has its turn."""
+    """Return the value as JSON, encoded in pieces with a turn for everything else between them."""
     pieces: list[bytes] = []
     size = 0
     for piece in _pieces(value, DEEPEST):

@@ -1,4 +1,4 @@
-"""Running a GraphQL operation, and what its errors tell the client."""
+"""Runs GraphQL operations, and presents their errors to clients."""
 
 import asyncio
 import logging
@@ -75,12 +75,11 @@ _CODES: Final[tuple[tuple[type | tuple[type, ...], str], ...]] = (
 
 
 class Answer:
-    """What is sent for one result: `payload`, which must not be changed any more.
+    """An answer that is sent. Its `payload` must not be changed any more.
 
-    `outcome` is `SUCCESS`, or the first error's code.
-    `executed` is false where the document or its variables were refused; `unavailable` is true where the database could
-    not be used, and the same request may succeed in a moment; where the caller has asked for too much, it may after
-    `retry_seconds`.
+    `outcome` is `SUCCESS`, or the first error's code. `executed` is false if the document or its variables were
+    refused. `unavailable` is true if the database could not be used: the same request may succeed in a moment. If the
+    caller has asked for too much, it may succeed after `retry_seconds`.
     """
 
     __slots__ = ("_json", "executed", "outcome", "payload", "retry_seconds", "unavailable")
@@ -102,7 +101,7 @@ class Answer:
         return answer
 
     def with_charge(self, charge: Charge) -> "Answer":
-        """The same, which also says what it cost, or would have."""
+        """Return the answer with what it cost, or would have cost."""
         extensions = {"cost": charge.as_extension()}
         payload = {**self.payload, "extensions": extensions}
         answer = Answer(payload, executed=self.executed, unavailable=self.unavailable)
@@ -122,7 +121,7 @@ class Answer:
         return Answer({**self.payload, "errors": errors}, executed=self.executed, unavailable=self.unavailable)
 
     def as_json(self) -> bytes:
-        """The payload, which is encoded once however many it is sent to."""
+        """Return the payload as JSON. It is encoded once, however many clients get it."""
         if self._json is None:
             try:
                 self._json = encode(self.payload)
@@ -131,7 +130,7 @@ class Answer:
         return self._json
 
     async def encode_in_turns(self) -> None:
-        """Encode a long answer beforehand, in pieces, so that what else the process does is not held up."""
+        """Encode a long answer in advance and in pieces, so that it does not hold up the process."""
         try:
             self._json = await encode_in_turns(self.payload)
         except TypeError as error:
@@ -149,9 +148,9 @@ class OperationNotAllowed(Exception):
 async def understand(
     operations: Operations, request: Request, context: Context, allowed: frozenset[OperationType]
 ) -> Operation | Answer:
-    """The operation, which the context is told of and charged for; an answer where it cannot be executed.
+    """Return the operation, which is charged and noted in the context. Return an answer if it cannot be executed.
 
-    Raises `OperationNotAllowed`.
+    Raise `OperationNotAllowed`.
     """
     act_for(context.caller)
     if context.server.rates is not None and (charge := context.server.rates.unread(context.caller)) is not None:
@@ -204,7 +203,7 @@ async def _refuse_without_token(operation: Operation, request: Request, context:
 
 
 class _WithoutToken(StrawberryGraphQLCoreExecutionContext):
-    """Executes the fields of introspection. Refuses all others before their arguments are looked at."""
+    """Executes introspection fields. Refuses all others before their arguments are looked at."""
 
     def execute_field(
         self, parent_type: GraphQLObjectType, source: Any, field_details_list: FieldDetailsList, path: Path, *rest: Any
@@ -264,7 +263,7 @@ async def _answer_about_schema(operation: Operation, request: Request, context: 
 
 
 async def _run(operation: Operation, request: Request, context: Context) -> Answer:
-    """Run it by its plan, or if that gives no answer, by graphql-core."""
+    """Run the operation by its plan, or by graphql-core if there is none or it fails."""
     try:
         variables = operation.variables(request.variables, hide_suggestions=not context.introspection)
     except GraphQLError as error:
@@ -320,9 +319,9 @@ def _count_answer(answer: Answer, context: Context) -> Answer:
 def prepare(
     operation: Operation, variables: VariableValues, context: Context, outcomes: Outcomes | None = None
 ) -> Executor[Any]:
-    """Return what executes the operation with these variables.
+    """Return the executor of the operation with these variables.
 
-    A root field with an outcome is not resolved again: a mutation is carried out once, and a query asks once.
+    A root field with an outcome is not resolved again, so that a mutation is carried out once and a query asks once.
     """
     executor = _InTurns.build(
         operation.schema,
@@ -387,7 +386,7 @@ class _InTurns(StrawberryGraphQLCoreExecutionContext):
 
 
 class _PathFrom(Path):
-    """The path of a list of which only the items from `start` on are made."""
+    """The path of a list of which only the items from `start` on are completed."""
 
     start: int
 
@@ -460,7 +459,7 @@ async def _encode_long(answers: Iterable[Answer], context: Context) -> None:
 
 
 async def _executed(executor: Executor[Any]) -> Answer:
-    """By graphql-core, which loads anew what a plan may have failed to load."""
+    """Execute by graphql-core, with new loaders: a plan may have failed to load something."""
     executor.context_value = executor.context_value.with_new_loaders()
     result = executor.execute_operation()  # mutations one after another
     if executor.is_awaitable(result):
@@ -481,7 +480,7 @@ async def _executed(executor: Executor[Any]) -> Answer:
 
 
 async def source_of(executor: Executor[Any]) -> Any:
-    """The stream of what is to be told, or an answer where there is none."""
+    """Return the subscription's source, or an answer if there is none."""
     source = create_source_event_stream(executor)
     if executor.is_awaitable(source):
         source = await source
@@ -496,19 +495,19 @@ def _give_up(error: DatabaseUnavailable | LimitExceeded) -> Answer:
 
 
 def refusal(message: str, code: str = "BAD_USER_INPUT") -> Answer:
-    """What is answered where nothing was executed."""
+    """Return the answer to something that was not executed."""
     return Answer({"errors": [{"message": message, "extensions": {"code": code}}]}, executed=False)
 
 
 def not_executed(errors: Iterable[GraphQLError]) -> Answer:
-    """What is answered where these errors stood in the way of executing anything."""
+    """Return the answer with the errors because of which nothing was executed."""
     presented = [present(error) for error in errors]
     unavailable = any(each["extensions"]["code"] == UNAVAILABLE for each in presented)
     return Answer({"errors": presented}, executed=False, unavailable=unavailable)
 
 
 def present(error: GraphQLError) -> dict[str, Any]:
-    """The error as the client sees it: with a code, and without a word of what went wrong inside."""
+    """Return the error as the client sees it: with a code, and without internal details."""
     cause = error.original_error
     formatted: dict[str, Any] = {**error.formatted, "message": _shorten(error.message)}
     if isinstance(cause, DatabaseUnavailable):
@@ -530,7 +529,7 @@ def _shorten(message: str) -> str:
 
 
 def code_of(cause: BaseException) -> str:
-    """The code of the error that a client sees for this cause."""
+    """Return the code of the error that a client sees for this cause."""
     for kinds, code in _CODES:
         if isinstance(cause, kinds):
             return code
@@ -538,7 +537,7 @@ def code_of(cause: BaseException) -> str:
 
 
 def fault(cause: BaseException, path: Any = None) -> dict[str, Any]:
-    """The error that a client sees for a bug or an outage: what went wrong is in the log, under its id."""
+    """Return the error that a client sees for a bug or an outage. The log has the cause under the error's id."""
     fault_id = str(uuid7())
     log.error("fault %s at %s", fault_id, path, exc_info=cause)
     return {
@@ -548,7 +547,7 @@ def fault(cause: BaseException, path: Any = None) -> dict[str, Any]:
 
 
 def outage(cause: DatabaseUnavailable) -> dict[str, Any]:
-    """The error that a client sees where the database could not be used."""
+    """Return the error that a client sees if the database could not be used."""
     log.warning("the database could not be used: %s", cause)
     return {
         "message": "The database cannot be reached at the moment. Try again, with the same idempotencyKey if it is a"

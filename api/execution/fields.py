@@ -1,6 +1,6 @@
-"""Kinds of fields that say what they are made of, so that graphql-core and a compiled plan read one definition.
+"""Kinds of fields that say what they are made of, so that graphql-core and compiled plans use one definition.
 
-What they are asked of has a `row`; everything else is an ordinary Strawberry field.
+Their objects have a `row`. Everything else is an ordinary Strawberry field.
 """
 
 from collections.abc import Callable, Iterable
@@ -23,10 +23,10 @@ _ROW = "row."
 
 
 class Column(StrawberryField):
-    """Worked out from the object alone, when it is asked for.
+    """A field that is computed from the object alone.
 
-    It is what `function` makes of the attributes that `paths` name, or of the object where none are named; without
-    a function it is the row's column of the same name.
+    It is what `function` makes of the attributes that `paths` name, or of the object if there are no paths. Without a
+    function it is the row's column of the same name.
     """
 
     function: Callable[..., Any] | None = None
@@ -50,7 +50,7 @@ class Column(StrawberryField):
 
     @property
     def columns(self) -> Columns:
-        """Those of the object's row that it is made of, as far as that is known."""
+        """Return the columns of the object's row that it uses, or None if that is not known."""
         if self.function is None:
             return frozenset({self.python_name})
         if not self.paths:
@@ -84,7 +84,7 @@ class Redacted(Column):
 
 
 class Composed(Column):
-    """An object of which `parts` are all that there is: its attributes, each by its path from the object around it.
+    """A field that is an object made of `parts` only: its attributes, each by its path from the object around it.
 
     A plan makes what is selected of it from the parts, without the object.
     """
@@ -93,10 +93,10 @@ class Composed(Column):
 
 
 class Loaded(StrawberryField):
-    """Made by `show` from what the loader has under the object's key; null where the key is null.
+    """A field that `show` makes of what the loader has for the object's key, or null if the key is null.
 
-    `columns` are those of the object's row that the key and `show` are made of, `theirs` those that `show` reads of
-    what is loaded.
+    `columns` are the columns of the object's row that the key and `show` use, `theirs` the columns of the loaded rows
+    that `show` uses.
     """
 
     loader: str
@@ -107,7 +107,7 @@ class Loaded(StrawberryField):
 
 
 def column(description: str, function: Callable[..., Any] | None = None, *paths: str) -> Any:
-    """A field that is a column of the object's row, or what the function makes of the object, or of what lies there."""
+    """Declare a field that is a column of the object's row, or what the function makes of the object or paths."""
     field = Column(description=description)
     field.function, field.paths = function, paths
     return field
@@ -120,14 +120,14 @@ def redacted(
     function: Callable[..., Any] | None = None,
     *paths: str,
 ) -> Any:
-    """A column of which only those who hold the right see all. The others see what `redact` makes of it."""
+    """Declare a column that only callers with the right see in full. The others see what `redact` makes of it."""
     field = Redacted(description=description)
     field.function, field.paths, field.right, field.redact = function, paths, right, redact
     return field
 
 
 def composed(description: str, type_: type, **parts: str) -> Any:
-    """A field that is an object of that type, and never null: see `Composed`."""
+    """Declare a field that is an object of that type, and never null: see `Composed`."""
     names = tuple(parts)
     field = Composed(description=description)
     field.function = lambda *values: type_(**dict(zip(names, values, strict=True)))
@@ -138,10 +138,10 @@ def composed(description: str, type_: type, **parts: str) -> Any:
 def loaded(
     description: str, loader: str, key: str, show: Show, *, own: Iterable[str] = (), theirs: Iterable[str] = ()
 ) -> Any:
-    """A field that is loaded for many objects at once: what `show` makes of the object and of what was loaded for it.
+    """Declare a field that is loaded for many objects at once: what `show` makes of the object and of what was loaded.
 
-    `loader` is the name of one of the `Loaders`, `key` the column of the object's row under which it has it. The field
-    is null where that column is. `own` are the other columns that `show` reads there; for `theirs` see `Loaded`.
+    `loader` is the name of one of the `Loaders`, `key` the column of the object's row with the key to load. The field
+    is null if that column is. `own` are other columns of the object's row that `show` uses; for `theirs` see `Loaded`.
     """
     key_of = attrgetter(f"{_ROW}{key}")
 

@@ -1,4 +1,4 @@
-"""How large what a client sends may be: found out in one pass, before anything works on it that takes longer.
+"""Limits on what clients send, checked in one pass before any work that takes longer.
 
 Every check is linear in the document or the variables. What is counted "spread" is counted as if each fragment stood
 wherever it is spread: a few hundred bytes of fragments can stand for a million fields.
@@ -28,14 +28,14 @@ OBJECT_WEIGHT: Final = 10  # of an object among the variables, whatever it has: 
 
 
 class LimitExceeded(GraphQLError):
-    """What was sent is too large: the message names what was found, the limit and its setting."""
+    """What was sent is too large. The message names what was found, the limit and its setting."""
 
     def __init__(self, found: str, most: int, setting: str) -> None:
         super().__init__(f"{found}: more than {most:,}, which is the limit ({setting.upper()}).")
 
 
 class Budget:
-    """What an answer may cost: it was `expected` to, and is found to cost `extra` while it is made.
+    """What an answer may cost. It was `expected` to cost so much, and is found to cost `extra` while it is made.
 
     `is_long` says that it is to be encoded in pieces.
     """
@@ -68,9 +68,9 @@ class Budget:
 
 
 def parse_document(query: str, settings: Settings) -> DocumentNode:
-    """The document, which is none too large to be validated.
+    """Return the document, which is small enough to be validated.
 
-    Raises `GraphQLError` for what is no document, and `LimitExceeded`.
+    Raise `GraphQLError` if it is no document, and `LimitExceeded`.
     """
     most = settings.max_document_characters
     if len(query) > most:
@@ -128,10 +128,10 @@ def _inside(value: Any) -> Iterable[Any]:
 
 @dataclass(slots=True)
 class _Size:
-    """Of a selection set, spread.
+    """The size of a selection set, spread.
 
     `depth` is how many selection sets lie in one another, those of fragments included. `selections` are fields and
-    fragments: an empty fragment costs work as well. `root_fields` are the fields of the outermost level.
+    fragments, because an empty fragment costs work as well. `root_fields` are the fields of the outermost level.
     """
 
     depth: int = 1
@@ -144,7 +144,7 @@ _NOTHING: Final = _Size(depth=0)
 
 
 class _Counting:
-    """One document's. Each selection set is looked at once, however often it is spread."""
+    """Counts one document. It looks at each selection set once, however often that is spread."""
 
     def __init__(self, document: DocumentNode, settings: Settings) -> None:
         self._settings = settings
@@ -156,7 +156,7 @@ class _Counting:
         self._directives = 0
 
     def check(self) -> None:
-        """Raises `LimitExceeded`."""
+        """Raise `LimitExceeded` if the document is over a limit."""
         self._at_most("max_definitions", len(self._definitions), "operations and fragments")
         for definition in self._definitions:
             if isinstance(definition, FragmentDefinitionNode):
@@ -201,7 +201,7 @@ class _Counting:
         return _NOTHING if selection_set is None else self._size(selection_set, level)
 
     def _spread(self, name: str, level: int) -> _Size:
-        """What does not exist, or spreads itself, is left to validation."""
+        """Return the size of a fragment. One that does not exist or spreads itself is left to validation."""
         if name not in self._sizes:
             self._sizes[name] = _NOTHING
             if (fragment := self._fragments.get(name)) is not None:

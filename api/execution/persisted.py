@@ -1,8 +1,8 @@
-"""Which document a request means: it may come as its text, by its hash, or as both.
+"""Finds the document of a request, which may come as its text, by its hash, or as both.
 
-Two agreements of GraphQL's clients meet here. Automatic persisted queries (Apollo's; urql speaks it, too): a client
-sends the hash alone, and the text besides where the server does not know it yet. Persisted documents (appendix A of
-https://github.com/graphql/graphql-over-http): documents are registered beforehand, and sent by `documentId`.
+Two protocols meet here. Automatic persisted queries (Apollo, also urql): a client sends the hash alone, and the text as
+well if the server does not know it yet. Persisted documents (appendix A of
+https://github.com/graphql/graphql-over-http): documents are registered in advance, and sent by `documentId`.
 """
 
 import time
@@ -18,7 +18,7 @@ FRESH_SECONDS: Final = 1.0  # for which it is taken for granted that a document 
 
 
 class DocumentRefused(Exception):
-    """There is no such document for this caller. `code` is the error's."""
+    """There is no such document for this caller. `code` is the error's code."""
 
     def __init__(self, message: str, code: str) -> None:
         super().__init__(message)
@@ -26,11 +26,11 @@ class DocumentRefused(Exception):
 
 
 class PersistedDocuments:
-    """Those that clients have sent with their hashes, and those that are registered.
+    """The documents that clients have sent with their hashes, and those that are registered.
 
-    The former are kept in each process for itself: on another worker, or after a restart, it costs the client one more
-    request. The latter are in the database. One that is registered can be used at once, one that is removed for
-    `FRESH_SECONDS` at most.
+    Each process keeps the former for itself. On another worker, or after a restart, that costs the client one more
+    request. The latter are in the database. A document can be used as soon as it is registered, and for `FRESH_SECONDS`
+    at most after it is removed.
     """
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ class PersistedDocuments:
         self._registered: dict[str, tuple[str, float]] = {}  # and until when that need not be looked up again
 
     async def find(self, request: Request, *, registered_only: bool) -> Request:
-        """The request with its document's text. Raises `DocumentRefused` and `DatabaseUnavailable`.
+        """Return the request with its document's text. Raise `DocumentRefused` and `DatabaseUnavailable`.
 
         With `registered_only`, the document must be registered, however it is sent.
         """

@@ -1,4 +1,4 @@
-"""Plans: what an operation selects, in steps that make its answer without graphql-core."""
+"""Plans: what an operation selects, as steps that make its answer without graphql-core."""
 
 from collections.abc import Callable
 from typing import Any
@@ -20,9 +20,9 @@ class Plan:
     async def data(
         self, root_values: Values, context: Context, variables: VariableValues, outcomes: Outcomes | None = None
     ) -> list[dict[str, Any]]:
-        """The data of an answer for each root value: for a query there is one, for a subscription there are its events.
+        """Return the data of an answer for each root value: a query has one, a subscription one for each event.
 
-        Raises whatever stands in its way.
+        Raise whatever goes wrong.
         """
         require_rights(self._rights, context)
         made = self._step.function(root_values, Run(context, variables, outcomes))
@@ -43,7 +43,7 @@ class MutationPlan:
         self._rights = rights
 
     async def run(self, context: Context, variables: VariableValues, outcomes: Outcomes) -> Outcome:
-        """Carry it out, and enter its outcome. Raise only what is wrong with its arguments: then nothing was done."""
+        """Carry it out and return its outcome. Raise only what is wrong with its arguments: nothing was done then."""
         resolving = self._call(None, Run(context, variables, field_name=self._field_name))
         try:
             outcome = Outcome(value=await resolving)
@@ -53,7 +53,7 @@ class MutationPlan:
         return outcome
 
     async def data(self, outcome: Outcome, context: Context, variables: VariableValues) -> dict[str, Any]:
-        """The data of its answer. Raises whatever stands in its way."""
+        """Return the data of its answer. Raise whatever goes wrong."""
         if outcome.error is not None:
             raise outcome.error
         require_rights(self._rights, context)

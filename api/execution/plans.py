@@ -26,7 +26,7 @@ MOST_PLANS: Final = 8  # of one operation: one for each choice of what its @skip
 
 
 class Plans:
-    """The plans of one operation, made when they are first asked for."""
+    """The plans of one operation, compiled when they are first needed."""
 
     def __init__(self, schema: GraphQLSchema, document: DocumentNode, operation: OperationDefinitionNode) -> None:
         self._schema = schema
@@ -39,7 +39,7 @@ class Plans:
         return _Conditions(self._document).names
 
     def find(self, variables: VariableValues) -> Plan | MutationPlan | None:
-        """For these variables; `None` where the operation cannot be compiled."""
+        """Return the plan for these variables, or None if the operation cannot be compiled."""
         choice = tuple(variables.coerced.get(name) for name in self._conditions)
         if choice not in self._plans:
             self._plans.put(choice, _compile(self._schema, self._document, self._operation, variables))
@@ -47,7 +47,7 @@ class Plans:
 
 
 class _Conditions(Visitor):
-    """The variables that `@skip` and `@include` of a document depend on."""
+    """Collects the variables that `@skip` and `@include` of a document depend on."""
 
     def __init__(self, document: DocumentNode) -> None:
         super().__init__()

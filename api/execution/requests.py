@@ -1,4 +1,4 @@
-"""What a client asks for, whatever it comes over."""
+"""GraphQL requests, whatever transport they come over."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One without a `query` has a `document_id`, by which the document is found: its SHA-256, or another name of it."""
+    """A request. Without a `query`, `document_id` names the document: its SHA-256, or another name."""
 
     query: str
     variables: dict[str, Any] | None = None
@@ -15,11 +15,11 @@ class Request:
 
 
 class MalformedRequest(Exception):
-    """The request is not one of GraphQL's shape: what is wrong with it is the message."""
+    """The request does not have the shape of a GraphQL request. The message says what is wrong."""
 
 
 def parse_request(payload: Any) -> Request:
-    """A request from JSON that a client has sent. Raises `MalformedRequest`."""
+    """Return the request in this JSON. Raise `MalformedRequest`."""
     if not isinstance(payload, dict):
         raise MalformedRequest("A request is a JSON object.")
     query = payload.get("query")
@@ -40,7 +40,7 @@ def parse_request(payload: Any) -> Request:
 
 
 def _document_id(payload: dict[str, Any]) -> str | None:
-    """By `documentId` (GraphQL over HTTP), or by `persistedQuery` among the extensions (Apollo)."""
+    """Return the `documentId` (GraphQL over HTTP), or the hash of `persistedQuery` among the extensions (Apollo)."""
     document_id = payload.get("documentId")
     if document_id is not None:
         if not isinstance(document_id, str) or not document_id:

@@ -1,7 +1,7 @@
-"""What a caller needs to see a field. Whoever may run a mutation does not thereby see all of its payload.
+"""What a caller needs to see a field. To be allowed a mutation does not mean to see all of its payload.
 
-`apply` checks the rights when graphql-core resolves a field. A plan collects those of the fields that
-it selects, and checks them once for all its rows.
+`apply` checks the rights when graphql-core resolves a field. A plan collects the rights of the fields that it selects,
+and checks them once for all its rows.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -20,10 +20,10 @@ _READ: Final = (Scope.ORDERS_READ,)
 
 @dataclass(frozen=True, slots=True)
 class Right:
-    """Held by callers who have all scopes of one of the `alternatives`.
+    """A right to see fields. A caller holds it by having all scopes of one of the `alternatives`.
 
-    A fulfillment service holds it only if `services_too`. If `while_asked`, the service sees the field of an order of
-    which it is asked to ship something and has not shipped it yet.
+    A fulfillment service holds it only if `services_too`. If `while_asked`, the service sees the field of an order as
+    long as it is asked to ship something of the order and has not shipped it yet.
     """
 
     alternatives: tuple[tuple[Scope, ...], ...]
@@ -151,7 +151,7 @@ def right_of(field: GraphQLField) -> Right:
 
 
 def apply(schema: GraphQLSchema) -> None:
-    """Let each field of the schema be resolved only for those who may see it.
+    """Let each field of the schema be resolved only for callers who may see it.
 
     Raise `LookupError` if a field has no right in `RIGHTS`, or a right there has no field.
     """

@@ -1,4 +1,4 @@
-"""The steps of which plans are made: each turns a list of values into another, for all objects of a level at once."""
+"""The steps of plans. Each turns a list of values into another list, for all objects of a level at once."""
 
 from asyncio import gather
 from collections.abc import Awaitable, Callable, Sequence
@@ -60,10 +60,10 @@ class Run:
 
 
 class Step(NamedTuple):
-    """Makes as many values as it is given; the function is asynchronous if the step `waits`.
+    """Turns a list of values into a list of the same length. The function is asynchronous if the step `waits`.
 
-    `width` is about how many values of the answer come of each that it is given. `in_turns` does what `function` does,
-    asynchronously and in pieces: what else the process does is not held up by a long list.
+    `width` is about how many values of the answer come of each value. `in_turns` does the same as `function`,
+    asynchronously and in pieces, so that a long list does not hold up the process.
     """
 
     function: Callable[[Values, Run], Any]
@@ -73,7 +73,7 @@ class Step(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What the resolver of a root field has returned, or raised."""
+    """What the resolver of a root field has returned or raised."""
 
     value: Any = None
     error: Exception | None = None
@@ -83,14 +83,16 @@ Outcomes = dict[str, Outcome]  # by the field's key in the answer
 
 
 def dictionaries(keys: Sequence[str]) -> Callable[[Sequence[Values]], Values]:
-    """What makes dictionaries with these keys, given a list of values for each of them."""
+    """Return a function that makes dictionaries with these keys from a list of values for each key."""
     make = _dictionary_maker(len(keys))(*keys)
     return lambda columns: make(*columns)
 
 
 @cache
 def _dictionary_maker(size: int) -> Callable[..., Callable[..., Values]]:
-    """Written out for so many keys: `dict(zip(keys, values))` takes three to seven times as long."""
+    """Generate code for so many keys. It is several times as fast as `dict(zip(keys, values))`:
+    docs/decisions/0012-hot-paths.md.
+    """
     keys, columns, values = ([f"{name}{number}" for number in range(size)] for name in ("key", "column", "value"))
     items = ", ".join(map("{}: {}".format, keys, values))
     rows = f"[{{{items}}} for {', '.join(values)}, in zip({', '.join(columns)}, strict=True)]"
@@ -117,7 +119,7 @@ def chain(first: Step, second: Step) -> Step:
 
 
 def remember_outcome(key: str, step: Step) -> Step:
-    """Resolve the root field of a query, and enter its outcome: graphql-core need not do it again."""
+    """Resolve the root field of a query and store its outcome, so that graphql-core need not resolve it again."""
 
     async def resolve(objects: Values, run: Run) -> Values:
         try:
@@ -134,14 +136,14 @@ def remember_outcome(key: str, step: Step) -> Step:
 
 
 async def gather_all(awaitables: Sequence[Awaitable[Any]]) -> Values:
-    """Waits for all of them; where one fails, for none."""
+    """Await all; if one fails, cancel the rest and raise its error."""
     if len(awaitables) == 1:  # a task costs ten microseconds
         return [await awaitables[0]]
     return await gather_with_cancel(*awaitables)
 
 
 async def settle(awaitables: Sequence[Awaitable[Any]]) -> Values:
-    """Wait for all of them, also if one fails: graphql-core need not do again what has been done."""
+    """Await all, also if one fails, so that graphql-core need not repeat what has been done."""
     if len(awaitables) == 1:
         return [await awaitables[0]]
     done = await gather(*awaitables, return_exceptions=True)
@@ -224,7 +226,7 @@ def write_leaf(type_: GraphQLLeafType, nullable: bool) -> Step:
 
 
 class _Names(dict[Any, Any]):
-    """The names of an enum's members. Others, which another version has stored, are written with care."""
+    """The names of an enum's members. A name that another version has stored is looked up with care."""
 
     def __init__(self, names: dict[Any, Any], write: Callable[[Any], Any]) -> None:
         super().__init__(names)
@@ -275,10 +277,10 @@ def write_list(items: Step, nullable: bool) -> Step:
 
 
 def write_objects(selected: dict[type, Step], nullable: bool) -> Step:
-    """Each object by what is selected of its class."""
+    """Return a step that writes each object by what is selected of its class."""
 
     def alike(objects: Values) -> Step | None:
-        """What is selected of all of them, where they are of one class, as nearly always."""
+        """Return what is selected of all of them if they are of one class, as nearly always. Return None otherwise."""
         kinds = set(map(type, objects))
         return selected.get(kinds.pop()) if len(kinds) == 1 else None
 

@@ -1,7 +1,7 @@
-"""uvicorn's connections, changed in two ways: a client that does not read holds none, and all end in good order.
+"""uvicorn's connections with two changes: a client that does not read holds none, and all end in good order.
 
-uvicorn closes a connection when what was written has been sent. To a client that has stopped reading that is never:
-its buffers would stay, and the server could not end. So such a connection is aborted.
+uvicorn closes a connection when everything written has been sent. If a client has stopped reading, that is never: its
+buffers would stay, and the server could not end. So such a connection is aborted.
 """
 
 import asyncio
@@ -48,9 +48,9 @@ def abort(scope: Scope) -> bool:
 
 
 async def answered(operation: asyncio.Task[Any], context: Context) -> None:
-    """Wait for a query or a mutation to be over, for `FINISH_SECONDS` at most; a subscription is not waited for.
+    """Wait until a query or a mutation is over, `FINISH_SECONDS` at most. Do not wait for a subscription.
 
-    What an operation is may be known only a moment after it has begun.
+    What kind of operation it is may be known only a moment after it has begun.
     """
     deadline = asyncio.get_running_loop().time() + FINISH_SECONDS
     while context.operation_kind != "subscription" and asyncio.get_running_loop().time() < deadline:
@@ -60,21 +60,21 @@ async def answered(operation: asyncio.Task[Any], context: Context) -> None:
 
 
 class _Awaited(enum.Enum):
-    """What of a request has yet to arrive."""
+    """The part of a request that has not arrived yet."""
 
     HEAD = enum.auto()
     BODY = enum.auto()
 
 
 class HTTPConnection(HttpToolsProtocol):
-    """A connection that a client can hold for as long as it takes part.
+    """A connection that a client can hold only while it takes part.
 
-    A request must arrive in time and within bounds, and its answer must be read. Requests that are sent ahead are not
-    read before those in front of them are answered.
+    A request must arrive in time and within bounds, and its answer must be read. Pipelined requests are not read before
+    those in front of them are answered.
 
     It tells the application (`stopping` in the lifespan's state) at once that the server is to end. An event stream
-    never ends by itself: the server would wait for it until it gives up. What is being worked on is answered; what
-    comes after is refused, and the connection ends.
+    never ends by itself, so the server would wait for it until it gives up. Requests that are under way are answered.
+    Later ones are refused, and the connection ends.
     """
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -96,7 +96,7 @@ class HTTPConnection(HttpToolsProtocol):
             self._refuse_what_comes()
 
     def _count(self) -> None:
-        """Count the connection for its client. Whose a trusted proxy's is, only each request says."""
+        """Count the connection for its client. Behind a trusted proxy, only each request says who that is."""
         if self.client is None or self.client[0] in getattr(self.config.loaded_app, "trusted_hosts", ()):
             return
         try:
@@ -169,7 +169,7 @@ class HTTPConnection(HttpToolsProtocol):
         super().handle_websocket_upgrade()
 
     def _expect(self, seconds: float) -> None:
-        """Give the client so long for what is awaited, unless its time runs already."""
+        """Give the client so long to send what is awaited, unless its time runs already."""
         if self._deadline is None:
             self._deadline = self.loop.call_later(seconds, self._end_wait)
 
@@ -248,7 +248,7 @@ class HTTPConnection(HttpToolsProtocol):
 
 
 class _Flow(FlowControl):
-    """Reads nothing while requests wait that were sent ahead. The last of them may need the rest of its body."""
+    """Stops reading while pipelined requests wait. The last of them may need the rest of its body."""
 
     def __init__(self, transport: asyncio.Transport, sent_ahead: deque[Any]) -> None:
         super().__init__(transport)
@@ -318,10 +318,9 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         return message
 
     def write(self, message: bytes) -> None:
-        """What is written in one turn of the loop leaves with one system call.
+        """Add a message to what leaves with one system call at the end of this pass of the loop.
 
-        A system call takes more than half of the time of a delivery: with this, a delivery takes three quarters of the
-        CPU time that it took before (`scripts/bench fanout`).
+        System calls are most of the cost of a delivery: docs/decisions/0012-hot-paths.md.
         """
         frames = self._frames_of_turn
         if not frames:
@@ -381,9 +380,9 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
 
 
 class _Turn:
-    """One turn of the loop, at whose end all connections of a server send what was written to them.
+    """One pass of the event loop, at whose end all connections of a server send what was written to them.
 
-    A call for each of them would take a tenth of the time of a delivery.
+    One call for all is cheaper than one for each: docs/decisions/0012-hot-paths.md.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -402,7 +401,7 @@ class _Turn:
 
 
 def _frame_head(length: int) -> bytes:
-    """Before the payload of a text message that is whole, as a server sends it (RFC 6455, section 5.2)."""
+    """Return the head of an unfragmented text message from a server (RFC 6455, section 5.2)."""
     if length < 126:
         return bytes((0x81, length))
     if length < 65_536:
@@ -452,9 +451,9 @@ def _bound(transport: asyncio.Transport) -> None:
 
 
 def _abort_once_stalled(connection: HTTPConnection | WebSocketConnection, is_idle: Callable[[], bool]) -> None:
-    """From now on, abort the connection when its client has fetched nothing of what waits for it for a while.
+    """Abort the connection when its client has fetched nothing for a while of what waits for it.
 
-    So is one that is idle, with nothing to fetch.
+    A connection that is idle, with nothing to fetch, is aborted as well.
     """
     transport, loop = connection.transport, connection.loop
 

@@ -1,4 +1,4 @@
-"""Delivery notes and downloads over HTTP: by a signed link without a token; notes by the same path with one, too."""
+"""Delivery notes and downloads over HTTP, by a signed link without a token. A token gives notes as well."""
 
 import hashlib
 import re
@@ -36,7 +36,7 @@ _BUSY_SECONDS: Final = 5  # after which a client may ask again for what could no
 
 
 class _Refused(Exception):
-    """The document is not given out, with this status."""
+    """The file is not served. `response` is the answer."""
 
     def __init__(self, status: int, message: str, code: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(message)
@@ -44,17 +44,17 @@ class _Refused(Exception):
 
 
 async def delivery_note(request: Request, service: Service) -> Response:
-    """One delivery note, by the key in the path."""
+    """Return one delivery note, by the key in the path."""
     return await _answer(request, service, [request.path_params["id"]])
 
 
 async def delivery_notes(request: Request, service: Service) -> Response:
-    """Several in one file: `ids` are their keys, with commas between."""
+    """Return several notes in one file: `ids` are their keys, separated by commas."""
     return await _answer(request, service, request.query_params.get("ids", "").split(","))
 
 
 async def download(request: Request, service: Service) -> Response:
-    """Redirect to the digital product of an order's line, for those who have a link to it."""
+    """Redirect a caller with a signed link to the digital product of an order's line."""
     caller = caller_of(None, address_of(request.scope))
     try:
         async with _admitted(request, service, caller, FILE_COST):
@@ -121,7 +121,7 @@ async def _print(request: Request, service: Service, notes: Sequence[DeliveryNot
 
 
 async def _caller(request: Request, service: Service) -> Actor | None:
-    """Who asks; `None` for whoever has a link that is good. Raises `_Refused` for nobody."""
+    """Return the caller, or None if it has a valid link. Raise `_Refused` if it has neither a link nor a token."""
     if "signature" in request.query_params:
         if await service.links.opens(request.url.path, dict(request.query_params)):
             return None
@@ -141,7 +141,7 @@ async def _caller(request: Request, service: Service) -> Actor | None:
 
 
 async def _find(caller: Actor | None, keys: Sequence[str]) -> list[DeliveryNote]:
-    """The notes, in this order. Raises `_Refused` where one does not exist for the caller, or is no key."""
+    """Return the notes in this order. Raise `_Refused` if one does not exist for the caller, or is no key."""
     if len(keys) > MOST_AT_ONCE:
         raise _Refused(400, f"One file has at most {MOST_AT_ONCE} delivery notes.", "BAD_USER_INPUT")
     try:
@@ -153,9 +153,9 @@ async def _find(caller: Actor | None, keys: Sequence[str]) -> list[DeliveryNote]
 
 
 def as_file(request: Request, content: bytes, name: str) -> Response:
-    """A PDF for the browser's viewer: all of it, the one part that is asked for, or that it is known already.
+    """Return a PDF for the browser's viewer: all of it, the requested part, or that it is known already.
 
-    Conditions and ranges are those of RFC 9110, sections 13 and 14; who asks for several parts gets the whole.
+    Conditions and ranges follow RFC 9110, sections 13 and 14. A request for several parts gets the whole file.
     """
     etag = f'"{hashlib.sha256(content).hexdigest()}"'
     headers = {
@@ -177,7 +177,7 @@ def as_file(request: Request, content: bytes, name: str) -> Response:
 
 
 def _part(first: str, last: str, size: int) -> tuple[int, int]:
-    """From where to before where; an empty part where none of it exists."""
+    """Return the start and the end of the requested part. It is empty if none of it exists."""
     if not first:
         return max(size - int(last), 0), size
     return int(first), min(int(last) + 1, size) if last else size

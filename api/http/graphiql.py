@@ -46,7 +46,7 @@ class Example:
 
 
 def examples() -> list[Example]:
-    """The tabs of a browser that has not been here before, from the left."""
+    """Return the tabs that a new browser gets, from the left."""
     return [_example(path) for path in sorted((FOLDER / "examples").glob("*.graphql"))]
 
 
@@ -61,7 +61,7 @@ def _example(path: Path) -> Example:
 
 
 class Assets(StaticFiles):
-    """The page's scripts and styles. Asked for as `?v=` and `version`, they may be kept for ever."""
+    """The page's scripts and styles. With `?v=` and `version`, browsers may cache them for ever."""
 
     def __init__(self) -> None:
         super().__init__(directory=FOLDER / "assets", packages=[GRAPHIQL])
@@ -82,12 +82,12 @@ class Assets(StaticFiles):
 
 @cache
 def assets() -> Assets:
-    """For a mount at `graphiql/`, beside the address of the page."""
+    """Return the application for a mount at `graphiql/`, beside the address of the page."""
     return Assets()
 
 
 def render(tabs: Sequence[Example], version: str) -> str:
-    """The page's HTML. All addresses in it are relative, so that it works behind a proxy that adds a prefix."""
+    """Return the page's HTML. All addresses in it are relative, so that it works behind a proxy that adds a prefix."""
     template = Template((FOLDER / "page.html").read_text(encoding="utf-8"))
     data = json.dumps([asdict(tab) for tab in tabs])
     # In a script element, "</script" and "<!--" mean something even inside a string.
@@ -100,5 +100,5 @@ def _html() -> str:
 
 
 def page() -> HTMLResponse:
-    """What `GET /graphql` answers to a browser."""
+    """Return what `GET /graphql` answers to a browser."""
     return HTMLResponse(_html(), headers={**SECURITY_HEADERS, "Cache-Control": REVALIDATE, "Vary": "Accept"})

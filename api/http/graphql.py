@@ -58,7 +58,7 @@ class _Refused(Exception):
 
 
 class GraphQLHTTP:
-    """The endpoint as an ASGI application: Starlette would put around a function what catches errors once more."""
+    """The endpoint as an ASGI application. Starlette would wrap a function with another handler of errors."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
@@ -73,7 +73,7 @@ class GraphQLHTTP:
 
 
 async def _handle(request: HTTPRequest, service: Service) -> Response:
-    """One GraphQL request."""
+    """Answer one GraphQL request."""
     accept = request.headers.get("accept")
     if _wants_graphiql(request, accept, service):
         return graphiql_page()
@@ -122,7 +122,7 @@ async def _execute(
 
 
 async def refuse(request: HTTPRequest, error: Exception) -> Response:
-    """What is answered where no route, or no method of it, is meant."""
+    """Return the answer if no route matches, or none with this method."""
     assert isinstance(error, HTTPException)
     return _response(refusal(error.detail), error.status_code, JSON, dict(error.headers or {}))
 
@@ -138,7 +138,7 @@ def _wants_graphiql(request: HTTPRequest, accept: str | None, service: Service) 
 
 
 def _media_type(accept: str | None) -> str | None:
-    """The newer media type is for those who know it; all others get plain JSON."""
+    """Return the media type of the answer: the newer one for clients that accept it, plain JSON for all others."""
     offers = (GRAPHQL_JSON, JSON, EVENT_STREAM) if GRAPHQL_JSON in (accept or "") else (JSON, EVENT_STREAM)
     return best_match(accept, offers)
 
@@ -150,7 +150,7 @@ def _stream(request: HTTPRequest, operation: Request, actor: Actor | None, servi
 
 
 def _context(request: HTTPRequest, actor: Actor | None, service: Service) -> Context:
-    """It stays with the request, so that its line in the log can name the operation."""
+    """Return the context. It is stored with the request, so that the request's log line can name the operation."""
     context = service.context(actor, address_of(request.scope))
     request.scope[OPERATION] = context
     return context
@@ -163,10 +163,11 @@ def _not_allowed(error: OperationNotAllowed) -> _Refused:
 
 
 def _status(answer: Answer, media_type: str) -> int:
-    """With the newer media type, a document that was not executed is the client's error; the older one has 200.
+    """Return the status of the answer.
 
-    With both, an outage that leaves no data is the server's, and who asks too much is told so: a client or a proxy may
-    try again.
+    With the newer media type, a document that was not executed is the client's error; with the older one it has 200.
+    With both, an outage without data is the server's error and too many requests are reported, so that a client or a
+    proxy can try again.
     """
     if answer.unavailable and answer.payload.get("data") is None:
         return 503

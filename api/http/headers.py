@@ -1,4 +1,4 @@
-"""What every answer over HTTP tells browsers."""
+"""Headers for browsers on every HTTP answer."""
 
 from typing import Final
 
@@ -11,7 +11,7 @@ _HEADERS: Final = (
 
 
 class SecurityHeaders:
-    """ASGI middleware. What only a page needs, the page says itself; HSTS is for the proxy that has the certificate."""
+    """ASGI middleware that adds them. A page sets its own; HSTS is for the proxy that has the certificate."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -1,6 +1,6 @@
-"""For those who watch over the process: `/healthz` says that it lives, `/readyz` whether it can be given work.
+"""Health checks: `/healthz` says that the process lives, `/readyz` whether it can be given work.
 
-Both are open to everybody. What is wrong is said by its kind alone: messages name hosts and users.
+Both are open to everybody. A problem is named by its kind alone, because messages name hosts and users.
 """
 
 import asyncio
@@ -32,15 +32,15 @@ _HEADERS: Final = {"Cache-Control": "no-store"}
 
 
 async def alive(_request: Request) -> Response:
-    """The process answers: that is all that is looked at."""
+    """Answer 200: the process answers, and nothing else is checked."""
     return _response(200, {"status": "ok"})
 
 
 class Readiness:
-    """Whether database and feed work, within `DATABASE_SECONDS` whatever is dead.
+    """Checks database and feed, within `DATABASE_SECONDS` whatever is dead.
 
-    A bell that is down is told, but no reason to be out of service: the feed polls. Nor are effects that cannot be
-    planned: another server would not plan them either, and all else works.
+    A bell that is down is reported, but the process stays ready, because the feed polls. It also stays ready if effects
+    cannot be planned: another server would not plan them either, and all else works.
     """
 
     def __init__(self, service: Service, engine: Engine | None) -> None:
@@ -66,7 +66,7 @@ class Readiness:
         self._is_version_known = True
 
     async def answer(self, _request: Request) -> Response:
-        """200 where work can be taken, else 503."""
+        """Answer 200 if the process can take work, else 503."""
         if self._service.stopping.is_set():
             return _response(503, {"status": "stopping"})
         database = await self._database()
@@ -119,7 +119,7 @@ class Readiness:
         }
 
     def _effects(self) -> dict[str, Any]:
-        """Whether the effects of events are being planned."""
+        """Return whether the effects of events are being planned."""
         if self._engine is None:
             return {"status": "off"}
         if self._engine.last_planned is None:
@@ -137,7 +137,7 @@ class Readiness:
 
 
 def _look_at(asking: asyncio.Task[None]) -> None:
-    """The error of a question that nobody waits for any more was told as having no answer."""
+    """Retrieve the error of a check that nobody waits for any more. It was reported as having no answer."""
     if not asking.cancelled() and (error := asking.exception()) is not None:
         log.debug("a late answer of the database: %r", error)
 

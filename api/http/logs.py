@@ -1,4 +1,4 @@
-"""What the server says of itself: lines of JSON, or of text for a terminal, each with the request that it is about."""
+"""The server's logs: lines of JSON, or of text for a terminal, each with the request that it is about."""
 
 import asyncio
 import json
@@ -37,10 +37,10 @@ _FIELDS: Final = ("method", "path", "status", "kind", "operation", "milliseconds
 
 
 def log_config(level: str, as_json: bool) -> dict[str, Any]:
-    """`logging.config`'s configuration of the whole process, to stderr.
+    """Return `logging.config`'s configuration of the whole process, to stderr.
 
-    `level` (`debug`, `info`, …) is meant for the project's own lines. Libraries never say more than `info`: at `debug`
-    they write down statements with their values, and messages with the tokens in them.
+    `level` (`debug`, `info`, …) is for the project's own lines. Libraries never log more than `info`: at `debug` they
+    log statements with their values, and messages with tokens in them.
     """
     threshold: int = logging.getLevelName(level.upper())
     libraries = max(threshold, logging.INFO)
@@ -62,12 +62,15 @@ def log_config(level: str, as_json: bool) -> dict[str, Any]:
 
 
 def is_for_people() -> bool:
-    """Whether somebody reads stderr on a terminal."""
+    """Return whether stderr is a terminal."""
     return sys.stderr.isatty()
 
 
 def formatter(as_json: bool) -> logging.Formatter:
-    """One line of JSON for each record, or a line that reads well and perhaps a traceback; in neither is a token."""
+    """Return a formatter that writes one line of JSON for each record, or a readable line and perhaps a traceback.
+
+    Tokens are removed from both.
+    """
     if as_json:
         rendering: list[Any] = [structlog.processors.format_exc_info, _as_json]
     else:
@@ -86,7 +89,7 @@ def formatter(as_json: bool) -> logging.Formatter:
 
 
 class _WithoutTokens(ProcessorFormatter):
-    """Leaves of each token its beginning, whatever part of the line it is in."""
+    """Shortens each token to its beginning, wherever it is in the line."""
 
     def format(self, record: logging.LogRecord) -> str:
         return _TOKENS.sub(r"\1\2…", super().format(record))
@@ -107,8 +110,8 @@ def _add_process(_logger: Any, _name: str, event: structlog.typing.EventDict) ->
 class WithoutNoise(logging.Filter):
     """Drops lines of uvicorn and websockets that say nothing new.
 
-    Those on each WebSocket come without the request's id, and with the query string. A traceback of each task that
-    uvicorn has cancelled, as the server could wait no longer, follows the line that says how many they are.
+    Those about each WebSocket lack the request's id and have the query string. The traceback of each task that uvicorn
+    cancels at the end follows a line that says how many there are.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -119,10 +122,10 @@ class WithoutNoise(logging.Filter):
 
 
 class RequestLog:
-    """ASGI middleware: gives each request and each WebSocket an id, and says in one line how it ended.
+    """ASGI middleware that gives each request and WebSocket an id, and logs in one line how it ended.
 
-    The id is the client's `X-Request-ID` if it is visible ASCII and not too long, otherwise a new one. It goes back
-    with the answer, and stands on every line that is logged meanwhile. An error that nobody has caught becomes a 500.
+    The id is the client's `X-Request-ID` if it is visible ASCII and not too long, otherwise a new one. It is sent back
+    with the answer, and is on every line that is logged meanwhile. An error that nobody has caught becomes a 500.
     """
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
@@ -205,7 +208,7 @@ class RequestLog:
 
 
 def _is_stopping(scope: Scope) -> bool:
-    """Whether the server is to end, which then cancels what takes too long."""
+    """Return whether the server is about to end, and cancels what takes too long."""
     return bool(scope.get("state") and scope["state"]["stopping"].is_set())
 
 
@@ -228,7 +231,7 @@ def _say(level: int, event: str, begun: float, **fields: Any) -> None:
 
 
 def _operation(scope: Scope) -> dict[str, str]:
-    """Kind and name of the GraphQL operation, where the request had one that was understood."""
+    """Return kind and name of the GraphQL operation, if the request had one that was understood."""
     context: Context | None = scope.get(OPERATION)
     if context is None:
         return {}
@@ -237,12 +240,12 @@ def _operation(scope: Scope) -> dict[str, str]:
 
 
 def _path(scope: Scope) -> str:
-    """As it was sent, without the query string."""
+    """Return the path as it was sent, without the query string."""
     path: bytes = scope.get("raw_path") or scope["path"].encode()
     return path.decode("ascii", "backslashreplace")[:_LONGEST_PATH]
 
 
 def _route(scope: Scope) -> str:
-    """The path as the routes have it, so that nobody can make up new ones."""
+    """Return the path of the route, so that clients cannot make up new labels."""
     route = scope.get("route")
     return getattr(route, "path", "other")

@@ -1,12 +1,12 @@
-"""Which form of answer a client wants (RFC 9110, section 12.5.1)."""
+"""Content negotiation: which form of answer a client wants (RFC 9110, section 12.5.1)."""
 
 from collections.abc import Sequence
 
 
 def best_match(accept: str | None, offers: Sequence[str]) -> str | None:
-    """The offer that the client likes best, the earlier of equals; `None` where it accepts none.
+    """Return the offer that the client likes best, the earlier of equals, or None if it accepts none.
 
-    Without an `Accept` header the first offer is taken.
+    Without an `Accept` header, return the first offer.
     """
     if not accept:
         return offers[0]
@@ -32,7 +32,7 @@ def _parse(part: str) -> tuple[str, float]:
 
 
 def _quality(offer: str, ranges: Sequence[tuple[str, float]]) -> float:
-    """By the most specific range that covers the offer."""
+    """Return the quality of the most specific range that covers the offer."""
     for candidate in (offer, offer.partition("/")[0] + "/*", "*/*"):
         for media_range, quality in ranges:
             if media_range == candidate:

@@ -1,7 +1,7 @@
 """Which web pages may use the API in a browser: this server's own, and those of the origins in the settings.
 
-Tokens are in headers and messages, which a browser never adds by itself, so no page can act in another's name. What the
-rules add is that no other page can use a token that its visitor has typed in, or read what needs none.
+Tokens are in headers and messages, which a browser never adds by itself, so no page can act in another's name. The
+rules only prevent that another page uses a token that its visitor has typed in, or reads what needs no token.
 """
 
 from typing import Any
@@ -17,7 +17,7 @@ PREFLIGHT_SECONDS = 7200  # for which a browser remembers a permission; Chromium
 
 
 def cors(settings: Settings) -> dict[str, Any]:
-    """The options of Starlette's `CORSMiddleware`."""
+    """Return the options of Starlette's `CORSMiddleware`."""
     return {
         "allow_origins": settings.cors_origins,
         "allow_methods": ("GET", "POST"),
@@ -28,9 +28,10 @@ def cors(settings: Settings) -> dict[str, Any]:
 
 
 def is_welcome(headers: Headers, settings: Settings) -> bool:
-    """Whether a WebSocket with these headers may be opened, to which browsers apply no rules of their own.
+    """Return whether a WebSocket handshake with these headers is allowed.
 
-    What sends no origin is no browser. Behind a proxy that changes the host, this server's own is that of PUBLIC_URL.
+    Browsers do not apply CORS to WebSockets, so the server must. Clients that send no Origin are not browsers and are
+    allowed. Behind a proxy that changes the host, this server's own origin is that of PUBLIC_URL.
     """
     origin = headers.get("origin")
     if origin is None or "*" in settings.cors_origins or origin.lower() in settings.cors_origins:
@@ -40,6 +41,6 @@ def is_welcome(headers: Headers, settings: Settings) -> bool:
 
 
 async def refuse(socket: WebSocket) -> None:
-    """Answers 403 to the handshake."""
+    """Answer the handshake with 403."""
     message = "Web pages of this origin may not use the API: the setting CORS_ORIGINS says which may."
     await socket.send_denial_response(refused(403, message, "FORBIDDEN"))

@@ -1,4 +1,4 @@
-"""What all that is answered over HTTP has in common, whether it is GraphQL or not."""
+"""What every HTTP answer needs, whether it is GraphQL or not."""
 
 import asyncio
 from collections.abc import Coroutine, Mapping
@@ -16,11 +16,11 @@ RETRY: Final[Mapping[str, str]] = {"Retry-After": str(RETRY_SECONDS)}
 
 
 class TooLarge(Exception):
-    """A body has more bytes than are taken."""
+    """A body has more bytes than are accepted."""
 
 
 async def read_body(request: Request, most_bytes: int) -> bytes:
-    """The body, of which no more is read than that. Raises `TooLarge`, and Starlette's `ClientDisconnect`."""
+    """Return the body, and stop reading after so many bytes. Raise `TooLarge`, and Starlette's `ClientDisconnect`."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
@@ -50,10 +50,10 @@ async def _disconnect(request: Request) -> None:
 
 
 def refused(status: int, message: str, code: str, headers: Mapping[str, str] | None = None) -> Response:
-    """An error in JSON, of the shape that GraphQL's errors have."""
+    """Return an error as JSON in the shape of GraphQL's errors."""
     return Response(refusal(message, code).as_json(), status, headers, media_type="application/json")
 
 
 def unavailable(error: DatabaseUnavailable) -> Response:
-    """503 during an outage of the database, which is logged."""
+    """Log an outage of the database, and return 503."""
     return refused(503, outage(error)["message"], UNAVAILABLE, RETRY)

@@ -1,7 +1,7 @@
-"""Server processes: one that ends in time whatever happens, and several that are watched over.
+"""Server processes: one that ends in time whatever happens, or several that are supervised.
 
-uvicorn has a supervisor for several processes. It waits for ever for a worker that does not end, hears nothing while
-it waits, and takes a worker for well whose event loop stands still. So we have our own.
+uvicorn's supervisor waits for ever for a worker that does not end, ignores signals while it waits, and takes a worker
+for alive whose event loop stands still. So we have our own: docs/decisions/0007-processes.md.
 """
 
 import contextlib
@@ -44,7 +44,7 @@ Check = Callable[[], str | None]  # what is wrong, in a sentence
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server. `beat` is called some ten times a second while it serves."""
+    """uvicorn's server. `beat` is called about ten times a second while it serves."""
 
     def __init__(self, config: uvicorn.Config, beat: Callable[[], None] = lambda: None) -> None:
         super().__init__(config)
@@ -54,10 +54,7 @@ class Server(uvicorn.Server):
         self._is_signalled = False
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """What is there by now stays, and most of what an answer is made of goes without the garbage collector.
-
-        Looking for garbage in all of it as often as Python does would be a third of the time that a list takes.
-        """
+        """Freeze what is loaded, and run the garbage collector less often: docs/decisions/0008-garbage-collector.md."""
         try:
             await super().startup(sockets)
         except OSError as error:  # another server listens there, which it did not when the port was bound
@@ -78,9 +75,9 @@ class Server(uvicorn.Server):
         return await super().on_tick(counter) or orphaned
 
     def _look_for_files(self) -> None:
-        """Say when no file can be opened any more, and when one can again.
+        """Log when the process can open no more files, and when it can again.
 
-        The event loop does not: it accepts and closes the connections that come meanwhile.
+        Otherwise nobody would know: the event loop accepts and closes the connections that come meanwhile.
         """
         try:
             os.close(os.dup(2))
@@ -94,7 +91,7 @@ class Server(uvicorn.Server):
         self._files_are_missing = missing
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """The signal has come. The event loop may hear of it late, or never."""
+        """Handle the signal at once: the event loop may hear of it late, or never."""
         if not self._is_signalled:
             self._is_signalled = True
             _exit_in_any_case()
@@ -112,9 +109,10 @@ def _say_where(config: uvicorn.Config) -> None:
 
 
 def _exit_in_any_case() -> None:
-    """End this process after `EXIT_SECONDS`: what it waits for, such as a database that does not answer, may never be.
+    """End this process after `EXIT_SECONDS`. What it waits for, such as a database that does not answer, may never
+    come.
 
-    Nothing that was answered is lost by it: that is committed.
+    No answered request is lost by it, because its changes are committed.
     """
 
     def leave() -> None:
@@ -156,7 +154,7 @@ class _Worker:
 
 
 def _serve(options: dict[str, Any], check: Check, sockets: list[socket.socket], last_beat: Any) -> None:
-    """What a worker does."""
+    """Run a worker."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # which a terminal that is closed sends to all of its processes
 
     def beat() -> None:
@@ -173,13 +171,13 @@ def _serve(options: dict[str, Any], check: Check, sockets: list[socket.socket], 
 class Supervisor:
     """Keeps `count` workers serving on the same sockets.
 
-    A worker that dies, or gives no sign of life, is replaced. On SIGHUP all of them are, one after the other, each
-    once its successor serves: as the sockets are never closed, no connection is refused. On SIGTERM and SIGINT all end,
-    and so does `run`. `options` are those of `uvicorn.Config`. Each worker calls `check` before it serves, and does
-    not start if that returns a sentence.
+    A worker that dies, or gives no sign of life, is replaced. On SIGHUP all are replaced in turn, each when its
+    successor serves: the sockets are never closed, so no connection is refused. On SIGTERM and SIGINT all end, and
+    `run` returns. `options` are those of `uvicorn.Config`. Each worker calls `check` before it serves, and does not
+    start if that returns a sentence.
 
-    A single worker is this process itself, for a second one costs memory. It has a process of its own only once it
-    has been replaced.
+    A single worker is this process itself, because a second process costs memory. It gets a process of its own when it
+    is replaced.
     """
 
     def __init__(self, options: dict[str, Any], count: int, sockets: list[socket.socket], check: Check) -> None:
@@ -194,7 +192,7 @@ class Supervisor:
         self._told: set[int] = set()  # signals that have come
 
     def run(self) -> bool:
-        """Until a signal ends it; false where no worker could ever serve."""
+        """Run until a signal ends it. Return False if no worker could ever serve."""
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, lambda number, _: self._told.add(number))
         if self._count > 1:
@@ -240,7 +238,7 @@ class Supervisor:
         return not self._told.isdisjoint((signal.SIGTERM, signal.SIGINT))
 
     def _look_after(self) -> None:
-        """For a moment: what takes longer calls this again and again."""
+        """Look after the workers for a moment. Longer work calls this again and again."""
         time.sleep(_TICK_SECONDS)
         self._replace_dead()
         self._reap()

@@ -28,9 +28,9 @@ _COMPLETE = b"event: complete\ndata:\n\n"
 class EventStream(Response):
     """All answers of an operation, each as a `next` event, and then `complete`.
 
-    The operation ends when the client goes, or does not read a message for `stall_seconds`. Where the caller's token
-    ends, the stream says so and is complete. Where the server ends, or the database cannot be used, a subscription's
-    stream ends without `complete`: a client takes that for a lost connection, and resumes.
+    The operation ends when the client goes, or does not read a message for `stall_seconds`. If the caller's token ends,
+    the stream says so and is complete. If the server ends, or the database cannot be used, a subscription's stream ends
+    without `complete`, which a client takes for a lost connection, and resumes.
     """
 
     media_type = EVENT_STREAM
@@ -90,12 +90,12 @@ class EventStream(Response):
                 await self._send(send, event)
 
     async def _send(self, send: Send, body: bytes, *, more: bool = True) -> None:
-        """Raises `TimeoutError` where the client does not read."""
+        """Send a part of the answer. Raise `TimeoutError` if the client does not read."""
         async with asyncio.timeout(self._service.settings.stall_seconds):
             await send({"type": "http.response.body", "body": body, "more_body": more})
 
     async def _events(self) -> AsyncGenerator[bytes, None]:
-        """With comments between the events, so that nobody takes a quiet stream for a dead one."""
+        """Yield the events, with comments between them so that nobody takes a quiet stream for a dead one."""
         async with aclosing(self._answers) as answers:
             following = asyncio.ensure_future(anext(answers, None))
             try:

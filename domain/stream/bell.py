@@ -1,4 +1,4 @@
-"""The bell: it says that the event log has grown, and nothing else. A lost ring costs a second, never an event."""
+"""The bell: says that the event log has grown, and carries nothing. A lost ring costs a second, never an event."""
 
 import asyncio
 import logging
@@ -37,18 +37,17 @@ class BellState:
 
 
 class _Silent(Exception):
-    """The broker took our message, but did not bring it back."""
+    """The broker took our message, but did not send it back."""
 
 
 class Bell:
     """Rings in every process that runs a bell of the same URL: `memory://`, `redis://` or `postgres://`.
 
-    The process's own listener is called at once, whatever becomes of the broker. The connection to the broker is
-    watched by its echo, and made anew with growing pauses when it is broken or silent.
+    The process's own listener is called at once, whatever the broker does. The echo of its own messages shows whether
+    the connection to the broker works. If it is broken or silent, it is made anew with growing pauses.
 
-    It rings elsewhere at once when something happens after a pause of `APART_SECONDS`. Where changes come faster than
-    that, it rings once for several: through Redis, a ring takes a third of the CPU time of confirming an order, and a
-    part of that in each other process.
+    After a pause of `APART_SECONDS` it rings in other processes at once. If changes come faster, it rings once for
+    several: docs/decisions/0003-bell.md.
     """
 
     def __init__(self, url: str) -> None:
@@ -61,7 +60,7 @@ class Bell:
 
     @asynccontextmanager
     async def running(self, hear: Callable[[], None]) -> AsyncIterator[None]:
-        """Calls `hear` for each ring here or elsewhere, for as long as the block runs; several may be taken as one."""
+        """Call `hear` for each ring in any process while the block runs. Several rings may be one call."""
         self._hear = hear
         supervising = asyncio.create_task(self._supervise())
         _running.add(self)
@@ -74,7 +73,7 @@ class Bell:
             self._hear = _nobody
 
     def ring(self) -> None:
-        """Returns at once: the broker is told by the supervisor, once for all rings that wait."""
+        """Return at once. The supervisor tells the broker, once for all rings that wait."""
         self._hear()
         self._rung.set()
 
@@ -97,7 +96,7 @@ class Bell:
             pause = min(2 * pause, LONGEST_PAUSE)
 
     async def _connection(self) -> None:
-        """One connection to the broker, until it fails."""
+        """Keep one connection to the broker until it fails."""
         broadcast = broadcast_of(self._url)
         async with asyncio.timeout(ANSWER_SECONDS) as limit:  # for the beginning, and for the end
             async with broadcast, broadcast.subscribe(_CHANNEL) as subscriber:
@@ -133,7 +132,7 @@ class Bell:
                 await self._publish(broadcast, _HEARTBEAT)
 
     async def _publish(self, broadcast: Broadcast, kind: str) -> None:
-        """Returns once the message has come back: so do those of others come through."""
+        """Send a message and wait until it comes back, which shows that messages of others get through."""
         self._echo.clear()
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
@@ -148,9 +147,9 @@ def _nobody() -> None:
 
 
 async def _end(task: asyncio.Task[None]) -> None:
-    """Cancels the task, and waits for its end only so long: a client of a dead broker may not let go.
+    """Cancel the task and wait a limited time for its end, because a client of a dead broker may not let go.
 
-    One that is cancelled as it subscribes ends with a KeyError of broadcaster's, which says nothing.
+    A task that is cancelled while it subscribes ends with a KeyError of broadcaster's, which means nothing.
     """
     task.cancel()
     task.add_done_callback(_cause)  # looked at, so that nobody is told that it was not
@@ -165,7 +164,7 @@ def _cause(ended: asyncio.Task[None]) -> BaseException | None:
 
 
 def _problem(error: BaseException | None) -> str:
-    """In a few words, which name no host."""
+    """Say what is wrong in a few words that name no host."""
     if isinstance(error, (_Silent, TimeoutError)):
         return "the broker does not answer"
     return "the broker cannot be reached" if error is not None else "the connection has ended"
@@ -175,6 +174,6 @@ _running: set[Bell] = set()
 
 
 def ring() -> None:
-    """Ring this process's bell, if it has one: never an error, never a wait. What it announces is committed."""
+    """Ring this process's bell, if it has one. Never raise, never wait. What it announces must be committed."""
     for bell in list(_running):
         bell.ring()

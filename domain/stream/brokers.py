@@ -1,4 +1,4 @@
-"""What carries the bell's rings between processes: broadcaster's backends, and one of our own for PostgreSQL."""
+"""The brokers that carry rings between processes: broadcaster's backends, and our own for PostgreSQL."""
 
 import asyncio
 from typing import Any
@@ -10,7 +10,7 @@ from models.engine.errors import DatabaseUnavailable
 
 
 def broadcast_of(url: str) -> Broadcast:
-    """Not connected yet. For `memory://`, `redis://`, `rediss://` and `postgres://`."""
+    """Return a broker that is not connected yet, for `memory://`, `redis://`, `rediss://` or `postgres://`."""
     if database.is_postgres(url):
         return Broadcast(backend=PostgresBackend(url))
     if url.startswith("redis"):
@@ -25,8 +25,8 @@ def broadcast_of(url: str) -> Broadcast:
 class PostgresBackend(BroadcastBackend):
     """LISTEN and NOTIFY on one connection. broadcaster's own backend cannot publish twice at the same time.
 
-    It publishes outside the transactions that it announces: NOTIFY in them would make their commits wait for one
-    another (https://www.postgresql.org/docs/current/sql-notify.html: a lock over the whole server).
+    It publishes outside the transactions that it announces. NOTIFY in them would make their commits wait for one
+    another, because of a lock over the whole server (https://www.postgresql.org/docs/current/sql-notify.html).
     """
 
     def __init__(self, url: str) -> None:
@@ -54,7 +54,7 @@ class PostgresBackend(BroadcastBackend):
             await self._connection.execute("SELECT pg_notify($1, $2)", channel, message)
 
     async def next_published(self) -> Event:
-        """Raises `DatabaseUnavailable` once the connection has ended."""
+        """Wait for the next message. Raise `DatabaseUnavailable` when the connection has ended."""
         event = await self._heard.get()
         if event is None:
             raise DatabaseUnavailable("the connection that listens has ended")

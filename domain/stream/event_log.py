@@ -1,13 +1,11 @@
-"""The event log: written by many at the same time, read in its one order, from a place in it.
+"""The event log: written by many at the same time, and read in one order from any position.
 
-An event's place is its id, a number that the database gives it when it is written. On SQLite writers come one after
+An event's position is its id, a number that the database gives it when it is written. On SQLite writers come one after
 another. On PostgreSQL they do not wait for each other, and a lower number may become visible after a higher one. So
-each writer says beforehand, with an advisory lock that ends with its transaction, above which number its own will be;
-and nobody is shown an event while a lower one may still come (the horizon).
+each writer says in advance, with an advisory lock that ends with its transaction, above which number its own will be.
+No event is shown while a lower one may still come (the horizon).
 
-Two other ways are known. A counter row in each transaction makes all writers wait for each other's commit.
-Transaction ids (`xid8` below `pg_snapshot_xmin`) wait for every transaction of the whole server that writes anything,
-and begin anew when a dump is restored elsewhere: events would then be sorted before those that are there.
+docs/decisions/0002-order-of-the-log.md compares other ways.
 """
 
 import asyncio
@@ -66,7 +64,7 @@ _HORIZON: Final = """
 
 
 class CursorExpired(InvalidInput):
-    """The log does not have this cursor's event: what came after it cannot be given without a gap."""
+    """The log does not have this cursor's event, so it cannot be continued without a gap."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -76,9 +74,9 @@ class CursorExpired(InvalidInput):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A place in the log: behind the event whose id is `position`, or at 0 before the first one.
+    """A place in the log: behind the event whose id is `position`, or before the first event if that is 0.
 
-    `fingerprint` is that event's. After a restore or a failover, another event may have the same id. It is `None` at 0,
+    `fingerprint` is that event's. After a restore or a failover, another event may have the same id. It is None at 0,
     and for cursors made before cursors had one.
     """
 
@@ -87,7 +85,7 @@ class Place:
 
     @property
     def cursor(self) -> str:
-        """What a subscriber or a page resumes after."""
+        """The cursor after which a subscription or a page resumes."""
         return cursor_at(self.position) if self.fingerprint is None else _cursor(self.position, self.fingerprint)
 
 
@@ -100,7 +98,7 @@ def cursor_at(position: int) -> str:
 
 
 def cursor_of(event: OrderEvent) -> str:
-    """Return what a subscriber or a page resumes after."""
+    """Return the cursor of an event, after which a subscription or a page resumes."""
     return cursor_after(event.id, event.order_id, event.occurred_at)
 
 
@@ -119,12 +117,12 @@ def place_of(event: OrderEvent) -> Place:
 
 
 def fingerprint(order_id: UUID, occurred_at: datetime) -> int:
-    """Return 32 bits by which an event is told from another one that has its id in another history of the log."""
+    """Return 32 bits that tell an event from another one with the same id in another history of the log."""
     return zlib.crc32(order_id.bytes, int(occurred_at.timestamp() * 1_000_000) & _LARGEST_FINGERPRINT)
 
 
 def parse_cursor(cursor: str) -> Place:
-    """Return the place in the log. Raise `InvalidInput` for what is no cursor."""
+    """Return the place that a cursor names. Raise `InvalidInput` if it is no cursor."""
     position, given = cursors.decode(cursor, _CURSOR, 1, "after", optional=1)
     if not _is_number(position, _LARGEST_POSITION) or not (given is None or _is_number(given, _LARGEST_FINGERPRINT)):
         raise InvalidInput("This is not a cursor of this list.", "after")
@@ -137,10 +135,10 @@ def _is_number(value: Any, largest: int) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class EventFilter:
-    """Which events are meant: those for which all that is given here holds.
+    """Selects events: those for which all given conditions hold.
 
-    `None` leaves an axis open; an empty collection matches nothing. `visible_channel_ids` are the channels that
-    exist for the caller (`Actor.channel_ids`).
+    None leaves an axis open; an empty collection matches nothing. `visible_channel_ids` are the channels that exist for
+    the caller (`Actor.channel_ids`).
     """
 
     visible_channel_ids: frozenset[UUID] | None = None
@@ -152,7 +150,7 @@ class EventFilter:
 
     @property
     def channels(self) -> frozenset[UUID] | None:
-        """Those of which it can mean events; `None` for all."""
+        """Return the channels whose events it can match, or None for all."""
         if self.visible_channel_ids is None or self.channel_ids is None:
             return self.channel_ids if self.visible_channel_ids is None else self.visible_channel_ids
         return self.visible_channel_ids & self.channel_ids
@@ -168,7 +166,7 @@ class EventFilter:
         )
 
     def query(self) -> Q:
-        """The same for the database, but for `status_changes_only`: what it finds must still be matched."""
+        """Return the filter as a query, without `status_changes_only`: the rows that it finds must still be matched."""
         query = Q()
         for column, values in (
             ("channel_id", self.visible_channel_ids),
@@ -184,19 +182,21 @@ class EventFilter:
 
 
 async def channel_ids(actor: Actor, codes: Collection[str] | None) -> frozenset[UUID] | None:
-    """The channels of these codes that exist for the caller; `None` for no choice at all."""
+    """Return the channels with these codes that exist for the caller; None if no codes are given."""
     if codes is None:
         return None
     return frozenset(channel.id for channel in await find_channels(actor, codes))
 
 
 def appending(events: Sequence[Mapping[str, Any]]) -> Write:
-    """The last that a `change` writes: from there to its commit, the log is not read beyond this place."""
+    """Return the statement that appends events. It must be a change's last, because nobody reads beyond it until the
+    commit.
+    """
     return insert(OrderEvent, events, after=_ANNOUNCE if is_postgres() else None)
 
 
 async def _horizon() -> int:
-    """No event will be written at this place or before it any more."""
+    """Return the position up to which no event will be written any more."""
     if not is_postgres():
         return _LARGEST_POSITION
     connection: Any = get_connection("default")
@@ -205,16 +205,16 @@ async def _horizon() -> int:
 
 
 async def last_place() -> Place:
-    """Return the place behind the newest event that may be shown: what is read from now on has all up to there."""
+    """Return the place behind the newest event that may be shown. What is read from now on has all up to there."""
     settled = OrderEvent.filter(id__lte=await _horizon())
     newest = await settled.order_by("-id").first().only("id", "order_id", "occurred_at")
     return place_of(newest) if newest else BEGINNING
 
 
 async def find_place(after: str) -> Place:
-    """Return the place of a cursor, or for `NOW` the log's end.
+    """Return the place of a cursor, or the log's end for `NOW`.
 
-    Raise `InvalidInput` for what is no cursor, and `CursorExpired` if the log does not have all that came after it.
+    Raise `InvalidInput` if it is no cursor, and `CursorExpired` if the log does not have all that came after it.
     """
     if after == NOW:
         return await last_place()
@@ -225,7 +225,7 @@ async def find_place(after: str) -> Place:
 
 
 async def has_place(place: Place) -> bool:
-    """Whether the log has all that came after the place, and came after it in the same history."""
+    """Return whether the log has all that came after the place, in the same history."""
     if place.fingerprint is None:
         return await _keeps(place.position) and (not place.position or await OrderEvent.exists(id__gte=place.position))
     event = await OrderEvent.filter(id=place.position).first().only("order_id", "occurred_at")
@@ -246,7 +246,7 @@ async def _keeps(position: int) -> bool:
 
 
 async def _reaches_back() -> bool:
-    """Whether the log is whole. Its first number says nothing: a change that failed may have used lower ones up."""
+    """Return whether the log is whole. Its first number says nothing: a failed change may have used lower ones."""
     first = await Order.all().order_by("number").first().only("id")
     return first is None or await OrderEvent.exists(order_id=first.id, order_version=1)
 
@@ -262,10 +262,10 @@ async def read_after(place: Place, *, limit: int) -> list[OrderEvent]:
 
 
 async def read_on(*, after: int, limit: int) -> list[OrderEvent]:
-    """The next events of all orders, as far as no other can come between them any more: rows to read from.
+    """Return the next events of all orders, as far as no other event can come between them any more.
 
-    `after` is such a place, too. Numbers that follow one another from there leave no room for another event: only who
-    finds one missing looks at the writers, which is as much work as reading the events.
+    `after` must be such a position, too. If numbers follow one another without a gap, there is no room for another
+    event. Only after a gap does it look at the writers, which costs as much as reading the events.
     """
     events = await _next_events(after, limit)
     if not events or events[-1].id - after == len(events):
@@ -284,14 +284,14 @@ async def _next_events(after: int, limit: int, up_to: int = _LARGEST_POSITION) -
 
 
 async def read(wanted: EventFilter, *, after: int, limit: int, up_to: int | None = None) -> list[OrderEvent]:
-    """The next events that are wanted, in the log's order. `up_to` is a place that `read_on` has passed."""
+    """Return the next matching events in log order. `up_to` is a position that `read_on` has passed."""
     await take_turn()  # a filter takes milliseconds to become a statement
     found = OrderEvent.filter(wanted.query(), id__gt=after).order_by("id").limit(limit)
     return await _settled(found.all) if up_to is None else await found.filter(id__lte=up_to)
 
 
 async def timelines(order_ids: Collection[UUID], *, after: int, limit: int) -> dict[UUID, list[OrderEvent]]:
-    """The next events of each of these orders, in the log's order: one statement for all of them."""
+    """Return the next events of each of these orders in log order, with one statement for all of them."""
     place = RawSQL('ROW_NUMBER() OVER (PARTITION BY "order_id" ORDER BY "id")')
     numbered = OrderEvent.filter(order_id__in=list(order_ids), id__gt=after).annotate(place=place)
     sql = f'SELECT * FROM ({numbered.sql(params_inline=True)}) AS "n" WHERE "place" <= {int(limit)} ORDER BY "id"'  # noqa: S608 - keys and numbers only

@@ -1,4 +1,4 @@
-"""Pauses between things that are done again and again."""
+"""Pauses between repeated work."""
 
 import asyncio
 import contextlib
@@ -6,13 +6,13 @@ import time
 
 
 async def apart(seconds: float, begun: float) -> None:
-    """Returns so many seconds after what has `begun` (`time.monotonic`): at once, where they have passed."""
+    """Return when so many seconds have passed since `begun` (`time.monotonic`)."""
     if (left := begun + seconds - time.monotonic()) > 0:
         await asyncio.sleep(left)
 
 
 async def set_within(event: asyncio.Event, seconds: float) -> bool:
-    """Waits for it to be set, and for so long at most. Whether it is set then."""
+    """Wait for the event to be set, at most so long. Return whether it is set."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await event.wait()

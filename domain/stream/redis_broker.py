@@ -1,10 +1,10 @@
-"""broadcaster's Redis backend, made fit for a broker that comes and goes."""
+"""broadcaster's Redis backend, fit for a broker that comes and goes."""
 
 from broadcaster._backends.redis import RedisBackend
 
 
 class TidyRedisBackend(RedisBackend):
-    """Leaves no task behind where it cannot connect, or cannot take its leave."""
+    """Leaves no task behind if it cannot connect or disconnect."""
 
     async def connect(self) -> None:
         try:

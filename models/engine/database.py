@@ -1,4 +1,4 @@
-"""Opening the database that a URL names, and bringing its tables up to date."""
+"""Opens the database that a URL names, and migrates it."""
 
 import asyncio
 import fcntl
@@ -31,9 +31,9 @@ _MIGRATING: Final = 0x6D69_6772_6174_6500  # the key of an advisory lock
 
 
 def config(url: str) -> dict[str, Any]:
-    """Tortoise's configuration for `sqlite://PATH` or `postgres://USER:PASSWORD@HOST/NAME`.
+    """Return Tortoise's configuration for `sqlite://PATH` or `postgres://USER:PASSWORD@HOST/NAME`.
 
-    Raises `ValueError` for any other kind of URL.
+    Raise `ValueError` for any other kind of URL.
     """
     scheme = _scheme(url)
     if scheme == "sqlite":
@@ -88,9 +88,9 @@ def _postgres(url: str) -> dict[str, Any]:
 
 
 async def connect(url: str) -> asyncpg.Connection:
-    """A connection to PostgreSQL outside the pool, for what lasts as long as its session. The caller closes it.
+    """Open a connection to PostgreSQL outside the pool, for what lasts as long as its session. The caller closes it.
 
-    Raises `DatabaseUnavailable`.
+    Raise `DatabaseUnavailable`.
     """
     with Translating():
         arguments = _postgres(url)["credentials"]
@@ -202,7 +202,7 @@ def _lock_folder(file: Path) -> int:
 
 
 def _without_time_limits(configuration: dict[str, Any]) -> dict[str, Any]:
-    """A migration takes as long as it takes."""
+    """Remove the time limits: a migration takes as long as it takes."""
     credentials = configuration["connections"]["default"]["credentials"]
     credentials.pop("command_timeout", None)
     credentials.pop("server_settings", None)
@@ -250,7 +250,7 @@ _models = _Models()
 
 
 async def ping() -> None:
-    """Ask the database for an answer. Raise what a query would, or a write: `DatabaseUnavailable` as a rule.
+    """Raise what a query or a write would raise now: `DatabaseUnavailable` as a rule.
 
     Nothing is written as long as the changes of this process succeed.
     """
@@ -260,7 +260,7 @@ async def ping() -> None:
 
 @dataclass(frozen=True, slots=True)
 class PoolUse:
-    """The process's connections to PostgreSQL: those in use, those open, how many there may be, and who waits."""
+    """The pool of connections to PostgreSQL: how many are in use, open and allowed, and how many tasks wait."""
 
     in_use: int
     open: int
@@ -269,7 +269,7 @@ class PoolUse:
 
 
 def pool_use() -> PoolUse | None:
-    """How the pool is used now; `None` where there is none: on SQLite, and before the first query."""
+    """Return how the pool is used now, or None if there is none: on SQLite, and before the first query."""
     pool = getattr(get_connection("default"), "_pool", None)
     if pool is None:
         return None

@@ -1,15 +1,15 @@
-"""What a database may say that is nobody's mistake."""
+"""Errors of the database that are not mistakes of the program."""
 
 
 class DatabaseUnavailable(Exception):
     """The database cannot serve now: it is down, restarting, or too busy. The same request may succeed in a moment.
 
-    Where a change was being committed, it may or may not have been written.
+    If a change was being committed, it may or may not have been written.
     """
 
 
 class StorageFailure(DatabaseUnavailable):
-    """The database has no working storage: it is full, read-only, damaged or gone. Somebody has to mend that.
+    """The database has no working storage: it is full, read-only, damaged or gone. An operator has to mend that.
 
     `problem` says in a few words what is wrong, without a name or a path. The message also says what to do. If
     `is_lasting`, the process cannot recover by itself.
@@ -26,4 +26,4 @@ class WrongVersion(Exception):
 
 
 class TransactionConflict(Exception):
-    """The database gave this transaction up for the sake of others (deadlock, serialization). Nothing was written."""
+    """The database ended this transaction for the sake of others (deadlock, serialization). Nothing was written."""

@@ -16,19 +16,19 @@ from models.vocabularies import StoredVocabulary, stored_word
 
 
 def key() -> Any:
-    """A primary key made by the application: a UUIDv7 (RFC 9562), so that new rows lie together in the index."""
+    """Declare a primary key made by the application: a UUIDv7 (RFC 9562). New rows lie together in the index."""
     return fields.UUIDField(primary_key=True, default=uuid7)
 
 
 def new_key() -> UUID:
-    """The next primary key, for rows whose key must be known before they are written."""
+    """Return the next primary key, for rows whose key must be known before they are written."""
     return uuid7()
 
 
 class BytewiseCharField(fields.CharField):  # type: ignore[type-arg]
     """Text that both databases compare byte by byte, so that a prefix is a range of the index.
 
-    SQLite does so by itself; PostgreSQL would otherwise sort by the server's language.
+    SQLite does that by default. PostgreSQL would sort by the server's language.
     """
 
     class _db_postgres:  # noqa: N801 - the name that Tortoise looks for
@@ -43,7 +43,7 @@ class BytewiseCharField(fields.CharField):  # type: ignore[type-arg]
 class UtcField(fields.DatetimeField[datetime]):
     """A moment, always written in UTC.
 
-    SQLite keeps it as text, and text of one zone sorts as the moments do. PostgreSQL gives it back in UTC.
+    SQLite stores it as text, which sorts like the moments because all are in one zone. PostgreSQL returns it in UTC.
     """
 
     skip_to_python_if_native = True
@@ -63,12 +63,12 @@ class ChoiceField(CharEnumFieldInstance):
         return None if value is None else stored_word(self.enum_type, value)
 
     def describe(self, serializable: bool) -> dict[str, Any]:
-        """As migrations know it: how a word is read does not concern the table."""
+        """Describe the column for migrations. How a word is read does not concern the table."""
         return {**super().describe(serializable), "field_type": CharEnumFieldInstance.__name__}
 
 
 class DetailsField(fields.JSONField[Any]):
-    """A column of JSON that is there to be shown. Reads what is not JSON as None."""
+    """A column of JSON that is only shown. Reads what is not JSON as None."""
 
     def to_python_value(self, value: Any) -> Any:
         try:
@@ -77,7 +77,7 @@ class DetailsField(fields.JSONField[Any]):
             return None
 
     def describe(self, serializable: bool) -> dict[str, Any]:
-        """As migrations know it, like that of `ChoiceField`."""
+        """Describe the column for migrations, as `ChoiceField` does."""
         return {**super().describe(serializable), "field_type": fields.JSONField.__name__}
 
 
@@ -97,7 +97,7 @@ _AS_IT_COMES: Final = {
 
 
 class _Words(dict[str | None, Any]):
-    """The words of a column by what is stored. To look up one that is known costs no more than in any dictionary."""
+    """The words of a column by what is stored. Looking up a known word costs no more than in any dictionary."""
 
     def __init__(self, field: CharEnumFieldInstance) -> None:
         super().__init__({each.value: each for each in field.enum_type})
@@ -109,17 +109,17 @@ class _Words(dict[str | None, Any]):
 
 
 def reading(field: Field[Any], dialect: str) -> Callable[[Any], Any] | None:
-    """What makes the model's value of what the driver of that database gives; `None` where that is the same."""
+    """Return the function that makes the model's value from the driver's value, or None if they are the same."""
     if isinstance(field, CharEnumFieldInstance):
         return _Words(field).__getitem__
     return None if isinstance(field, _AS_IT_COMES[dialect]) else field.to_python_value
 
 
 def writing(field: Field[Any], model: type[Model]) -> Callable[[Any, type[Model]], Any]:
-    """What makes what the database takes of a value of this model's.
+    """Return the function that makes the database's value from a model's value.
 
-    For a word it is a look at a table: Tortoise checks its length each time, although a column has room for all of
-    them or is a mistake.
+    For a word it is a look-up in a table. Tortoise would check its length each time, although a column has room for all
+    words of its vocabulary.
     """
     if not isinstance(field, CharEnumFieldInstance):
         return field.to_db_value

@@ -1,6 +1,6 @@
 """The lanes in which effects wait, found by steps along an index.
 
-However many effects wait, it costs a few look-ups for each lane.
+The cost is a few look-ups for each lane, however many effects wait.
 """
 
 from dataclasses import dataclass
@@ -35,8 +35,8 @@ _LANES: Final = """SELECT lanes.lane, counterparts.failures, counterparts.paused
 class Lane:
     """The effects that wait for one counterpart.
 
-    `due_at` is the first moment at which one is due that nobody works on, and `last_due_at` the last of all of them.
-    `failures` are those of the counterpart in a row.
+    `due_at` is the first moment at which an effect is due that no attempt works on, `last_due_at` the last of all of
+    them. `failures` counts the counterpart's failures in a row.
     """
 
     name: str

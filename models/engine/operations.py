@@ -1,4 +1,4 @@
-"""What Tortoise's migration operations lack."""
+"""Migration operations that Tortoise lacks."""
 
 from typing import Any
 
@@ -8,8 +8,8 @@ from tortoise.migrations import operations
 class CreateModel(operations.CreateModel):
     """`CREATE TABLE` together with the model's check constraints.
 
-    Tortoise 1.1.9 leaves them out, and its `AddConstraint` on SQLite remakes the table without its indexes and
-    unique constraints. Written by hand into a new migration in place of `ops.CreateModel`.
+    Tortoise 1.1.9 omits them, and its `AddConstraint` on SQLite remakes the table without indexes and unique
+    constraints. Write this by hand into a new migration in place of `ops.CreateModel`.
     """
 
     async def database_forward(self, app_label: str, old_state: Any, new_state: Any, state_editor: Any = None) -> None:

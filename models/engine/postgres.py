@@ -1,7 +1,7 @@
-"""The PostgreSQL engine for Tortoise: no wait without an end, no connection lost to a cancelled task.
+"""The PostgreSQL engine for Tortoise: every wait ends, and a cancelled task loses no connection.
 
-Tortoise's own engine waits for ever for a free connection, keeps the connection of a task that is cancelled while its
-transaction begins, and lets asyncpg's errors through, of which nobody above should know.
+Tortoise's own engine waits for ever for a free connection, leaks the connection of a task that is cancelled while its
+transaction begins, and raises asyncpg's errors, which no code above should know.
 """
 
 import asyncio
@@ -60,9 +60,9 @@ _TRY_TO_WRITE: Final = (
 
 
 class Translating:
-    """Within the block, asyncpg's errors that are nobody's mistake become those of `models.engine.errors`.
+    """Turns asyncpg's errors that are not mistakes of the program into those of `models.engine.errors`.
 
-    It is a class because three blocks of each transaction are: a generator takes five times as long.
+    It is a class because each transaction has three such blocks: docs/decisions/0012-hot-paths.md.
     """
 
     __slots__ = ()
@@ -130,11 +130,11 @@ async def _take(client: Any) -> tuple[Any, asyncio.Semaphore | None]:
 
 
 async def _give_back(pool: Any, connection: Any, share: asyncio.Semaphore | None, failure: Any = None) -> None:
-    """What was done on the connection stays done, also where it breaks now.
+    """Give the connection back to the pool. What was done on it stays done, also if it breaks now.
 
-    After a failure, what still runs on it may have to be called off first. Otherwise there is nothing to wait for, and
-    the holder is asked itself: the pool makes a task of that, which is a tenth of reading one order. Where there is
-    something after all, a task that is cancelled meanwhile costs the pool this connection, which is then made anew.
+    After a failure, a statement that still runs may have to be cancelled first. Otherwise there is nothing to wait for,
+    and the connection's holder is called directly: the pool would make a task (docs/decisions/0012-hot-paths.md). If it
+    has to wait after all and the task is cancelled meanwhile, the pool loses this connection and makes a new one.
     """
     try:
         if failure is None and connection._con is not None:  # one that was lost has left its holder to others
@@ -151,9 +151,9 @@ async def _give_back(pool: Any, connection: Any, share: asyncio.Semaphore | None
 async def _fetch(
     client: Any, query: str, values: Sequence[Any], kind: type[asyncpg.Record] = asyncpg.Record
 ) -> list[asyncpg.Record]:
-    """The rows of a statement, if it has any, as records of that class. Raises as Tortoise's `execute_query` does.
+    """Return the rows of a statement as records of that class. Raise what Tortoise's `execute_query` raises.
 
-    That one goes through five wrappers which only an error needs: here, nothing but an error does.
+    Tortoise's own method goes through five wrappers that only an error needs.
     """
     try:
         async with client.acquire_connection() as connection:

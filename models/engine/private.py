@@ -1,4 +1,4 @@
-"""Files and folders for this user alone: they hold what customers would not want others to read."""
+"""Files and folders that only this user may read, because they hold customers' data."""
 
 import os
 import stat
@@ -30,7 +30,7 @@ def make_file(path: Path) -> None:
 def restrict(path: Path) -> None:
     """Take all rights from others if everybody has some and the file is this user's.
 
-    Rights that were given to a group alone are somebody's decision, and stay.
+    Rights that were given to a group alone are an operator's decision, and stay.
     """
     with suppress(OSError):
         found = path.stat()

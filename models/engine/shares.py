@@ -1,6 +1,6 @@
-"""How many of a process's database connections one caller may hold at the same time.
+"""Limits how many of a process's database connections one caller may hold at the same time.
 
-A caller with a hundred slow queries would otherwise take the whole pool, and everybody else would wait for it.
+Otherwise a caller with a hundred slow queries would take the whole pool, and everybody else would wait.
 """
 
 import asyncio

@@ -257,7 +257,7 @@ class _ImmediateContext(SqliteTransactionContext):
 
 
 class ImmediateSqliteClient(_Client):
-    """Reads outside a transaction have a connection of their own: they see what is committed, and wait for no writer.
+    """Reads outside a transaction on a connection of its own. They see what is committed, and wait for no writer.
 
     On a single connection, each of them would wait for every transaction that is in the queue before it.
     """

@@ -29,13 +29,15 @@ def speaks_postgres(connection: Any) -> bool:
 
 @cache
 def selection(model: type[Table], names: frozenset[str] | None = None) -> str:
-    """`SELECT … FROM …`, with these columns, or with all of the model's."""
+    """Return `SELECT … FROM …` with these columns, or with all columns of the model."""
     wanted = (column for name, column in model._meta.fields_db_projection.items() if names is None or name in names)
     return f"SELECT {', '.join(map(quoted, wanted))} FROM {_table(model)}"  # noqa: S608 - names only
 
 
 async def run(connection: Any, statements: tuple[str, ...], values: Sequence[Any]) -> Sequence[Any]:
-    """One statement for PostgreSQL; all but the last are parts of it."""
+    """Run the statements and return the rows of the last. On PostgreSQL they are sent as one, on SQLite there is only
+    one.
+    """
     if speaks_postgres(connection):
         number = _kept_number if len(values) <= _MOST_KEPT else _number
         return await connection.fetch(number(statements), values)  # type: ignore[no-any-return]
@@ -46,14 +48,14 @@ async def run(connection: Any, statements: tuple[str, ...], values: Sequence[Any
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """A statement that changes rows, with a `?` for each of its values and nowhere else."""
+    """A statement that changes rows. Each `?` is the place of a value."""
 
     sql: str
     values: list[Any]
 
 
 def update(row: Table, columns: Collection[str]) -> Write:
-    """Writes these columns of a row that is there."""
+    """Return the statement that writes these columns of a row that exists."""
     model = type(row)
     values = converted(model, ((name, getattr(row, name)) for name in (*columns, model._meta.pk_attr)))
     return Write(_update(model, tuple(columns)), values)
@@ -66,7 +68,7 @@ def _update(model: type[Table], columns: tuple[str, ...]) -> str:
 
 
 def update_all(rows: Sequence[Table], columns: Collection[str]) -> Write:
-    """Writes these columns of rows of one table, of which there is at least one."""
+    """Return the statement that writes these columns of rows of one table. There must be at least one row."""
     model, names = type(rows[0]), (rows[0]._meta.pk_attr, *columns)
     values = converted(model, ((name, getattr(row, name)) for row in rows for name in names))
     key, *changed = map(quoted, names)
@@ -80,11 +82,12 @@ def update_all(rows: Sequence[Table], columns: Collection[str]) -> Write:
 def insert(
     model: type[Table], rows: Sequence[Mapping[str, Any]], *, unless_there: bool = False, after: str | None = None
 ) -> Write:
-    """Writes new rows, of which there is at least one, in their order. Raises `ValidationError`.
+    """Return the statement that writes new rows in their order. There must be at least one row. Raise
+    `ValidationError`.
 
-    A row has every column but a number that the database gives; null is what it lacks. With `unless_there`, a row whose
-    like is there already is left out. On PostgreSQL, `after` is a SELECT of one row: what it calls is done before the
-    first row takes its number.
+    A row has every column but a number that the database gives; missing values are null. With `unless_there`, a row
+    that violates a unique constraint is left out. On PostgreSQL, `after` is a SELECT of one row: its functions are
+    called before the first row gets its number.
     """
     columns = _written(model)
     values = converted(model, ((name, row.get(name)) for row in rows for name in columns))
@@ -93,7 +96,7 @@ def insert(
 
 
 def converted(model: type[Table], values: Iterable[tuple[str, Any]]) -> list[Any]:
-    """Values of the columns that stand before them, as the database takes them. Raises `ValidationError`."""
+    """Return the values as the database takes them, each for the column of its name. Raise `ValidationError`."""
     writers = _writers(model)
     return [writers[name](value, model) for name, value in values]
 
@@ -122,7 +125,7 @@ def _values(model: type[Table], columns: tuple[str, ...], rows: int, *, typed: b
 
 @lru_cache
 def _row(model: type[Table], columns: tuple[str, ...], typed: bool) -> str:
-    """PostgreSQL has to be told the types of what does not go into a table at once."""
+    """Return the placeholders of one row. PostgreSQL needs their types unless they go into a table at once."""
     fields = model._meta.fields_map
     types = [fields[name].get_for_dialect("postgres", "SQL_TYPE").partition("(")[0] for name in columns]
     return f"({', '.join(f'?::{each}' if typed else '?' for each in types)})"
@@ -130,16 +133,16 @@ def _row(model: type[Table], columns: tuple[str, ...], typed: bool) -> str:
 
 @lru_cache
 def _written(model: type[Table]) -> tuple[str, ...]:
-    """The columns of a new row: all but the number that the database gives it."""
+    """Return the columns of a new row: all but the number that the database gives it."""
     generated = model._meta.generated_db_fields
     return tuple(name for name in model._meta.fields_db_projection if name not in generated)
 
 
 async def write(*writes: Write) -> None:
-    """Inside a transaction: carries them out, on PostgreSQL with one statement for all of them.
+    """Carry out the statements, inside a transaction. On PostgreSQL they are sent as one.
 
-    That saves a round trip for each but the last. None of them sees what the others write (they are the parts of a
-    `WITH`), so they must not depend on one another, nor write the same row. Constraints hold for all of them together.
+    That saves a round trip for each but the last. They are the parts of a `WITH`: none sees what the others write, so
+    they must not depend on one another nor write the same row. Constraints hold for all of them together.
     """
     connection = get_connection("default")
     if not writes:
@@ -152,14 +155,16 @@ async def write(*writes: Write) -> None:
 
 
 def _number(statements: tuple[str, ...]) -> str:
-    """One statement for PostgreSQL, whose placeholders have numbers."""
+    """Return one statement for PostgreSQL with numbered placeholders."""
     *before, last = statements
     parts = ", ".join(f"w{number} AS ({sql})" for number, sql in enumerate(before))
     return numbered(f"WITH {parts} {last}" if parts else last)
 
 
 def numbered(statement: str) -> str:
-    """The statement with PostgreSQL's placeholders instead of question marks, of which it has no others."""
+    """Return the statement with PostgreSQL's placeholders in place of question marks. It must have no other question
+    marks.
+    """
     first, *rest = statement.split("?")
     return first + "".join(f"${number}{text}" for number, text in enumerate(rest, start=1))
 
@@ -172,5 +177,5 @@ def _table(model: type[Table]) -> str:
 
 
 def quoted(name: str) -> str:
-    """A name, as SQL has it."""
+    """Return a name as SQL writes it."""
     return f'"{name}"'

@@ -1,6 +1,6 @@
-"""Turns for work that keeps the event loop busy: one piece in each pass of the loop, and one caller after another.
+"""Turns for work that keeps the event loop busy: one piece in each pass of the loop, one caller after another.
 
-Between two pieces everything else has its turn, however many pieces wait.
+Everything else runs between two pieces, however many pieces wait.
 """
 
 import asyncio
@@ -14,10 +14,10 @@ REST: Final = 0.25  # of the time that a turn took, before the next one begins
 
 
 class _Turns:
-    """Those who wait in one event loop: a queue for each caller.
+    """The tasks that wait for a turn in one event loop: a queue for each caller.
 
-    After each turn the loop is left alone for a while. A request of someone else needs several passes, with answers of
-    the database between them: with a turn in each pass it would take as many turns.
+    After each turn the loop is left alone for a while. Another caller's request needs several passes, because it waits
+    for the database. With a turn in each pass it would take as many turns.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
