@@ -73,12 +73,21 @@ class Outgoing:
     """Makes calls. `most_bytes` is how long an answer's body may be; with 0, bodies are not read.
 
     `context` has the certificate authorities to trust: by default `trusted`, which the first call then waits for.
+    After `address_seconds` without a connection, a name's next address is tried.
     """
 
-    def __init__(self, egress: Egress, *, most_bytes: int = 0, context: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        egress: Egress,
+        *,
+        most_bytes: int = 0,
+        context: ssl.SSLContext | None = None,
+        address_seconds: float = ADDRESS_SECONDS,
+    ) -> None:
         self._egress = egress
         self._most_bytes = most_bytes
         self._context = context
+        self._address_seconds = address_seconds
         self._resolver = Resolver()
 
     async def call(
@@ -115,7 +124,9 @@ class Outgoing:
             max_connections=None,
             max_keepalive_connections=10,
             keepalive_expiry=5.0,
-            network_backend=_CheckedNetwork(self._egress, self._resolver, HEAD_BYTES + self._most_bytes),
+            network_backend=_CheckedNetwork(
+                self._egress, self._resolver, HEAD_BYTES + self._most_bytes, self._address_seconds
+            ),
         )
 
     async def _read(self, response: httpcore.Response) -> Answer:
@@ -130,10 +141,11 @@ class Outgoing:
 class _CheckedNetwork(httpcore.AnyIOBackend):
     """Looks names up, and opens connections to the addresses that were checked and to no others."""
 
-    def __init__(self, egress: Egress, resolver: Resolver, most_bytes: int) -> None:
+    def __init__(self, egress: Egress, resolver: Resolver, most_bytes: int, address_seconds: float) -> None:
         self._egress = egress
         self._resolver = resolver
         self._most_bytes = most_bytes
+        self._address_seconds = address_seconds
 
     async def connect_tcp(
         self,
@@ -150,7 +162,7 @@ class _CheckedNetwork(httpcore.AnyIOBackend):
         *others, last = permitted
         for address in others:
             with suppress(httpcore.ConnectError, httpcore.ConnectTimeout):
-                return await self._connect(address, port, ADDRESS_SECONDS)
+                return await self._connect(address, port, self._address_seconds)
         return await self._connect(last, port)
 
     async def _look_up(self, host: str, port: int) -> list[Address]:

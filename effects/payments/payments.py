@@ -120,9 +120,8 @@ class Payments:
             parent_id__in=[each.id for each in parents],
             status__in=(TransactionStatus.PENDING, TransactionStatus.FAILED),
         )
-        for transaction in unsure:
-            async with self._locked(transaction.order_id):
-                await self._find_outcome(transaction)
+        for transaction in unsure:  # also while it is asked for: another process may do that
+            await self._find_outcome(transaction)
 
     async def _settle_each(self, transactions: Sequence[Transaction]) -> None:
         unavailable = set()  # gateways that need not be asked again

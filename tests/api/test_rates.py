@@ -8,6 +8,7 @@ from uuid import uuid4
 import httpx
 import pytest
 from graphql import GraphQLObjectType, get_named_type
+from redis.asyncio import Redis
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
@@ -299,6 +300,46 @@ class TestShared:
                 assert cost_of(await post(server, "{ __typename }"))["left"] == left
         said = [record for record in caplog.records if record.name == "api.callers.rates"]
         assert [record.levelname for record in said] == ["WARNING"]
+
+
+async def test_a_redis_that_is_silent_is_asked_once_and_then_left_alone(caplog: pytest.LogCaptureFixture) -> None:
+    """Otherwise each operation would wait for it."""
+    asked, ended = 0, asyncio.Event()
+
+    async def hear(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        asked += 1
+        while await reader.read(1_000):
+            pass
+        writer.close()
+        ended.set()
+
+    async with await asyncio.start_server(hear, "127.0.0.1", 0) as silent:
+        rates = Rates(50, REFILL, f"redis://127.0.0.1:{silent.sockets[0].getsockname()[1]}")
+        async with asyncio.timeout(10):
+            charges = [await rates.take("somebody", 1) for _ in range(20)]
+        assert [int(each.left) for each in charges] == list(range(49, 29, -1))  # of its own bucket
+        await rates.close()
+        await ended.wait()
+    assert (asked, len(caplog.records)) == (1, 1)
+
+
+async def test_redis_keeps_no_bucket_that_is_full_again(redis_url: str) -> None:
+    rates, caller = Rates(50, 10.0, redis_url), uuid4().hex
+    await rates.take(caller, 50)
+    async with Redis.from_url(redis_url) as redis:
+        assert 5_000 < await redis.pttl(f"orderstream:rate:{caller}") <= 6_000
+    await rates.close()
+
+
+async def test_a_bucket_in_redis_fills_also_if_its_clock_was_set_back(redis_url: str) -> None:
+    rates, caller = Rates(50, 1.0, redis_url), uuid4().hex
+    await rates.take(caller, 50)
+    async with Redis.from_url(redis_url) as redis:
+        put_ahead = redis.register_script("redis.call('HINCRBYFLOAT', KEYS[1], 'at', 3600)")
+        await put_ahead(keys=[f"orderstream:rate:{caller}"])
+    assert (await rates.take(caller, 50)).taken
+    await rates.close()
 
 
 async def test_many_that_ask_at_once_get_no_more_than_there_is(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

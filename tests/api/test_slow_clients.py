@@ -431,6 +431,53 @@ async def test_an_answer_that_is_not_read_is_not_kept(
         await until(lambda: not server.running.server_state.connections)
 
 
+@with_settings(stall_seconds=0.3)
+async def test_an_answer_of_which_only_a_part_is_read_is_not_kept(server: Server) -> None:
+    much = " ".join(f"a{number}: __schema {{ types {{ name description }} }}" for number in range(100))
+    body = orjson.dumps({"query": f"{{ {much} }}"})
+    head = POST + f"Authorization: Bearer {server.token}\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(("127.0.0.1", server.port))
+        client.sendall(head + body)
+        await until(lambda: waiting_bytes(server) > UNREAD_BYTES)
+        waiting = waiting_bytes(server)
+        while waiting_bytes(server) == waiting:
+            client.recv(1024)
+            await asyncio.sleep(0)
+        assert waiting_bytes(server) > UNREAD_BYTES // 4  # it has not had enough to be sent more
+        await until(lambda: not server.running.server_state.connections)
+
+
+class TestAnIdleConnection:
+    @pytest.fixture
+    def connections_of(self) -> dict[str, Any]:
+        return {"timeout_keep_alive": 0.5}
+
+    async def test_whose_last_answer_is_not_read_is_not_kept(
+        self, server: Server, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Little of it waits in the process, so that nobody looks whether it is read before the connection is idle."""
+        monkeypatch.setattr("api.http.connections.LINGER_SECONDS", 0.3)
+        state = server.running.server_state
+        some = "%20".join(f"a{number}:__schema{{types{{name}}}}" for number in range(5))
+        head = f"GET /graphql?query={{{some}}} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {server.token}\r\n\r\n"
+
+        def is_answered() -> bool:
+            return state.total_requests == asked and not state.tasks
+
+        asked = 0
+        with socket.socket() as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.connect(("127.0.0.1", server.port))
+            while not waiting_bytes(server):
+                asked += 1
+                client.sendall(head.encode())
+                await until(is_answered)
+            assert waiting_bytes(server) < UNREAD_BYTES
+            await until(lambda: not state.connections)
+
+
 LINES = [{"title": "Socks", "sku": f"S-{number}", "quantity": 1, "unitPrice": "1"} for number in range(3)]
 PLACE = "mutation ($input: PlaceOrderInput!) { placeOrder(input: $input) { order { id } } }"
 

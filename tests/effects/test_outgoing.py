@@ -7,6 +7,7 @@ import ssl
 import subprocess
 import threading
 from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -224,6 +225,19 @@ async def test_names_that_hang_stop_nothing_else(
     answering.set()
     with pytest.raises(CallFailed, match="cannot be found"):
         await post(outgoing, f"http://n1.hangs.example:{service.port}/")
+
+
+async def test_an_address_that_does_not_answer_leaves_time_for_the_next(
+    new: Callable[..., Outgoing], service: Service, names: Names
+) -> None:
+    names["lager.example"] = ["127.0.0.2 127.0.0.1"]
+    with socket.create_server(("127.0.0.2", service.port), backlog=0), ExitStack() as waiting:
+        for _ in range(3):  # nobody accepts these, and there is no room for more
+            other = waiting.enter_context(socket.socket())
+            other.setblocking(False)
+            other.connect_ex(("127.0.0.2", service.port))
+        answer = await post(new(address_seconds=0.2), f"http://lager.example:{service.port}/")
+    assert answer.status == 200
 
 
 @pytest.fixture(scope="module")

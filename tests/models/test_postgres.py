@@ -12,9 +12,10 @@ from tortoise.transactions import in_transaction
 
 from models import Channel
 from models.engine import postgres
-from models.engine.database import connected, migrate
+from models.engine.database import connect, connected, migrate
 from models.engine.errors import DatabaseUnavailable, TransactionConflict
 from models.engine.fields import new_key
+from models.engine.shares import act_for
 from tests.clients import until
 from tests.database import run_sql
 from tests.services import PostgresServer, create_database, postgres_server
@@ -82,6 +83,42 @@ async def test_who_finds_no_free_connection_is_told_so(monkeypatch: pytest.Monke
     release.set()
     await asyncio.gather(*holding)
     assert await Channel.all().count() == 0
+
+
+@pytest.mark.usefixtures("database")
+async def test_one_caller_holds_half_of_the_connections_and_gives_them_back() -> None:
+    release, begun = asyncio.Event(), []
+
+    async def hold(caller: str) -> None:
+        act_for(caller)
+        async with in_transaction():
+            begun.append(caller)
+            await release.wait()
+
+    async def read() -> None:
+        act_for("one")
+        for _ in range(5):
+            await Channel.all().count()
+
+    await asyncio.gather(*(Channel.all().count() for _ in range(20)))  # all connections are made
+    holding = [asyncio.create_task(hold("one")) for _ in range(4)]
+    await until(lambda: len(begun) >= 2)
+    holding.append(asyncio.create_task(hold("another")))
+    await until(lambda: "another" in begun)
+    assert begun == ["one", "one", "another"]
+    release.set()
+    await asyncio.gather(*holding)
+    await asyncio.create_task(read())
+
+
+@pytest.mark.usefixtures("database")
+async def test_a_read_is_one_round_trip(database: str) -> None:
+    """asyncpg would reset the session after each, in which nothing was set."""
+    await Channel.all().count()
+    other = await connect(database)
+    rows = await other.fetch("SELECT query FROM pg_stat_activity WHERE datname = current_database()")
+    await other.close()
+    assert [row["query"] for row in rows if '"channels"' in row["query"]]  # is the last that a connection was sent
 
 
 @pytest.mark.slow
