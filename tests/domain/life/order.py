@@ -68,6 +68,7 @@ class ModelOrder:
     reason: str | None = None
     note: str | None = None
     held: str | None = None
+    also: dict[str, Any] = field(default_factory=dict)  # columns on which nothing else depends
     refunded: int = 0
     voided: int = 0
     parcels: list[Parcel] = field(default_factory=list)
@@ -113,6 +114,7 @@ class ModelOrder:
             "note": self.note,
             "cancel_reason": self.reason,
             "hold_reason": self.held,
+            **self.also,
         }
 
     def situation(self) -> Situation:
