@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from graphql import GraphQLField, GraphQLObjectType, GraphQLSchema, is_introspection_type, is_object_type
+from strawberry.schema.schema_converter import GraphQLCoreConverter
 
 from domain.actors import Actor, Forbidden, Scope
 from models.enums import FulfillmentState
@@ -56,92 +57,9 @@ SUMS: Final = Right((_READ, (Scope.ORDERS_PLACE,), (Scope.PAYMENTS_WRITE,)))
 SETTINGS: Final = Right(((Scope.SETTINGS_WRITE,),))
 TOKENS: Final = Right(((Scope.TOKENS_WRITE,),))
 
-_CONNECTION: Final = {GIVEN: "edges nodes pageInfo"}
-_EDGE: Final = {GIVEN: "node cursor"}
-_COUNT: Final = {GIVEN: "status count"}
-
-# A field of `Query` is resolved only for those who hold its right. Mutations and subscriptions check scopes themselves.
-RIGHTS: Final[Mapping[str, Mapping[Right, str]]] = {
-    "Query": {
-        GIVEN: "viewer liveCursor",
-        READ: "node order orderByNumber orderByReference orders orderCounts orderEvents channels fulfillmentServices"
-        " failedEffects",
-        SETTINGS: "automations failingCounterparts",
-        TOKENS: "tokens",
-    },
-    "Order": {
-        GIVEN: "id number version source externalReference externalNumber status paymentStatus fulfillmentStatus"
-        " placedAt updatedAt confirmedAt shippedAt cancelledAt cancelReason archivedAt heldAt channel availableActions",
-        GOODS: "lines fulfillments tracking",
-        NOTES: "deliveryNotes",
-        SUMS: "subtotal discountTotal shippingTotal taxTotal taxesIncluded total paidTotal refundedTotal outstanding",
-        READ: "holdReason locale tags transactions events",
-        PERSONAL: "customer billingAddress note",
-        DESTINATION: "shippingAddress",
-    },
-    "OrderLine": {
-        GIVEN: "id sku title variantTitle quantity requiresShipping weightGrams removedQuantity fulfillableQuantity"
-        " shippedQuantity service",
-        SUMS: "unitPrice discountTotal taxTotal total",
-        READ: "download",
-    },
-    "Fulfillment": {
-        GIVEN: "id state requestStatus rejection createdAt shippedAt service lines tracking",
-        NOTES: "deliveryNote",
-    },
-    "FulfillmentLine": {GIVEN: "quantity line"},
-    "Tracking": {GIVEN: "id number carrier url fulfillmentId createdAt updatedAt"},
-    "DeliveryNote": {GIVEN: "id number createdAt locale", NOTES: "fulfillment replaces replacedBy", PRINTED: "url"},
-    "Transaction": {READ: "id kind status amount gateway reference failure parentId processedAt"},
-    "Customer": {PERSONAL: "id email name phone"},
-    "Address": {GIVEN: "name company address1 address2 postalCode city province countryCode phone"},
-    "Money": {GIVEN: "amount currencyCode"},
-    "Channel": {GIVEN: "id code name"},
-    "AvailableAction": {GIVEN: "action available reason code"},
-    "OrderEvent": {
-        READ: "id cursor type occurredAt actor orderVersion fromStatus toStatus fromPaymentStatus toPaymentStatus"
-        " fromFulfillmentStatus toFulfillmentStatus message order data",
-    },
-    "Actor": {GIVEN: "kind id name"},
-    "OrderConnection": _CONNECTION,
-    "OrderEdge": _EDGE,
-    "OrderEventConnection": _CONNECTION,
-    "OrderEventEdge": _EDGE,
-    "OrderCounts": {GIVEN: "total archived byStatus byPaymentStatus byFulfillmentStatus"},
-    "OrderStatusCount": _COUNT,
-    "PaymentStatusCount": _COUNT,
-    "FulfillmentStatusCount": _COUNT,
-    "PageInfo": {GIVEN: "hasNextPage hasPreviousPage startCursor endCursor"},
-    "Viewer": {GIVEN: "name scopes channels allChannels"},
-    "FulfillmentService": {GIVEN: "code name", SETTINGS: "email url"},
-    "Automation": {SETTINGS: "kind channel enabled"},
-    "FailingCounterpart": {
-        SETTINGS: "kind fulfillmentService gateway failures failingSince pausedUntil waitingSince error",
-    },
-    "Effect": {
-        GIVEN: "id kind email automation state attempts dueAt createdAt finishedAt order",
-        READ: "error",
-        PERSONAL: "address",
-    },
-    "EffectConnection": _CONNECTION,
-    "EffectEdge": _EDGE,
-    "Token": {
-        TOKENS: "id name prefix state scopes allChannels registeredOnly createdAt createdBy expiresAt lastUsedAt"
-        " revokedAt revokedBy channels service",
-    },
-    "TokenConnection": _CONNECTION,
-    "TokenEdge": _EDGE,
-    "OrderPayload": {GIVEN: "order userErrors"},
-    "DeliveryNotePayload": {GIVEN: "deliveryNote order userErrors"},
-    "DeliveryNoteResult": {GIVEN: "fulfillmentId deliveryNote userErrors"},
-    "DeliveryNotesPayload": {GIVEN: "results url userErrors"},  # url asks for itself: there may be nothing to print
-    "AutomationPayload": {GIVEN: "automation userErrors"},
-    "FulfillmentServicePayload": {GIVEN: "fulfillmentService secret userErrors"},
-    "EffectPayload": {GIVEN: "effect userErrors"},
-    "TokenPayload": {GIVEN: "token created userErrors"},
-    "TokenSecretPayload": {GIVEN: "token secret userErrors"},
-    "UserError": {GIVEN: "code message field fromStatus toStatus currentVersion"},
-}
+# A type says in its class variable `RIGHTS` who may see which of its fields. A field of `Query` is resolved only for
+# those who hold its right. Mutations and subscriptions check scopes themselves.
+Rights = Mapping[Right, str]
 
 
 def right_of(field: GraphQLField) -> Right:
@@ -153,23 +71,29 @@ def right_of(field: GraphQLField) -> Right:
 def apply(schema: GraphQLSchema) -> None:
     """Let each field of the schema be resolved only for callers who may see it.
 
-    Raise `LookupError` if a field has no right in `RIGHTS`, or a right there has no field.
+    Raise `LookupError` if a field has no right in its type's `RIGHTS`, or a right there has no field.
     """
-    types = {name: each for name, each in schema.type_map.items() if is_object_type(each)}
-    for name, type_ in types.items():
-        if type_ in (schema.mutation_type, schema.subscription_type):
-            _apply_to(type_, {GIVEN: " ".join(type_.fields)})
-        elif not is_introspection_type(type_):
-            _apply_to(type_, RIGHTS.get(name, {}))
-    if unknown := RIGHTS.keys() - types:
-        raise LookupError(f"no such types: {sorted(unknown)}")
+    for type_ in schema.type_map.values():
+        if is_object_type(type_) and not is_introspection_type(type_):
+            checks_scopes = type_ in (schema.mutation_type, schema.subscription_type)
+            _apply_to(type_, dict.fromkeys(type_.fields, GIVEN) if checks_scopes else rights_of(type_))
 
 
-def _apply_to(type_: GraphQLObjectType, rights: Mapping[Right, str]) -> None:
-    right_by_field = {name: right for right, names in rights.items() for name in names.split()}
-    if differing := right_by_field.keys() ^ type_.fields:
+def rights_of(type_: GraphQLObjectType) -> dict[str, Right]:
+    """Return the right of each field, by the field's name. A type has those of the classes that it is made of, too."""
+    origin: type = type_.extensions[GraphQLCoreConverter.DEFINITION_BACKREF].origin
+    return {
+        name: right
+        for each in origin.__mro__
+        for right, names in vars(each).get("RIGHTS", {}).items()
+        for name in names.split()
+    }
+
+
+def _apply_to(type_: GraphQLObjectType, rights: Mapping[str, Right]) -> None:
+    if differing := rights.keys() ^ type_.fields:
         raise LookupError(f"{type_.name}: a field and its right are missing each other: {sorted(differing)}")
-    for name, right in right_by_field.items():
+    for name, right in rights.items():
         field = type_.fields[name]
         field.extensions[_RIGHT] = right
         if right is not GIVEN:

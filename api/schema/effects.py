@@ -1,7 +1,7 @@
 """What happens by itself because of an event: automations, fulfillment services, and effects that were given up."""
 
 from datetime import datetime
-from typing import Any, Final, Self
+from typing import Any, ClassVar, Final, Self
 
 import strawberry
 from strawberry import Private
@@ -9,7 +9,7 @@ from strawberry import Private
 import models
 from api.execution.context import Info
 from api.execution.fields import redacted
-from api.execution.rights import PERSONAL, SETTINGS
+from api.execution.rights import GIVEN, PERSONAL, READ, SETTINGS, Rights
 from api.schema import enums, ids
 from api.schema.mutations import UserError, mutation, user_errors
 from api.schema.nodes import PageInfo, forward_page
@@ -29,6 +29,8 @@ field = strawberry.field
 
 @strawberry.type(description="Whether a rule acts by itself, in one channel or in the whole shop.")
 class Automation:
+    RIGHTS: ClassVar[Rights] = {SETTINGS: "kind channel enabled"}
+
     kind: enums.AutomationKind = field(description="The rule.")
     channel: Channel | None = field(description="Where; null for every channel that has no setting of its own.")
     enabled: bool = field(description="Whether it acts.")
@@ -41,6 +43,12 @@ class Automation:
 
 @strawberry.type(description="Something that is to happen once because of an event.")
 class Effect:
+    RIGHTS: ClassVar[Rights] = {
+        GIVEN: "id kind email automation state attempts dueAt createdAt finishedAt order",
+        READ: "error",
+        PERSONAL: "address",
+    }
+
     row: Private[models.Effect]
     id: strawberry.ID = field(description="An opaque id.")
     kind: enums.EffectKind = field(description="What kind of thing.")
@@ -90,12 +98,16 @@ class Effect:
 
 @strawberry.type(description="An effect in a list.")
 class EffectEdge:
+    RIGHTS: ClassVar[Rights] = {GIVEN: "node cursor"}
+
     node: Effect = field(description="The effect.")
     cursor: str = field(description="Its place in the list.")
 
 
 @strawberry.type(description="A page of effects, oldest first.")
 class EffectConnection:
+    RIGHTS: ClassVar[Rights] = {GIVEN: "edges nodes pageInfo"}
+
     edges: list[EffectEdge] = field(description="The effects with their cursors.")
     nodes: list[Effect] = field(description="The effects.")
     page_info: PageInfo = field(description="Where the page lies in the list.")
@@ -108,6 +120,10 @@ class EffectConnection:
 
 @strawberry.type(description="A service outside that effects need and that does not work.")
 class FailingCounterpart:
+    RIGHTS: ClassVar[Rights] = {
+        SETTINGS: "kind fulfillmentService gateway failures failingSince pausedUntil waitingSince error",
+    }
+
     kind: enums.EffectKind = field(description="The kind of effects that need it.")
     fulfillment_service: FulfillmentService | None = field(description="Which fulfillment service it is, if it is one.")
     gateway: str | None = field(description="Which payment gateway it is, if it is one.")
@@ -181,12 +197,16 @@ _REFUSED: Final = "Why it was refused; empty where it was carried out."
 
 @strawberry.type(description="What updateAutomation answers.")
 class AutomationPayload:
+    RIGHTS: ClassVar[Rights] = {GIVEN: "automation userErrors"}
+
     automation: Automation | None = field(default=None, description="The setting as it is now.")
     user_errors: list[UserError] = user_errors(_REFUSED)
 
 
 @strawberry.type(description="What saveFulfillmentService answers.")
 class FulfillmentServicePayload:
+    RIGHTS: ClassVar[Rights] = {GIVEN: "fulfillmentService secret userErrors"}
+
     fulfillment_service: FulfillmentService | None = field(default=None, description="The service as it is now.")
     secret: str | None = field(
         default=None, description="The secret by which calls are signed, where it is new. It is not shown again."
@@ -196,12 +216,19 @@ class FulfillmentServicePayload:
 
 @strawberry.type(description="What retryEffect and resendEmail answer.")
 class EffectPayload:
+    RIGHTS: ClassVar[Rights] = {GIVEN: "effect userErrors"}
+
     effect: Effect | None = field(default=None, description="The effect as it is now.")
     user_errors: list[UserError] = user_errors(_REFUSED)
 
 
 @strawberry.type(description="Everything that can be read of what happens by itself.")
 class EffectQueries:
+    RIGHTS: ClassVar[Rights] = {
+        READ: "fulfillmentServices failedEffects",
+        SETTINGS: "automations failingCounterparts",
+    }
+
     @strawberry.field(
         description="The rules that were ever set, for the whole shop and for channels. One that is not listed is off."
         " Needs settings:write."

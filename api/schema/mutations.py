@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Any, Protocol, TypeVar
+from typing import Annotated, Any, ClassVar, Protocol, TypeVar
 
 import strawberry
 
 from api.execution.context import Info
 from api.execution.execution import INTERNAL, SUCCESS, code_of
+from api.execution.rights import GIVEN, Rights
 from api.schema import enums
 from domain.change import Command, VersionConflict
 from domain.errors import DomainError
@@ -21,6 +22,8 @@ field = strawberry.field
     description="Why a mutation was refused. Nothing was changed, unless an order comes with it: see PAYMENT_FAILED."
 )
 class UserError:
+    RIGHTS: ClassVar[Rights] = {GIVEN: "code message field fromStatus toStatus currentVersion"}
+
     code: enums.ErrorCode = field(description="The reason, for programs.")
     message: str = field(description="The reason, for people.")
     field_path: list[str] | None = field(name="field", description="The path of the input at fault, if one is.")

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, ClassVar, Final, TypeVar
 
 import strawberry
 
 from api.execution.fields import column
+from api.execution.rights import GIVEN, Rights
 from domain.global_ids import global_id
 
 _ID: Final = "An opaque id, unique among all types."
@@ -24,6 +25,8 @@ def node_id(type_name: str, description: str = _ID) -> Any:
 
 @strawberry.type(description="Where a page lies in its list.")
 class PageInfo:
+    RIGHTS: ClassVar[Rights] = {GIVEN: "hasNextPage hasPreviousPage startCursor endCursor"}
+
     has_next_page: bool = strawberry.field(description="Whether there is more after this page.")
     has_previous_page: bool = strawberry.field(description="Whether there is more before this page.")
     start_cursor: str | None = strawberry.field(description="The cursor of the page's first item.")

@@ -1,7 +1,7 @@
 """API tokens as those who manage them see them: never a secret, but once in the answer that made it."""
 
 from datetime import datetime, timedelta
-from typing import Self
+from typing import ClassVar, Self
 from uuid import UUID
 
 import strawberry
@@ -9,6 +9,7 @@ from strawberry import Private
 
 import models
 from api.execution.context import Info
+from api.execution.rights import GIVEN, TOKENS, Rights
 from api.schema import enums, ids
 from api.schema.mutations import UserError, mutation, user_errors
 from api.schema.nodes import PageInfo, forward_page
@@ -24,6 +25,11 @@ field = strawberry.field
 
 @strawberry.type(description="A key by which programs call this API. Its secret is shown once, by what has made it.")
 class Token:
+    RIGHTS: ClassVar[Rights] = {
+        TOKENS: "id name prefix state scopes allChannels registeredOnly createdAt createdBy expiresAt"
+        " lastUsedAt revokedAt revokedBy channels service",
+    }
+
     row: Private[models.ApiToken]
     id: strawberry.ID = field(description="An opaque id.")
     name: str = field(description="Who uses it: shown on the timeline of what it changes.")
@@ -72,12 +78,16 @@ class Token:
 
 @strawberry.type(description="A token in a list.")
 class TokenEdge:
+    RIGHTS: ClassVar[Rights] = {GIVEN: "node cursor"}
+
     node: Token = field(description="The token.")
     cursor: str = field(description="Its place in the list.")
 
 
 @strawberry.type(description="A page of tokens, oldest first.")
 class TokenConnection:
+    RIGHTS: ClassVar[Rights] = {GIVEN: "edges nodes pageInfo"}
+
     edges: list[TokenEdge] = field(description="The tokens with their cursors.")
     nodes: list[Token] = field(description="The tokens.")
     page_info: PageInfo = field(description="Where the page lies in the list.")
@@ -132,6 +142,8 @@ class RevokeTokenInput:
 
 @strawberry.type(description="What createToken and rotateToken answer.")
 class TokenSecretPayload:
+    RIGHTS: ClassVar[Rights] = {GIVEN: "token secret userErrors"}
+
     token: Token | None = field(default=None, description="The token as it is now.")
     secret: str | None = field(
         default=None, description="What is sent as `Authorization: Bearer SECRET`. It is not shown again."
@@ -141,6 +153,8 @@ class TokenSecretPayload:
 
 @strawberry.type(description="What revokeToken answers.")
 class TokenPayload:
+    RIGHTS: ClassVar[Rights] = {GIVEN: "token created userErrors"}
+
     token: Token | None = field(default=None, description="The token as it is now.")
     created: list[Token] = field(
         default_factory=list,
@@ -151,6 +165,8 @@ class TokenPayload:
 
 @strawberry.type(description="Everything that can be read of tokens.")
 class TokenQueries:
+    RIGHTS: ClassVar[Rights] = {TOKENS: "tokens"}
+
     @strawberry.field(
         description="The tokens that you manage, oldest first: those whose channels are all yours, too. Needs"
         " tokens:write."

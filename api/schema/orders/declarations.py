@@ -3,13 +3,14 @@
 from collections.abc import Awaitable, Callable
 from functools import wraps
 from inspect import signature
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 from uuid import UUID
 
 import strawberry
 
 import models
 from api.execution.context import Info
+from api.execution.rights import GIVEN, Rights
 from api.schema.mutations import UserError, mutation, user_errors
 from api.schema.orders.inputs import OrderInput, order_input
 from api.schema.orders.types import Order
@@ -21,6 +22,8 @@ INPUT: Final = "What to do, and with which order."
 
 @strawberry.type(description="What a mutation of an order answers.")
 class OrderPayload:
+    RIGHTS: ClassVar[Rights] = {GIVEN: "order userErrors"}
+
     order: Order | None = strawberry.field(
         default=None, description="The order as it is now; null where nothing was done."
     )

@@ -2,7 +2,7 @@
 
 import contextlib
 from datetime import datetime
-from typing import Any, Self, cast
+from typing import Any, ClassVar, Self, cast
 
 import strawberry
 from strawberry import Private
@@ -12,7 +12,7 @@ import models
 from api.execution.context import Info
 from api.execution.fields import column, composed, loaded, redacted
 from api.execution.loaders import Loaders, TimelinePage
-from api.execution.rights import PERSONAL
+from api.execution.rights import GIVEN, PERSONAL, READ, Rights
 from api.schema import enums, ids
 from api.schema.nodes import Node, PageInfo, node_id
 from api.schema.orders.types import Order
@@ -30,6 +30,8 @@ _ID_TYPES = id_types()
 
 @strawberry.type(description="Who did something.")
 class Actor:
+    RIGHTS: ClassVar[Rights] = {GIVEN: "kind id name"}
+
     kind: enums.ActorKind = field(description="What kind of caller.")
     id: str | None = field(description="The token's, person's or channel's own key; null for an operator's command.")
     name: str = field(description="The name of the token, person, rule, channel or command.")
@@ -37,6 +39,11 @@ class Actor:
 
 @strawberry.type(description="One thing that happened to an order.")
 class OrderEvent(Node):
+    RIGHTS: ClassVar[Rights] = {
+        READ: "id cursor type occurredAt actor orderVersion fromStatus toStatus fromPaymentStatus"
+        " toPaymentStatus fromFulfillmentStatus toFulfillmentStatus message order data",
+    }
+
     row: Private[models.OrderEvent]
     id: strawberry.ID = node_id("OrderEvent")
     cursor: str = column(
@@ -88,12 +95,16 @@ def _with_global_ids(value: Any, name: str = "") -> Any:
 
 @strawberry.type(description="An event in a list.")
 class OrderEventEdge:
+    RIGHTS: ClassVar[Rights] = {GIVEN: "node cursor"}
+
     node: OrderEvent = field(description="The event.")
     cursor: str = field(description="Its place in the log.")
 
 
 @strawberry.type(description="A page of events, oldest first.")
 class OrderEventConnection:
+    RIGHTS: ClassVar[Rights] = {GIVEN: "edges nodes pageInfo"}
+
     edges: list[OrderEventEdge] = field(description="The events with their cursors.")
     nodes: list[OrderEvent] = field(description="The events.")
     page_info: PageInfo = field(

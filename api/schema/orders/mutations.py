@@ -1,14 +1,14 @@
 """Each mutation of orders: its scope is its command's, its input is made of its method's parameters."""
 
 from dataclasses import field as private_field
-from typing import Annotated
+from typing import Annotated, ClassVar
 from uuid import UUID
 
 import strawberry
 
 import models
 from api.execution.context import Info
-from api.execution.rights import PRINTED
+from api.execution.rights import GIVEN, PRINTED, Rights
 from api.schema import enums, ids
 from api.schema.mutations import UserError, mutation, user_errors
 from api.schema.orders.declarations import INPUT, OrderPayload, mutation_of_order, order_mutation, read_again
@@ -48,6 +48,8 @@ _WITHOUT_NOTE = "Why there is no note, or no PDF of it yet; empty where all was 
 
 @strawberry.type(description="What createDeliveryNote answers.")
 class DeliveryNotePayload:
+    RIGHTS: ClassVar[Rights] = {GIVEN: "deliveryNote order userErrors"}
+
     delivery_note: DeliveryNote | None = field(
         default=None,
         description="The fulfillment's delivery note. It is there, and keeps its number, even without a PDF.",
@@ -58,6 +60,8 @@ class DeliveryNotePayload:
 
 @strawberry.type(description="What became of one fulfillment's delivery note.")
 class DeliveryNoteResult:
+    RIGHTS: ClassVar[Rights] = {GIVEN: "fulfillmentId deliveryNote userErrors"}
+
     fulfillment_id: strawberry.ID = field(description="The fulfillment, as it was named.")
     delivery_note: DeliveryNote | None = field(description="Its delivery note.")
     user_errors: list[UserError] = field(description=_WITHOUT_NOTE)
@@ -73,6 +77,8 @@ class DeliveryNoteResult:
 
 @strawberry.type(description="What createDeliveryNotes answers.")
 class DeliveryNotesPayload:
+    RIGHTS: ClassVar[Rights] = {GIVEN: "results url userErrors"}
+
     results: list[DeliveryNoteResult] = field(
         default_factory=list, description="One for each fulfillment, in the order asked."
     )

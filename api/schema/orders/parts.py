@@ -3,7 +3,7 @@
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 from uuid import UUID
 
 import strawberry
@@ -12,6 +12,7 @@ from strawberry import Private
 import models
 from api.execution.context import Info
 from api.execution.fields import column, composed
+from api.execution.rights import GIVEN, NOTES, PERSONAL, PRINTED, READ, SETTINGS, SUMS, Rights
 from api.schema import enums, ids
 from api.schema.nodes import Node, node_id
 from domain import money
@@ -22,6 +23,8 @@ field = strawberry.field
 
 @strawberry.type(description="An amount of money.")
 class Money:
+    RIGHTS: ClassVar[Rights] = {GIVEN: "amount currencyCode"}
+
     minor: Private[int]
     amount: Decimal = column(
         "The amount, with as many decimals as the currency has.", money.to_decimal, "minor", "currency_code"
@@ -40,6 +43,8 @@ def _amount(description: str, name: str) -> Any:
 
 @strawberry.type(description="Where orders come from: a web shop, a marketplace, a till.")
 class Channel(Node):
+    RIGHTS: ClassVar[Rights] = {GIVEN: "id code name"}
+
     row: Private[models.Channel]
     id: strawberry.ID = node_id("Channel")
     code: str = column("The name by which programs know it.")
@@ -52,6 +57,8 @@ class Channel(Node):
 
 @strawberry.type(description="Who bought, as the order's channel knows them.")
 class Customer:
+    RIGHTS: ClassVar[Rights] = {PERSONAL: "id email name phone"}
+
     row: Private[models.Customer]
     id: strawberry.ID = node_id("Customer", "An opaque id.")
     email: str | None = column("E-mail address, in lower case.")
@@ -65,6 +72,8 @@ class Customer:
 
 @strawberry.type(description="A postal address as it was given with the order.")
 class Address:
+    RIGHTS: ClassVar[Rights] = {GIVEN: "name company address1 address2 postalCode city province countryCode phone"}
+
     row: Private[models.Address]
     name: str | None = column("The person's name.")
     company: str | None = column("The company's name.")
@@ -83,6 +92,11 @@ class Address:
 
 @strawberry.type(description="Somebody who packs and ships for the merchant.")
 class FulfillmentService:
+    RIGHTS: ClassVar[Rights] = {
+        GIVEN: "code name",
+        SETTINGS: "email url",
+    }
+
     row: Private[models.FulfillmentService]
     code: str = column("The name by which programs know it.")
     name: str = column("The name by which people know it.")
@@ -98,6 +112,13 @@ class FulfillmentService:
 
 @strawberry.type(description="A position of an order.")
 class OrderLine:
+    RIGHTS: ClassVar[Rights] = {
+        GIVEN: "id sku title variantTitle quantity requiresShipping weightGrams removedQuantity"
+        " fulfillableQuantity shippedQuantity service",
+        SUMS: "unitPrice discountTotal taxTotal total",
+        READ: "download",
+    }
+
     row: Private[models.OrderLine]
     currency: Private[str]
     id: strawberry.ID = node_id("OrderLine", "An opaque id.")
@@ -139,6 +160,8 @@ async def _service(info: Info, service_id: UUID | None) -> FulfillmentService | 
 
 @strawberry.type(description="A movement of money for an order, or a promise of one.")
 class Transaction:
+    RIGHTS: ClassVar[Rights] = {READ: "id kind status amount gateway reference failure parentId processedAt"}
+
     row: Private[models.Transaction]
     currency: Private[str]
     id: strawberry.ID = node_id("Transaction", "An opaque id.")
@@ -162,6 +185,8 @@ class Transaction:
 
 @strawberry.type(description="A carrier's number by which a parcel can be followed.")
 class Tracking:
+    RIGHTS: ClassVar[Rights] = {GIVEN: "id number carrier url fulfillmentId createdAt updatedAt"}
+
     row: Private[models.Tracking]
     id: strawberry.ID = node_id("Tracking", "An opaque id.")
     number: str = column("The tracking number.")
@@ -182,12 +207,19 @@ class Tracking:
 
 @strawberry.type(description="Units of one line in a fulfillment.")
 class FulfillmentLine:
+    RIGHTS: ClassVar[Rights] = {GIVEN: "quantity line"}
+
     quantity: int = field(description="How many units of the line.")
     line: OrderLine = field(description="The order's line.")
 
 
 @strawberry.type(description="Units of an order that leave together, in one parcel or several.")
 class Fulfillment(Node):
+    RIGHTS: ClassVar[Rights] = {
+        GIVEN: "id state requestStatus rejection createdAt shippedAt service lines tracking",
+        NOTES: "deliveryNote",
+    }
+
     row: Private[models.Fulfillment]
     id: strawberry.ID = node_id("Fulfillment")
     state: enums.FulfillmentState = column("How far it has come.")
@@ -234,6 +266,12 @@ class Fulfillment(Node):
     " again. It shows the order as it was when the note was created."
 )
 class DeliveryNote(Node):
+    RIGHTS: ClassVar[Rights] = {
+        GIVEN: "id number createdAt locale",
+        NOTES: "fulfillment replaces replacedBy",
+        PRINTED: "url",
+    }
+
     row: Private[models.DeliveryNote]
     id: strawberry.ID = node_id("DeliveryNote")
     number: str = column("Its number, such as LS-2026-000042.")
@@ -272,6 +310,8 @@ class DeliveryNote(Node):
 
 @strawberry.type(description="Something that you can do with the order now, or why you cannot.")
 class AvailableAction:
+    RIGHTS: ClassVar[Rights] = {GIVEN: "action available reason code"}
+
     action: enums.OrderAction = field(description="What would be done.")
     available: bool = field(description="Whether it can be done now.")
     reason: str | None = field(description="Why it cannot, for people.")

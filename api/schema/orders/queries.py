@@ -1,11 +1,12 @@
 """Reading orders. Each resolver reads only what exists for its caller; `api.execution.rights` says who may ask."""
 
 from collections import Counter
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import strawberry
 
 from api.execution.context import Info
+from api.execution.rights import GIVEN, READ, Rights
 from api.schema import enums, ids
 from api.schema.nodes import Node
 from api.schema.orders.events import OrderEvent, OrderEventConnection
@@ -40,6 +41,8 @@ EventFilterArgument = Annotated[OrderEventFilter | None, _argument("Which events
 
 @strawberry.type(description="Whose token this is.")
 class Viewer:
+    RIGHTS: ClassVar[Rights] = {GIVEN: "name scopes channels allChannels"}
+
     name: str = strawberry.field(description="The token's name.")
     scopes: list[enums.Scope] = strawberry.field(description="What it may do.")
     channels: list[Channel] = strawberry.field(description="The channels that exist for it.")
@@ -86,6 +89,11 @@ async def find_node(actor: Actor, global_id: str) -> Node | None:
 
 @strawberry.type(description="Everything that can be read.")
 class OrderQueries:
+    RIGHTS: ClassVar[Rights] = {
+        GIVEN: "viewer liveCursor",
+        READ: "node order orderByNumber orderByReference orders orderCounts orderEvents channels",
+    }
+
     @strawberry.field(
         description="Anything that has a global id: an order, event, fulfillment, delivery note or channel."
     )

@@ -6,7 +6,7 @@ answer at once.
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 import strawberry
 from strawberry import Private
@@ -14,6 +14,7 @@ from strawberry import Private
 import models
 from api.execution.context import Context, Info
 from api.execution.fields import column, loaded
+from api.execution.rights import DESTINATION, GIVEN, GOODS, NOTES, PERSONAL, READ, SUMS, Rights
 from api.schema import enums
 from api.schema.nodes import Node, PageInfo, node_id
 from api.schema.orders.parts import (
@@ -51,6 +52,18 @@ def _address(rows: Sequence[models.Address], kind: AddressKind) -> Address | Non
 
 @strawberry.type(description="An order.")
 class Order(Node):
+    RIGHTS: ClassVar[Rights] = {
+        GIVEN: "id number version source externalReference externalNumber status paymentStatus"
+        " fulfillmentStatus placedAt updatedAt confirmedAt shippedAt cancelledAt cancelReason"
+        " archivedAt heldAt channel availableActions",
+        GOODS: "lines fulfillments tracking",
+        NOTES: "deliveryNotes",
+        SUMS: "subtotal discountTotal shippingTotal taxTotal taxesIncluded total paidTotal refundedTotal outstanding",
+        READ: "holdReason locale tags transactions events",
+        PERSONAL: "customer billingAddress note",
+        DESTINATION: "shippingAddress",
+    }
+
     row: Private[models.Order]
     id: strawberry.ID = node_id("Order")
     number: str = column("The number by which people know it; unique among all channels.", str, "row.number")
@@ -207,6 +220,8 @@ def _page_info(page: OrderPage) -> PageInfo:
 
 @strawberry.type(description="An order in a list.")
 class OrderEdge:
+    RIGHTS: ClassVar[Rights] = {GIVEN: "node cursor"}
+
     row: Private[models.Order]
     page: Private[OrderPage]
     node: Order = column("The order.", lambda edge: Order.of(edge.row))
@@ -215,6 +230,8 @@ class OrderEdge:
 
 @strawberry.type(description="A page of a list of orders.")
 class OrderConnection:
+    RIGHTS: ClassVar[Rights] = {GIVEN: "edges nodes pageInfo"}
+
     page: Private[OrderPage]
     edges: list[OrderEdge] = column(
         "The orders with their cursors.",
@@ -226,24 +243,32 @@ class OrderConnection:
 
 @strawberry.type(description="How many orders have a status.")
 class OrderStatusCount:
+    RIGHTS: ClassVar[Rights] = {GIVEN: "status count"}
+
     status: enums.OrderStatus = field(description="The status.")
     count: int = field(description="How many orders have it.")
 
 
 @strawberry.type(description="How many orders have a payment status.")
 class PaymentStatusCount:
+    RIGHTS: ClassVar[Rights] = {GIVEN: "status count"}
+
     status: enums.PaymentStatus = field(description="The payment status.")
     count: int = field(description="How many orders have it.")
 
 
 @strawberry.type(description="How many orders have a fulfillment status.")
 class FulfillmentStatusCount:
+    RIGHTS: ClassVar[Rights] = {GIVEN: "status count"}
+
     status: enums.FulfillmentStatus = field(description="The fulfillment status.")
     count: int = field(description="How many orders have it.")
 
 
 @strawberry.type(description="How many orders there are, along each axis.")
 class OrderCounts:
+    RIGHTS: ClassVar[Rights] = {GIVEN: "total archived byStatus byPaymentStatus byFulfillmentStatus"}
+
     total: int = field(description="All orders that the filter means.")
     archived: int = field(description="How many of them are in the archive.")
     by_status: list[OrderStatusCount] = field(description="By status; each status once, also those of no order.")
