@@ -16,9 +16,9 @@ from tortoise.transactions import in_transaction
 
 from domain.actors import Actor, Scope
 from domain.errors import DomainError, ErrorCode, NotFound
-from domain.events import Happening
+from domain.events import Happening, asides
 from domain.stream import bell, event_log
-from models import Fulfillment, IdempotencyRecord, Order
+from models import Fulfillment, IdempotencyRecord, Order, OrderEvent
 from models.engine.errors import DatabaseUnavailable, TransactionConflict
 from models.engine.fields import new_key
 from models.engine.rows import load
@@ -37,7 +37,7 @@ T = TypeVar("T")
 
 
 class VersionConflict(DomainError):
-    """The caller acted on an older version of the order than there is."""
+    """The caller has not seen something that happened to the order. Asides need not be seen: see `Happening`."""
 
     code = ErrorCode.VERSION_CONFLICT
 
@@ -99,7 +99,8 @@ class UnitOfWork:
         """
         order = await self._load(target.order_id)
         await self.act_once(target.idempotency)
-        if target.expected_version is not None and target.expected_version != order.version:
+        expected = target.expected_version
+        if expected is not None and expected != order.version and not await _has_only_asides(order, expected):
             raise VersionConflict(order.version)
         return order
 
@@ -197,6 +198,13 @@ class UnitOfWork:
             "result_id": self.result_id,
             "created_at": datetime.now(UTC),
         }
+
+
+async def _has_only_asides(order: Order, since: int) -> bool:
+    """Whether nothing but asides has happened to the order since this version of it."""
+    missed = await OrderEvent.filter(order_id=order.id, order_version__gt=since).only("type")
+    types = [event.type for event in missed]
+    return len(types) == order.version - since and asides().issuperset(types)
 
 
 def _sentence(happening: Happening) -> str:

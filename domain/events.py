@@ -22,17 +22,21 @@ TrackingId = Annotated[UUID, "Tracking"]
 EffectId = Annotated[UUID, "Effect"]
 TransactionId = Annotated[UUID, "Transaction"]
 
-_holders: list[type] = []  # the classes whose fields are part of an event's data
+_happenings: list[type["Happening"]] = []
 
 
 @dataclass(frozen=True, slots=True)
 class Happening:
-    """An event. Each field is part of its data."""
+    """An event. Each field is part of its data.
+
+    If it `is_aside`, it only says what the server did by itself: it makes no screen out of date.
+    """
 
     type: ClassVar[OrderEventType]
+    is_aside: ClassVar[bool] = False
 
     def __init_subclass__(cls) -> None:
-        _holders.append(cls)
+        _happenings.append(cls)
 
     def message(self) -> str:
         """Return what happened, in a sentence."""
@@ -276,6 +280,7 @@ class AutomationRefused(Happening):
     """A rule did not allow what an automation was to do."""
 
     type = OrderEventType.AUTOMATION_REFUSED
+    is_aside = True
     automation: AutomationKind
     code: str
     reason: str
@@ -287,6 +292,7 @@ class AutomationRefused(Happening):
 @dataclass(frozen=True, slots=True)
 class EmailSent(Happening):
     type = OrderEventType.EMAIL_SENT
+    is_aside = True
     effect_id: EffectId
     email: EmailKind
     address: str
@@ -301,6 +307,7 @@ class EmailSent(Happening):
 @dataclass(frozen=True, slots=True)
 class EmailFailed(Happening):
     type = OrderEventType.EMAIL_FAILED
+    is_aside = True
     effect_id: EffectId
     email: EmailKind
     address: str
@@ -406,10 +413,15 @@ class PaymentFailed(_Payment):
         return f"A {self.kind} of {self.amount} has failed at {self.gateway}: {self.reason}"
 
 
+def asides() -> frozenset[OrderEventType]:
+    """Return the types of the events that are asides."""
+    return frozenset(each.type for each in _happenings if each.is_aside)
+
+
 def id_types() -> dict[str, str]:
     """Return the type of which each id in an event's data is, by its name there."""
     found = {}
-    for holder in (*_holders, Units, PlacedLine):
+    for holder in (*_happenings, Units, PlacedLine):
         for name, annotation in holder.__annotations__.items():
             for type_ in (annotation, *get_args(annotation)):  # an id, or one that may be missing
                 if get_origin(type_) is Annotated:

@@ -63,6 +63,14 @@ async def get_order(actor: Actor, order_id: UUID) -> Order | None:
     return await _seen(actor, "id", order_id)
 
 
+async def get_refused_order(actor: Actor, order_id: UUID) -> Order | None:
+    """Return the order that the actor could not change, if a change finds it: a fulfillment service must be asked."""
+    service_id = actor.service_id
+    if service_id is not None and not await Fulfillment.exists(order_id=order_id, service_id=service_id):
+        return None
+    return await get_order(actor, order_id)
+
+
 async def get_order_by_number(actor: Actor, number: str) -> Order | None:
     digits = number.strip().removeprefix("#")
     if not (digits.isascii() and digits.isdigit() and len(digits) < 19):

@@ -6,10 +6,14 @@ from typing import Any
 import pytest
 
 from api.schema import ids
+from domain.actors import system
+from domain.change import Target, change
+from domain.events import EmailFailed, EmailSent
 from models.engine.fields import new_key
-from tests.api.test_access import MUTATIONS, PARTS, parts_for, place_for
+from models.enums import EmailKind
+from tests.api.test_access import MUTATIONS, PARTS, parts_for, place_for, prepared
 from tests.api.test_callers import reach, withheld
-from tests.clients import Server, an_order
+from tests.clients import Server, an_order, key_of
 from tests.database import all_rows
 
 pytestmark = pytest.mark.wire
@@ -18,11 +22,19 @@ STATUSES = "status paymentStatus fulfillmentStatus version"
 ON_AN_ORDER = [name for name in MUTATIONS if name != "placeOrder"]
 
 
+async def shown(server: Server, given: dict[str, Any]) -> dict[str, Any] | None:
+    """The order that an input names, as a payload shows it."""
+    query = "query ($id: ID!) { order(id: $id) { id number version status } }"
+    answer = await server.send(query, {"id": given.get("orderId", "")})
+    order: dict[str, Any] | None = answer["data"]["order"]
+    return order
+
+
 async def errors(server: Server, name: str, given: dict[str, Any]) -> list[dict[str, Any]]:
     """The refusal; nothing was changed by it."""
     before = await all_rows()
     payload = await server.mutate(name, given)
-    assert payload["order"] is None
+    assert payload["order"] == await shown(server, given)
     assert await all_rows() == before
     found: list[dict[str, Any]] = payload["userErrors"]
     assert found
@@ -203,6 +215,39 @@ async def test_a_stale_version(server: Server, name: str) -> None:
     given = {**MUTATIONS[name].given, "orderId": order["id"], "expectedVersion": 1, **parts_for(name)}
     [error] = await errors(server, name, given)
     assert (error["code"], error["field"], error["currentVersion"]) == ("VERSION_CONFLICT", ["expectedVersion"], 2)
+
+
+async def note_asides(order_id: str) -> None:
+    """The server has sent an e-mail, and failed to send another."""
+    target = Target(key_of(order_id))
+    async with change(system("mail")) as work:
+        order = await work.lock_order(target)
+        mail = {"effect_id": new_key(), "email": EmailKind.ORDER_CONFIRMATION, "address": "a@example.com"}
+        work.record(order, EmailSent(**mail, written_to_file=False))  # type: ignore[arg-type]
+        work.record(order, EmailFailed(**mail, reason="no"))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ON_AN_ORDER)
+async def test_a_version_since_which_the_server_has_only_sent_mail(server: Server, name: str) -> None:
+    given = await prepared(server, name)
+    order = await shown(server, given)
+    assert order is not None
+    await note_asides(order["id"])
+    payload = await server.mutate(name, {**given, "expectedVersion": order["version"]})
+    assert payload["userErrors"] == []
+
+
+async def test_a_version_since_which_more_than_mail_was_sent(server: Server) -> None:
+    order = await server.place()
+    about = {"orderId": order["id"], "expectedVersion": 1}
+    await note_asides(order["id"])
+    await server.do("addOrderNote", {**about, "note": "hello"})
+    await note_asides(order["id"])
+    for version in (1, 2, 7, 0, -1):
+        payload = await server.mutate("confirmOrder", {**about, "expectedVersion": version})
+        assert [each["code"] for each in payload["userErrors"]] == ["VERSION_CONFLICT"]
+        assert (payload["order"]["version"], payload["userErrors"][0]["currentVersion"]) == (6, 6)
+    assert (await server.do("confirmOrder", {**about, "expectedVersion": 4}))["version"] == 7
 
 
 async def test_the_version_that_there_is(server: Server) -> None:

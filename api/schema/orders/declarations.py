@@ -15,7 +15,8 @@ from api.schema.mutations import UserError, mutation, user_errors
 from api.schema.orders.inputs import OrderInput, order_input
 from api.schema.orders.types import Order
 from domain.change import Command, Target
-from domain.orders.queries import get_order
+from domain.errors import DomainError
+from domain.orders.queries import get_order, get_refused_order
 
 INPUT: Final = "What to do, and with which order."
 
@@ -25,7 +26,8 @@ class OrderPayload:
     RIGHTS: ClassVar[Rights] = {GIVEN: "order userErrors"}
 
     order: Order | None = strawberry.field(
-        default=None, description="The order as it is now; null where nothing was done."
+        default=None,
+        description="The order as it is now, also where nothing was done; null where it does not exist for the caller.",
     )
     user_errors: list[UserError] = user_errors("Why the mutation was refused; empty where it was carried out.")
 
@@ -34,6 +36,8 @@ def mutation_of_order(
     command: Command[..., Any], description: str, *, asks: str, also: str = ""
 ) -> Callable[[Callable[..., Awaitable[Any]]], Any]:
     """Declare a mutation of one order, as `mutation` does, whose input is made of the method's parameters.
+
+    The payload has the order also if the mutation is refused.
 
     The method has the parameters `info` and `target`, and one for each field of the input besides those that all have
     (see `order_input`). `asks` describes the input.
@@ -44,11 +48,18 @@ def mutation_of_order(
         names = [each.name for each in parameters]
         name = "".join(map(str.capitalize, method.__name__.split("_")))
 
+        payload = method.__annotations__["return"]
+
         async def answer(self: Any, info: Info, input: OrderInput) -> Any:
-            return await method(self, info, input.target(), **{each: getattr(input, each) for each in names})
+            order_id = input.order_key()
+            try:
+                return await method(self, info, input.target(), **{each: getattr(input, each) for each in names})
+            except DomainError as refusal:
+                order = await get_refused_order(info.context.actor, order_id)
+                return payload(order=Order.of(order) if order else None, user_errors=[UserError.of(refusal)])
 
         answer.__annotations__["input"] = order_input(f"{name}Input", asks, parameters)
-        answer.__annotations__["return"] = method.__annotations__["return"]
+        answer.__annotations__["return"] = payload
         return mutation(command, description, also=also, about=INPUT)(answer)
 
     return declare

@@ -70,10 +70,13 @@ class OrderInput:
     expected_version: int | None
     idempotency_key: str | None
 
+    def order_key(self) -> UUID:
+        """Return the order's key. Raise `InvalidInput`."""
+        return ids.decode("Order", self.order_id, "order_id")
+
     def target(self) -> Target:
         """Return the order, and the conditions under which it is changed. Raise `InvalidInput`."""
-        order_id = ids.decode("Order", self.order_id, "order_id")
-        return Target(order_id, self.expected_version, idempotency_of(self))
+        return Target(self.order_key(), self.expected_version, idempotency_of(self))
 
 
 def order_input(name: str, description: str, parameters: Iterable[Parameter]) -> type[OrderInput]:
