@@ -1,4 +1,4 @@
-"""One attempt at an effect: carried out under a lease, within a time limit, with its outcome written down."""
+"""One attempt at an effect: under a lease, within a time limit, and with its outcome recorded."""
 
 import asyncio
 import logging
@@ -16,36 +16,36 @@ from models.enums import EffectState
 log = logging.getLogger(__name__)
 
 ATTEMPT_SECONDS: Final = 60.0  # for one attempt
-LEASE: Final = timedelta(seconds=10)  # after which another process takes an effect for abandoned; it is renewed
+LEASE: Final = timedelta(seconds=10)  # after which another process takes an effect over; it is renewed
 RENEWALS: Final = 3  # in the time of one lease
 GRACE_SECONDS: Final = 5.0  # for an attempt that is cancelled to end
 FIRST_PAUSE: Final = timedelta(seconds=5)  # after the first attempt; doubled after each that follows
 LONGEST_PAUSE: Final = timedelta(hours=1)
-SHORTEST_PAUSE: Final = timedelta(seconds=1)  # however soon the other side wants to be tried again
+SHORTEST_PAUSE: Final = timedelta(seconds=1)  # even if the other side asks to be tried sooner
 MOST_ATTEMPTS: Final = 33  # which last for a day
 LONGEST_WAIT: Final = timedelta(days=1)  # for a service that asks again and again to be tried later
 
-_LEAST_SECONDS: Final = 1.0  # for the database to renew a lease that is over, if nobody has taken it yet
+_LEAST_SECONDS: Final = 1.0  # to renew a lease that has ended, if no other process has taken it
 
 
 class LeaseLost(Exception):
-    """Another process may work on the effect by now: what this one does for it must end."""
+    """Another process may work on the effect by now, so this one must stop."""
 
 
 def pause_after(attempts: int) -> timedelta:
-    """How long to wait after so many attempts, 1 or more."""
+    """Return how long to wait after so many attempts, 1 or more."""
     pause: timedelta = FIRST_PAUSE * 2 ** min(attempts - 1, 20)
     return min(pause, LONGEST_PAUSE)
 
 
 async def attempt(kind: EffectsOfKind, effect: Effect) -> BaseException | None:
-    """Attempt an effect that is leased, and write down what became of it. Return what went wrong."""
+    """Attempt an effect that is leased, and record the outcome. Return the error, None if there was none."""
     try:
         await _carry_out(kind, effect)
     except GivenUp as refusal:
         await kind.give_up(effect, _text(refusal))
         return refusal
-    except asyncio.CancelledError:  # the server ends: another one need not wait for the lease to end
+    except asyncio.CancelledError:  # the server ends: another process may start at once
         await asyncio.shield(_again(effect, datetime.now(UTC), "the server was stopped"))
         raise
     except LeaseLost as error:
@@ -80,12 +80,13 @@ async def _pause_after_error(effect: Effect, error: Exception) -> timedelta | No
 
 
 async def _carry_out(kind: EffectsOfKind, effect: Effect) -> None:
-    """Carry it out in a task of its own, so that one that does not end when it is cancelled is left behind.
+    """Carry it out in a task of its own. If the task does not end when it is cancelled, leave it behind.
 
-    Raises what it raises, `CounterpartFailed` or `TimeoutError` when its time is over, and `LeaseLost`.
+    Raise its error, CounterpartFailed or TimeoutError if it takes too long, and LeaseLost.
     """
     work = asyncio.create_task(kind.carry_out(effect))
-    work.add_done_callback(lambda ended: ended.cancelled() or ended.exception())  # nobody may ask for it later
+    # Otherwise asyncio complains if nothing awaits it.
+    work.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
     renewing = asyncio.create_task(_renew(effect))
     try:
         await asyncio.wait({work, renewing}, timeout=ATTEMPT_SECONDS, return_when=asyncio.FIRST_COMPLETED)
@@ -103,8 +104,8 @@ async def _carry_out(kind: EffectsOfKind, effect: Effect) -> None:
 
 
 async def _end(work: asyncio.Task[None], effect: Effect) -> None:
-    """Cancel the work, and wait for a while until it has ended."""
-    for _ in range(2):  # the first time may be lost in a library
+    """Cancel the task, and wait for a while until it has ended."""
+    for _ in range(2):  # a library may swallow the first cancellation
         work.cancel()
         done, _ = await asyncio.wait({work}, timeout=GRACE_SECONDS)
         if done:
@@ -114,9 +115,9 @@ async def _end(work: asyncio.Task[None], effect: Effect) -> None:
 
 
 async def _renew(effect: Effect) -> None:
-    """Keep the lease for as long as this process works on the effect, and no longer: it may be killed.
+    """Renew the lease while this process works on the effect.
 
-    Raises `LeaseLost` if somebody else has the effect, or if the lease ends because the database is away.
+    Raise LeaseLost if another process has the effect, or if the lease ends because the database cannot be reached.
     """
     ends = time.monotonic() + LEASE.total_seconds()
     while True:
@@ -150,5 +151,5 @@ def _name(effect: Effect) -> str:
 
 
 def _text(error: BaseException, before: str = "") -> str:
-    """What was wrong, no longer than an effect's row has room for."""
+    """Return the error's text, shortened to what fits into an effect's row."""
     return f"{before}{str(error) or type(error).__name__}"[:LONGEST_ERROR]

@@ -1,4 +1,4 @@
-"""The rules that act by themselves because of an event, and never against a rule that holds for people."""
+"""Automations: rules that act by themselves because of an event. They can do no more than people can."""
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -49,7 +49,7 @@ def automations_after(event: OrderEvent) -> set[AutomationKind]:
 
 
 class Automations:
-    """Acts as `AUTOMATION`, with the event that caused it as its id and its kind as its name."""
+    """Acts as `AUTOMATION`, with the id of the event and the name of the automation."""
 
     kind: ClassVar[EffectKind] = EffectKind.AUTOMATION
 

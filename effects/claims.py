@@ -1,8 +1,8 @@
-"""Taking up effects that are due, so that none of those who are waited for keeps the others waiting.
+"""Leasing effects that are due, so that a slow external service does not delay effects that do not need it.
 
-The effects of a kind that need the same counterpart are a lane. Each kind has its own share of what a process does at
-the same time, and so has each lane within it; a lane of which nothing is being done always gets a turn. What waits in
-one lane, however much, is not looked at for the others.
+The effects of a kind that need the same counterpart are a lane. Each kind has a limit of effects that a process carries
+out at the same time, and so has each lane within it. A lane of which nothing is running may always start one. Effects
+that wait in one lane are not read for the others.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ SKEW: Final = timedelta(minutes=1)  # by which the clocks of two processes may d
 
 
 class LaneShares:
-    """What one process does at the same time, by lane."""
+    """The number of effects that this process is carrying out, by lane."""
 
     def __init__(self) -> None:
         self._running: Counter[str] = Counter()
@@ -50,7 +50,7 @@ class LaneShares:
 async def load_lanes() -> list[Lane]:
     """Return the lanes in which effects wait, and those that are paused; the longest due first.
 
-    What is due later than the longest pause from now was planned while a clock was ahead: it is made due now.
+    An effect that is due later than the longest pause from now was planned while a clock was ahead. It is made due now.
     """
     now = datetime.now(UTC)
     lanes = await find_lanes(now, now + LEASE + SKEW)
@@ -62,9 +62,9 @@ async def load_lanes() -> list[Lane]:
 
 
 async def claim(lanes: Collection[Lane], shares: LaneShares) -> AsyncIterator[Effect]:
-    """Lease effects that are due, as many as the shares have room for: nobody else has them until the lease ends.
+    """Lease effects that are due, as many as the shares have room for. No other process gets them until the lease ends.
 
-    The caller enters each into the shares before it asks for the next.
+    The caller must enter each into the shares before it asks for the next.
     """
     now = datetime.now(UTC)
     for lane in lanes:
@@ -96,9 +96,9 @@ async def _probe(lane: Lane, now: datetime) -> AsyncIterator[Effect]:
 
 
 async def _due(lane: Lane, now: datetime, most: int) -> list[Effect]:
-    """Return the effects of the lane that have been due for longest and that nobody has leased.
+    """Return the effects of the lane that have been due for longest and that are not leased.
 
-    A lease of more than its length was taken while a clock was ahead: it does not count.
+    A lease that ends later than a lease can last was taken while a clock was ahead, and is ignored.
     """
     free = Q(leased_until__isnull=True) | Q(leased_until__lt=now) | Q(leased_until__gt=now + LEASE + SKEW)
     due = Effect.filter(free, state=EffectState.WAITING, lane=lane.name, due_at__lte=now)

@@ -1,4 +1,4 @@
-"""What all kinds of effects have in common: how they follow from events, and how they end."""
+"""What all kinds of effects have in common."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ from models.enums import EffectKind, EffectState
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """An effect that an event is to have. With a delay, somebody else has so long to do it first.
+    """An effect that an event will have. The delay gives a request time to do it first.
 
-    `counterpart` names the service outside that it needs, such as a gateway. Those that need the same one share its
-    turns and, if it fails again and again, its pause.
+    `counterpart` names the external service that it needs, such as a gateway. Effects that need the same one share its
+    concurrency limit and, if it fails again and again, its pause.
     """
 
     subject: str = ""
@@ -27,11 +27,11 @@ class Planned:
 
 
 class GivenUp(Exception):
-    """Trying again would not help, or could do something twice: a person must look at it. The message says why."""
+    """Another attempt would not help, or could do something twice. A person must decide. The message says why."""
 
 
 class TryAgain(Exception):
-    """The other side has asked to be tried again after this time. The message says in which words."""
+    """The other side has asked to be tried again after this time. The message is for people."""
 
     def __init__(self, message: str, after: timedelta) -> None:
         super().__init__(message)
@@ -39,42 +39,41 @@ class TryAgain(Exception):
 
 
 class CounterpartFailed(Exception):
-    """The service outside is at fault, not this effect: it is down, overloaded or silent, so that others fail, too.
+    """The external service is down, overloaded or silent, so that other effects would fail, too.
 
-    An error that is a `GivenUp` besides is not tried again, and counts against the service all the same.
+    An error that is also a GivenUp is not tried again, but counts as a failure of the service.
     """
 
 
 class EffectsOfKind(Protocol):
-    """One kind of effects. Whatever is written must be as good when it is written twice."""
+    """One kind of effects. All that it writes must be idempotent."""
 
     kind: ClassVar[EffectKind]
 
     async def plan(self, events: Sequence[OrderEvent]) -> list[tuple[OrderEvent, Planned]]:
-        """The effects of these events, each with its event.
+        """Return the effects of these events, each with its event.
 
-        It may query the database, must not change it, and must be quick.
+        May query the database but not change it, and must be quick.
         """
         ...
 
     async def carry_out(self, effect: Effect) -> None:
-        """Does it, and calls `finish`. Raises `GivenUp`; any other error means that it is tried again later.
+        """Do it, and call `finish`. Raise GivenUp to end it; after any other error it is tried again later.
 
-        `TryAgain` says when. `CounterpartFailed` says that the service outside is at fault: after several of these it
-        is paused.
+        TryAgain says when. CounterpartFailed says that the external service is at fault, which is paused after several
+        of these.
 
-        It may be called again at any time, also after it has been killed anywhere in the middle: `effect.data` is what
-        it has written down with `remember` by then.
+        May be called again after a crash at any point. `effect.data` holds what earlier attempts saved with `remember`.
         """
         ...
 
     async def give_up(self, effect: Effect, reason: str) -> None:
-        """Called once when the effect is given up, after `GivenUp` or a day of attempts: tell it on the timeline."""
+        """Record on the timeline that the effect is given up. Called once, after GivenUp or a day of attempts."""
         ...
 
 
 async def remember(effect: Effect, **data: Any) -> None:
-    """Writes down, for good, what the next attempt must know."""
+    """Save data that the next attempt needs."""
     effect.data = {**effect.data, **data}
     await Effect.filter(id=effect.id).update(data=effect.data)
 
@@ -88,11 +87,9 @@ async def finish(
     error: str | None = None,
     data: dict[str, Any] | None = None,
 ) -> None:
-    """The effect has come to its end, once: the events are recorded in the same transaction, unless it had before.
+    """End the effect and record the events in one transaction. Do nothing if it has ended before.
 
-    `data` replaces what attempts have left, by default it stays.
-
-    Raises `NotFound` where the actor does not see the order.
+    `data` replaces what attempts have saved. Raise NotFound if the actor does not see the order.
     """
     async with change(actor) as work:
         order = await work.lock_order(Target(effect.order_id))

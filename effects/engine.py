@@ -1,7 +1,7 @@
-"""Carries out what events are to bring about: each effect planned once, tried until it works, and done once.
+"""The engine of effects: each effect is planned once, tried until it works, and done once.
 
-Any process with a database may run an engine, and as many as like at the same time: planning is a matter of who holds
-the row of the position, and carrying out of who has leased the effect's row.
+Several processes may run an engine at the same time. The one that locks the row of the position plans, and the one that
+has leased an effect's row carries it out.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ from models.enums import EffectKind
 log = logging.getLogger(__name__)
 
 SEARCH_SECONDS: Final = 60.0  # between two searches for events that another version has skipped
-APART_SECONDS: Final = 0.05  # from one planning to the next, where there is always something new to plan for
+APART_SECONDS: Final = 0.05  # between two plannings, if there is always something new
 STOP_SECONDS: Final = 6.0  # for attempts to end when the server stops
 
 
@@ -51,7 +51,7 @@ class Engine:
         self._shares = LaneShares()
         self._attempts: set[asyncio.Task[None]] = set()
         self._to_do = asyncio.Event()
-        self.lanes: Sequence[Lane] = ()  # as they were when last looked at
+        self.lanes: Sequence[Lane] = ()  # as they were when last loaded
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

@@ -117,7 +117,7 @@ async def _print(request: Request, service: Service, notes: Sequence[DeliveryNot
     if len(notes) == 1:
         [note] = notes
         return as_file(request, await service.printing.file(note), service.printing.file_name(note))
-    return as_file(request, await service.printing.joined(notes), "delivery-notes.pdf")
+    return as_file(request, await service.printing.merge(notes), "delivery-notes.pdf")
 
 
 async def _caller(request: Request, service: Service) -> Actor | None:

@@ -1,4 +1,4 @@
-"""An order that lived elsewhere before, and living that life again through the commands."""
+"""The history of an order from another system, and its replay through the commands."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class Confirm:
 
 @dataclass(frozen=True, slots=True)
 class Parcel:
-    """Units by the position of their line, from zero. One that has not `left` is packed and waits."""
+    """Units by the position of their line, from zero. If it has not `left`, it is packed and waits."""
 
     at: datetime
     units: Mapping[int, int]
@@ -37,7 +37,7 @@ class Parcel:
 
 @dataclass(frozen=True, slots=True)
 class Refund:
-    """`amount` is `None` for all that was paid and not refunded yet."""
+    """A refund. If `amount` is None, it is of all that was paid and not refunded yet."""
 
     at: datetime
     amount: Decimal | None
@@ -46,7 +46,7 @@ class Refund:
 
 @dataclass(frozen=True, slots=True)
 class Void:
-    """What is left of the authorization of that reference, or of all of them, is given back."""
+    """The rest of the authorization of that reference is voided; without a reference, of all authorizations."""
 
     at: datetime
     reference: str | None = None
@@ -70,8 +70,8 @@ Step = Confirm | Parcel | Refund | Void | Cancel | Archive
 class History:
     """An order and what happened to it since, each step no earlier than the one before.
 
-    The two statuses are what the source says of it, `None` where it does not say or is known to say too little;
-    they are only compared with what the steps come to. `warnings` is what was lost in reading.
+    The two statuses are those of the file, None if it has none that can be trusted. They are only compared with the
+    result of the steps. `warnings` says what could not be read.
     """
 
     new: NewOrder
@@ -84,12 +84,12 @@ class History:
 
 @retry_conflicts
 async def relive(*, actor: Actor, history: History, with_effects: bool = False) -> list[str]:
-    """Place the order and take its steps, all in one transaction, each event at the time when it happened.
+    """Place the order and take its steps in one transaction, each event at the time when it happened.
 
-    The events have no effects unless `with_effects` is set: customers heard of them years ago.
+    The events have no effects unless `with_effects` is set, because customers heard of them years ago.
 
-    Returns what could not be taken over. Raises `DomainError`, with nothing written, and `DuplicateReference` among
-    them where the channel has the order already.
+    Return what could not be taken over. Raise DomainError, with nothing written, such as DuplicateReference if the
+    channel has the order already.
     """
     if history.placed_at > datetime.now(UTC) + timedelta(days=1):
         raise InvalidInput("An order cannot be placed in the future.", "placed_at")
@@ -106,7 +106,7 @@ async def relive(*, actor: Actor, history: History, with_effects: bool = False) 
 
 
 async def _take(work: UnitOfWork, order: Order, step: Step) -> str | None:
-    """Takes the step, as far as the rules allow it. Returns what they did not allow."""
+    """Take the step, as far as the rules allow it. Return what they did not allow."""
     actor, target = work.actor, Target(order.id)
     match step:
         case Confirm():

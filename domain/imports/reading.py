@@ -1,4 +1,4 @@
-"""Reading JSON of others: each value is checked where it is read, and what is wrong with it names its place."""
+"""Reading JSON of other systems. Each value is checked when it is read, and errors name its path."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -16,15 +16,15 @@ _FLOAT_NOISE = Decimal("0.000001")
 
 
 def path_text(path: Sequence[str]) -> str:
-    """`("line_items", "0", "price")` as `line_items[0].price`."""
+    """Return `("line_items", "0", "price")` as `line_items[0].price`."""
     return "".join(f"[{part}]" if part.isdigit() else f".{part}" for part in path).removeprefix(".")
 
 
 class JsonObject:
-    """An object of a JSON document that knows where it stands.
+    """An object of a JSON document that knows its path.
 
-    Every reader gives `None` (or nothing, for lists) where the key is missing or null, and raises `InvalidInput`
-    with the path of the value where it is not of the kind asked for.
+    Every method returns None (or an empty list) if the key is missing or null, and raises InvalidInput with the path of
+    the value if it is of another kind.
     """
 
     def __init__(self, members: Mapping[str, Any], path: tuple[str, ...] = ()) -> None:
@@ -38,7 +38,7 @@ class JsonObject:
         return InvalidInput(message, *self.at(key))
 
     def text(self, key: str) -> str | None:
-        """Text without surrounding space, `None` where nothing is left. Numbers, such as ids, are read as text."""
+        """Return text without surrounding space, None if it is empty. Numbers, such as ids, are read as text."""
         value = self._members.get(key)
         if value is None:
             return None
@@ -55,7 +55,7 @@ class JsonObject:
         return value
 
     def whole(self, key: str) -> int | None:
-        """A whole number, which may be written as text."""
+        """Return a whole number, which may be written as text."""
         number = self._number(key)
         if number is None:
             return None
@@ -64,9 +64,9 @@ class JsonObject:
         return int(number)
 
     def amount(self, key: str, currency: str, *, signed: bool = False) -> Decimal | None:
-        """An amount: text or a number under the key, or `shop_money` in the money bag of that key with `_set`.
+        """Return an amount: text or a number under the key, or `shop_money` in the money bag of that key with `_set`.
 
-        Raises `InvalidInput` for one that `currency` cannot hold exactly, and for one below zero unless `signed`.
+        Raise InvalidInput if it has too many decimals for the currency, or is below zero and not `signed`.
         """
         amount = self._number(key)
         path = self.at(key)
@@ -98,7 +98,7 @@ class JsonObject:
         return number
 
     def time(self, key: str) -> datetime | None:
-        """A moment in UTC, from ISO 8601."""
+        """Return a time in UTC, from ISO 8601."""
         value = self._members.get(key)
         if value is None or value == "":
             return None
@@ -133,11 +133,11 @@ class JsonObject:
         return found
 
     def has(self, key: str) -> bool:
-        """Whether there is something else than null under the key."""
+        """Return whether there is a value under the key, and not null."""
         return self._members.get(key) is not None
 
     def first_text(self, *keys: str) -> str | None:
-        """The first of the keys that has text."""
+        """Return the text of the first key that has one."""
         for key in keys:
             if text := self.text(key):
                 return text
@@ -145,7 +145,7 @@ class JsonObject:
 
 
 class Source:
-    """An order that is being read: its JSON, its currency, and what could not be taken over as it stands."""
+    """An order that is being read: its JSON, its currency, and warnings about what could not be taken over."""
 
     def __init__(self, order: JsonObject, currency: str) -> None:
         self.order = order
@@ -156,14 +156,14 @@ class Source:
         self.warnings.append(f"{path_text(path)}: {message}" if path else message)
 
     def amount(self, holder: JsonObject, key: str) -> Decimal:
-        """The amount under the key, zero where there is none."""
+        """Return the amount under the key, zero if there is none."""
         return holder.amount(key, self.currency) or Decimal(0)
 
     def sum(self, holders: Sequence[JsonObject], key: str) -> Decimal:
         return sum((self.amount(holder, key) for holder in holders), Decimal(0))
 
     def short(self, text: str | None, longest: int, path: Sequence[str]) -> str | None:
-        """The beginning of the text, with a warning where there is more of it."""
+        """Return the beginning of the text, with a warning if it is longer."""
         if text is None or len(text) <= longest:
             return text
         self.warn(f"shortened to {longest} characters", path)

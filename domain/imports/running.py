@@ -1,4 +1,4 @@
-"""Bringing many orders in, one transaction each, so that one that cannot be read does not stop the rest."""
+"""Importing many orders, one transaction each, so that one that cannot be read does not stop the rest."""
 
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class ImportReport:
 
 
 def channel_actor(code: str) -> Actor:
-    """The sales channel itself, in whose name its orders are imported."""
+    """Return the actor of an import: the sales channel itself."""
     return Actor(kind=ActorKind.CHANNEL, id=code, name=code, scopes=frozenset(Scope))
 
 
@@ -40,10 +40,10 @@ async def import_orders(
     *,
     with_effects: bool = False,
 ) -> AsyncIterator[ImportReport]:
-    """Imports each document, given with its place, and says what became of it. A failed order leaves nothing.
+    """Import each document, given with its place, and yield what became of it. A failed order leaves nothing.
 
-    Nothing follows from what is imported (e-mail, automations, payments, requests) unless `with_effects` is set.
-    Raises `InvalidInput` for a code that no channel can have.
+    The orders have no effects (e-mail, automations, payments, requests) unless `with_effects` is set. Raise
+    InvalidInput for a code that no channel can have.
     """
     actor = channel_actor(channel)
     places: dict[str | None, str] = {}
@@ -61,12 +61,12 @@ async def import_orders(
         except DomainError as refusal:
             if refusal.field == ("channel",):
                 raise
-            outcome = ImportReport(place, Result.FAILED, (_explained(refusal),))
+            outcome = ImportReport(place, Result.FAILED, (_explain(refusal),))
         if outcome.result is not Result.FAILED:
             places[reference] = place
         yield outcome
 
 
-def _explained(refusal: DomainError) -> str:
+def _explain(refusal: DomainError) -> str:
     path = path_text(refusal.field)
     return f"{path}: {refusal.message}" if path else refusal.message

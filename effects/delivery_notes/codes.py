@@ -1,4 +1,4 @@
-"""The codes that are scanned: Code 128 for the note's number, QR for what the recipient may want to open."""
+"""The codes of a delivery note: Code 128 with its number, and a QR code for the recipient."""
 
 import base64
 from dataclasses import dataclass
@@ -16,8 +16,10 @@ _QR_MODULE, _QR_SIZE, _LARGEST_QR = 0.4, 22.0, 45.0  # millimetres: at least, at
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """An image as a `data:` URL, and what is in it. All sizes are in millimetres, those of the image with what is quiet
-    around the code: so much on the left and on the right, and of a QR code above and below, too.
+    """An image as a `data:` URL, and its contents. Sizes are in millimetres.
+
+    `width` and `height` include the quiet zone, which is `quiet` wide on the left and on the right, and around a QR
+    code also above and below.
     """
 
     url: str
@@ -28,7 +30,7 @@ class Code:
 
 
 def barcode(content: str, height: float) -> Code:
-    """Code 128, without the text beneath."""
+    """Return a Code 128 without the text below it."""
     (bars,) = Code128(content).build()
     modules = len(bars) + 2 * _BARCODE_QUIET
     module = min(max(_BARCODE_WIDTH / modules, _NARROWEST), _WIDEST)
@@ -37,7 +39,7 @@ def barcode(content: str, height: float) -> Code:
 
 
 def qr(content: str) -> Code | None:
-    """A QR code, `None` where the content is too long for one that a telephone reads from a printed page."""
+    """Return a QR code, None if the content is too long for one that a phone reads from a printed page."""
     try:
         code = segno.make_qr(content, error="m")
     except segno.DataOverflowError:
@@ -59,7 +61,7 @@ _BITS: Final = bytes.maketrans(b"\0\1", b"01")
 
 
 def _dark_runs(modules: str) -> list[tuple[int, int]]:
-    """Where the ones begin, and how many are next to each other: what touches is drawn as one, without a gap."""
+    """Return start and length of each run of dark modules. A run is drawn at once, so that it has no gaps."""
     runs, start = [], 0
     for part in modules.replace("01", "0 1").replace("10", "1 0").split():
         if part[0] == "1":

@@ -1,7 +1,7 @@
-"""Variable fonts made static by HarfBuzz: for a note with Chinese on it, ten times as fast as WeasyPrint does it.
+"""Variable fonts made static by HarfBuzz, which is much faster than WeasyPrint's own way (docs/decisions/0009).
 
-WeasyPrint has fontTools look at each of the thousands of glyphs that a font has, used or not. HarfBuzz takes the glyphs
-that are used, in the weight that is used, and gives WeasyPrint a font that has nothing variable left.
+WeasyPrint lets fontTools process each of the thousands of glyphs of a font. HarfBuzz takes only the glyphs and the
+weight that are used, and gives WeasyPrint a static font.
 """
 
 from contextlib import suppress
@@ -15,11 +15,12 @@ _FUNCTIONS: Final = """
         hb_subset_input_t *input, hb_face_t *face, hb_tag_t axis_tag, float axis_value);
     hb_bool_t hb_subset_input_pin_axis_to_default (hb_subset_input_t *input, hb_face_t *face, hb_tag_t axis_tag);
 """
-_UNUSED: Final = ("BASE", "GDEF", "GPOS", "GSUB")  # the tables by which glyphs are chosen and placed: that is done
+# The tables by which glyphs are chosen and placed. That has happened already.
+_UNUSED: Final = ("BASE", "GDEF", "GPOS", "GSUB")
 
 
 def use_harfbuzz() -> None:
-    """From now on in this process, where HarfBuzz can do it (version 6 and newer); otherwise all stays as it is."""
+    """Use HarfBuzz in this process if it can do it (version 6 and newer). Otherwise change nothing."""
     with suppress(AttributeError):
         ffi.cdef(_FUNCTIONS)
         _ = harfbuzz_subset.hb_subset_input_pin_axis_location, harfbuzz_subset.hb_subset_input_pin_axis_to_default
@@ -34,7 +35,7 @@ def use_harfbuzz() -> None:
 
 
 def _make_static(font: Any, glyphs: list[int]) -> None:
-    """Changes nothing where something of the font would stay variable."""
+    """Make the font static. Change nothing if a part of it would stay variable."""
     wanted = ffi.gc(harfbuzz_subset.hb_subset_input_create_or_fail(), harfbuzz_subset.hb_subset_input_destroy)
     harfbuzz_subset.hb_subset_input_set_flags(wanted, harfbuzz_subset.HB_SUBSET_FLAGS_RETAIN_GIDS)
     _add(harfbuzz_subset.hb_subset_input_glyph_set(wanted), glyphs)

@@ -1,4 +1,4 @@
-"""Several PDF files in one."""
+"""Merging PDF files."""
 
 from collections.abc import Sequence
 from io import BytesIO
@@ -8,7 +8,7 @@ from pikepdf import Array, Dictionary, Name
 
 
 def merge(files: Sequence[bytes], title: str) -> bytes:
-    """All pages of the files in their order, with their tags, and with each file's title as a bookmark."""
+    """Return all pages of the files in one file, with their tags, and with each file's title as a bookmark."""
     with pikepdf.new() as merged:
         merged.docinfo["/Title"] = title
         merged.Root.ViewerPreferences = Dictionary(DisplayDocTitle=True)
@@ -23,7 +23,7 @@ def merge(files: Sequence[bytes], title: str) -> bytes:
                     _append(one, merged)
         with merged.open_metadata(set_pikepdf_as_editor=False) as metadata:
             metadata["dc:title"] = title
-            metadata["{http://www.aiim.org/pdfua/ns/id/}part"] = "1"  # it is PDF/UA-1 where all of the files are
+            metadata["{http://www.aiim.org/pdfua/ns/id/}part"] = "1"  # it is PDF/UA-1 if all of the files are
         target = BytesIO()
         merged.save(target, deterministic_id=True, object_stream_mode=pikepdf.ObjectStreamMode.generate)
         return target.getvalue()
@@ -39,12 +39,12 @@ def _append(one: pikepdf.Pdf, merged: pikepdf.Pdf) -> None:
 
 
 def _append_tags(root: pikepdf.Object, merged: pikepdf.Pdf, first: int) -> None:
-    """The pages from `first` on have numbers of their own by which their tags are found."""
+    """Append the tags. Renumber the pages from `first` on, because their tags are found by these numbers."""
     tree = merged.Root.StructTreeRoot
     for document in root.K:
         document.P = tree
         tree.K.append(document)
-    numbers = list(root.ParentTree.Nums)  # a page's number, and its tags: in turns
+    numbers = list(root.ParentTree.Nums)  # alternately a page's number and its tags
     for number, tags in zip(numbers[::2], numbers[1::2], strict=True):
         tree.ParentTree.Nums.append(first + int(number))
         tree.ParentTree.Nums.append(tags)

@@ -1,4 +1,4 @@
-"""What the server and its rendering processes say to each other: JSON, followed by files as they are."""
+"""The messages between the server and its rendering processes: JSON, followed by files."""
 
 import asyncio
 import json
@@ -16,21 +16,21 @@ class Message:
     files: tuple[bytes, ...] = ()
 
 
-def packed(data: dict[str, Any], files: Sequence[bytes] = ()) -> bytes:
-    """The message as bytes."""
+def pack(data: dict[str, Any], files: Sequence[bytes] = ()) -> bytes:
+    """Return the message as bytes."""
     head = json.dumps({"data": data, "sizes": [len(file) for file in files]}).encode()
     return b"".join((_LENGTH.pack(len(head)), head, *files))
 
 
 async def receive(stream: asyncio.StreamReader) -> Message:
-    """The next message. Raises `EOFError` where the stream ends first."""
+    """Return the next message. Raise EOFError if the stream ends first."""
     (length,) = _LENGTH.unpack(await stream.readexactly(_LENGTH.size))
     head = json.loads(await stream.readexactly(length))
     return Message(head["data"], tuple([await stream.readexactly(size) for size in head["sizes"]]))
 
 
 def read(stream: BinaryIO) -> Message:
-    """The next message, waiting for it. Raises `EOFError` where the stream ends first."""
+    """Wait for the next message and return it. Raise EOFError if the stream ends first."""
     (length,) = _LENGTH.unpack(_exactly(stream, _LENGTH.size))
     head = json.loads(_exactly(stream, length))
     return Message(head["data"], tuple(_exactly(stream, size) for size in head["sizes"]))

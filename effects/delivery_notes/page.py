@@ -1,4 +1,4 @@
-"""What a template is given: the document, put into words and in the order in which the page has it."""
+"""The variables of the template: the document in words, in the order in which the page shows it."""
 
 import math
 import unicodedata
@@ -14,7 +14,7 @@ from effects.merchant.texts import Texts, fill_in, parts
 
 _BARCODE_HEIGHT: Final = 10.0  # millimetres
 
-# Han characters look different from country to country: the language tells which font has the right ones.
+# Han characters look different in each country. The language selects the font that has the right ones.
 _LANGUAGES: Final = {
     "JP": "ja",
     "KR": "ko",
@@ -36,7 +36,7 @@ _POINT: Final = 25.4 / 72  # millimetres
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A position as the table has it. What is not known or not wanted is an empty text."""
+    """A row of the table of positions. An unknown or unwanted value is an empty text."""
 
     number: int
     sku: str
@@ -53,7 +53,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Of all positions that are delivered."""
+    """The totals of all positions that are delivered."""
 
     delivered: str
     weight: str
@@ -62,14 +62,14 @@ class Totals:
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """A line of the information block: what it is about, and its values."""
+    """A line of the information block: a name and its values."""
 
     name: str
     values: tuple[str, ...]
 
 
 def page(document: NoteContent, presentation: Presentation) -> dict[str, Any]:
-    """The variables of the template."""
+    """Return the variables of the template."""
     texts = presentation.texts[document.locale]
     formats = Formats(document.locale)
     delivered = [each for each in document.positions if each.delivered]
@@ -94,7 +94,7 @@ def page(document: NoteContent, presentation: Presentation) -> dict[str, Any]:
 
 
 def direction(text: str) -> str:
-    """`rtl` where the first letter is Arabic, Hebrew or of another script that runs so, otherwise `ltr`."""
+    """Return `rtl` if the first letter is of a script that runs from right to left, such as Arabic, else `ltr`."""
     for character in text:
         kind = unicodedata.bidirectional(character)
         if kind in ("R", "AL"):
@@ -122,7 +122,7 @@ def _facts(document: NoteContent, texts: Texts, formats: Formats) -> list[Fact]:
 
 
 def _by_carrier(parcels: Sequence[Parcel]) -> dict[str | None, list[str]]:
-    """The tracking numbers of each carrier."""
+    """Return the tracking numbers of each carrier."""
     numbers: dict[str | None, list[str]] = {}
     for parcel in parcels:
         numbers.setdefault(parcel.carrier, []).append(parcel.number)
@@ -162,7 +162,7 @@ def _totals(delivered: Sequence[Position], document: NoteContent, texts: Texts, 
 
 
 def _qr(document: NoteContent, texts: Texts) -> dict[str, Any]:
-    """A code that opens the first parcel's tracking, or else holds the order's number; and what it is, in words."""
+    """Return a code that opens the first parcel's tracking, or else contains the order's number, and its caption."""
     parcel = document.parcels[0] if document.parcels else None
     if parcel and parcel.url and parcel.url.startswith(("https://", "http://")):
         code = qr(parcel.url)
@@ -173,7 +173,7 @@ def _qr(document: NoteContent, texts: Texts) -> dict[str, Any]:
 
 
 def _counters(text: str) -> str:
-    """The text as the value of CSS's `content`, with its counters `page` and `pages`."""
+    """Return the text as a value of CSS's `content`, with its counters `page` and `pages`."""
     words = (
         (f'"{_css(part)}"' if part else "", f"counter({counter})" if counter else "") for part, counter in parts(text)
     )
@@ -181,26 +181,26 @@ def _counters(text: str) -> str:
 
 
 def _css(text: str) -> str:
-    """Within a CSS string, and safe in HTML, too."""
+    """Escape the text for a CSS string within HTML."""
     return "".join(c if c.isalnum() and c.isascii() else f"\\{ord(c):06x}" for c in text)
 
 
 def _address_size(lines: Sequence[str]) -> int:
     for size in _SIZES:
         height = size * _LINE_HEIGHT * _POINT
-        if sum(_lines_taken(line, size) for line in lines) * height <= _ADDRESS_HEIGHT:
+        if sum(_count_lines(line, size) for line in lines) * height <= _ADDRESS_HEIGHT:
             return size
     return _SIZES[-1]
 
 
-def _lines_taken(text: str, size: int) -> int:
-    """How many lines a text takes up when it is broken, rather one too many than too few."""
+def _count_lines(text: str, size: int) -> int:
+    """Return how many lines the text needs, rather one too many than too few."""
     width = sum(_width(character) for character in text) * size * _POINT
     return max(1, math.ceil(width / _ADDRESS_WIDTH * 1.1)) if width > _ADDRESS_WIDTH else 1
 
 
 def _width(character: str) -> float:
-    """In font sizes, for the usual letters of Noto Sans."""
+    """Return the width in font sizes, for the usual letters of Noto Sans."""
     if unicodedata.east_asian_width(character) in "WF":
         return 1.0
     return 0.68 if character.isupper() or character in "mwMW@%" else 0.56

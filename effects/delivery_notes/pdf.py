@@ -1,4 +1,4 @@
-"""HTML to PDF, by WeasyPrint: a file that is PDF/A-3a, for archives, and PDF/UA-1, for everybody, at once."""
+"""HTML to PDF by WeasyPrint. The file is both PDF/A-3a, for archives, and PDF/UA-1, for accessibility."""
 
 import logging
 import warnings
@@ -21,8 +21,8 @@ MOST_PIXELS: Final = 4_000_000  # of an image
 _VARIANT: Final = "pdf/a-3a"
 _LONGEST_COMPLAINT: Final = 200  # characters: a data: URL may be in it
 
-# WeasyPrint says either PDF/A or PDF/UA of a file. This adds the other, and describes it as PDF/A wants what it does
-# not know itself (ISO 19005-3, 6.6.2.3; "Achieving WCAG and PDF/A with PDF/UA", PDF Association).
+# WeasyPrint declares a file as either PDF/A or PDF/UA. This adds the other, described as PDF/A requires for schemas
+# that it does not define (ISO 19005-3, 6.6.2.3; "Achieving WCAG and PDF/A with PDF/UA", PDF Association).
 _UNIVERSAL: Final = b"""\
 <rdf:Description rdf:about="" xmlns:pdfuaid="http://www.aiim.org/pdfua/ns/id/"><pdfuaid:part>1</pdfuaid:part>\
 </rdf:Description>\
@@ -41,9 +41,9 @@ _UNIVERSAL: Final = b"""\
 
 
 def write_pdf(html: str, css: str, identifier: str) -> bytes:
-    """The page as a file; the same page gives the same file.
+    """Return the page as a file. The same page gives the same file.
 
-    Raises `RenderingFailed` for what the page refers to outside of itself, and for whatever else WeasyPrint would
+    Raise RenderingFailed if the page refers to anything outside of itself, or has anything else that WeasyPrint would
     leave out.
     """
     style, fonts = _style(css)
@@ -60,18 +60,18 @@ def write_pdf(html: str, css: str, identifier: str) -> bytes:
 
 @lru_cache(maxsize=16)
 def _style(css: str) -> tuple[CSS, FontConfiguration]:
-    """The style sheet, with the fonts that it may bring along."""
+    """Return the style sheet and the fonts that it may contain."""
     fonts = FontConfiguration()
     with _nothing_left_out() as fetcher:
         return CSS(string=css, url_fetcher=fetcher, font_config=fonts), fonts
 
 
 class _Refused(ValueError):
-    """This is not fetched."""
+    """A URL that is not fetched."""
 
 
 class _Fetcher(URLFetcher):  # type: ignore[misc]
-    """Fetches `data:` URLs alone, and remembers what it has refused: WeasyPrint leaves that out without a word."""
+    """Fetches only `data:` URLs. Remembers what it has refused, because WeasyPrint silently leaves that out."""
 
     refusal: str | None = None
 
@@ -97,18 +97,18 @@ def _check_size(content: bytes) -> None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            image = Image.open(BytesIO(content))  # reads its head alone
+            image = Image.open(BytesIO(content))  # reads only its header
             pixels = image.width * image.height
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         pixels = MOST_PIXELS + 1
-    except Exception:  # it is no image that Pillow knows: an SVG, or a font
+    except Exception:  # not an image that Pillow knows: an SVG, or a font
         return
     if pixels > MOST_PIXELS:
         raise _Refused(f"An image on the page has more than {MOST_PIXELS // 1_000_000} megapixels.")
 
 
 class _Complaints(logging.Handler):
-    """The errors that WeasyPrint speaks of and then works on."""
+    """Collects the errors that WeasyPrint logs and ignores."""
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
@@ -120,7 +120,7 @@ class _Complaints(logging.Handler):
 
 @contextmanager
 def _nothing_left_out() -> Iterator[_Fetcher]:
-    """Raises `RenderingFailed` at the end where something of the page was not fetched or could not be used."""
+    """Raise RenderingFailed at the end if a part of the page was not fetched or could not be used."""
     fetcher, complaints = _Fetcher(), _Complaints()
     logger = logging.getLogger("weasyprint")
     logger.addHandler(complaints)
@@ -133,7 +133,7 @@ def _nothing_left_out() -> Iterator[_Fetcher]:
 
 
 def _as_universal(generate: Callable[..., bytes]) -> Callable[..., bytes]:
-    """What writes the file's metadata, with PDF/UA added."""
+    """Return a function that writes the file's metadata with PDF/UA added."""
 
     def rdf(*arguments: Any) -> bytes:
         return generate(*arguments).replace(b"</rdf:RDF>", _UNIVERSAL + b"</rdf:RDF>")

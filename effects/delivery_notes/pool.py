@@ -1,4 +1,4 @@
-"""The processes that render: a few, started when there is something to do, and warm from then on."""
+"""The pool of rendering processes. They are started with the first jobs, and reused."""
 
 import asyncio
 import logging
@@ -16,7 +16,7 @@ from effects.delivery_notes.process import Process, ProcessEnded
 
 log = logging.getLogger(__name__)
 
-MOST_JOBS: Final = 500  # of one process: WeasyPrint and Pango keep some 50 kB of each document for ever
+MOST_JOBS: Final = 500  # of one process, because WeasyPrint and Pango leak memory with each document (decision 0009)
 
 _UNAVAILABLE: Final = (
     "Delivery notes need Pango, which is missing here: install it with apt-get install libpango-1.0-0"
@@ -31,9 +31,9 @@ _STOPPING: Final = "The server is stopping: ask again in a moment."
 
 
 class Pool:
-    """At most so many processes, each with one job at a time, for the event loop that it is made in.
+    """At most so many processes, each with one job at a time. Belongs to the event loop that it is made in.
 
-    A job whose caller has lost interest is finished all the same: so its process stays fit for the next one.
+    A job whose caller has gone is finished nevertheless, so that its process can be reused.
     """
 
     def __init__(self, *, processes: int, seconds: float, waiting: int) -> None:
@@ -50,10 +50,10 @@ class Pool:
         self._closed = False
 
     async def do(self, data: dict[str, Any], files: Sequence[bytes] = ()) -> Message:
-        """What a process answers.
+        """Return the answer of a process.
 
-        Raises `RenderingBusy` where too many jobs wait or the pool is closed, `RenderingUnavailable`, and
-        `RenderingFailed` where the process takes too long or ends.
+        Raise RenderingBusy if too many jobs wait or the pool is closed, RenderingUnavailable, and RenderingFailed if
+        the process takes too long or ends.
         """
         if self._turns.locked() and self._waiting >= self._most_waiting:
             raise RenderingBusy(f"{self._waiting} documents wait to be rendered already: ask again in a moment.")
@@ -71,7 +71,7 @@ class Pool:
         self._jobs.discard(job)
         self._turns.release()
         if not job.cancelled():
-            job.exception()  # looked at, so that asyncio does not complain where the caller is gone
+            job.exception()  # so that asyncio does not complain if the caller has gone
 
     async def _job(self, data: dict[str, Any], files: Sequence[bytes]) -> Message:
         while True:
@@ -82,7 +82,7 @@ class Pool:
                 await self._let_go(process)
                 if ended.had_begun or is_new:
                     raise self._refusal(_ENDED) from ended
-                # It has died while it had nothing to do: another one does the job.
+                # It died while it was idle: another one does the job.
             except TimeoutError:
                 await self._let_go(process)
                 raise self._refusal(f"It took longer than {self._seconds:g} seconds to render this.") from None
@@ -97,7 +97,7 @@ class Pool:
         return RenderingBusy(_STOPPING) if self._closed else RenderingFailed(message)
 
     async def _take(self) -> tuple[Process, bool]:
-        """A process that is ready, and whether it is a new one."""
+        """Return a process that is ready, and whether it is new."""
         while self._idle and not self._closed:
             process = self._idle.pop()
             if process.runs:
@@ -152,18 +152,18 @@ class Pool:
         self._processes.discard(process)
 
     def abandon(self) -> None:
-        """Ends all processes at once, without waiting for it: for when the event loop is not there any more."""
+        """Kill all processes without waiting for them, because their event loop is gone."""
         self._kill()
         self._remove_folder()
 
     def stop(self) -> None:
-        """Begin nothing new: what is not being rendered yet is refused with `RenderingBusy`."""
+        """Begin nothing new: refuse what is not being rendered yet with RenderingBusy."""
         self._closed = True
         for process in self._starting:
             process.kill()
 
     async def close(self) -> None:
-        """Ends all processes and what they are doing, and waits until nothing is left of them."""
+        """End all processes and their jobs, and wait until they are gone."""
         self._kill()
         while self._jobs:
             await asyncio.wait(self._jobs)

@@ -1,4 +1,4 @@
-"""How a merchant wants delivery notes to look and to read."""
+"""The look and the texts of a merchant's delivery notes."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -7,9 +7,9 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Presentation:
-    """`texts` are those of each locale, `logo` is a `data:` URL.
+    """The look of delivery notes. `texts` are those of each locale, `logo` is a `data:` URL.
 
-    `template` (Jinja) and `style` (CSS) are the merchant's own, `None` where the built-in ones are meant.
+    `template` (Jinja) and `style` (CSS) are the merchant's own, None for the built-in ones.
     """
 
     texts: Mapping[str, Mapping[str, str]]
@@ -18,10 +18,10 @@ class Presentation:
     logo: str | None = None
 
     def as_data(self) -> dict[str, Any]:
-        """The presentation as JSON has it."""
+        """Return the presentation for JSON."""
         return asdict(self)
 
     @classmethod
     def from_data(cls, data: dict[str, Any]) -> "Presentation":
-        """What `as_data` was called on, also after a way through JSON."""
+        """Return the presentation that `as_data` was called on."""
         return cls(**data)

@@ -1,4 +1,4 @@
-"""Delivery notes as files: rendered once, kept, and given out as they are for ever after."""
+"""Delivery notes as files. Each is rendered once and stored, and never changes again."""
 
 import asyncio
 from collections.abc import Sequence
@@ -19,12 +19,12 @@ from effects.merchant.texts import fill_in
 from models import DeliveryNote
 
 MOST_AT_ONCE: Final = 100
-_ABREAST: Final = 4  # notes of one request that are worked on at the same time: others print, too
+_ABREAST: Final = 4  # notes of one request at the same time, so that others can print, too
 
 
 @dataclass(frozen=True, slots=True)
 class Printed:
-    """What became of one fulfillment's note. One that could not be rendered has its number, and a `refusal`, too."""
+    """The outcome for one fulfillment. A note that could not be rendered has a number and a `refusal`."""
 
     fulfillment_id: UUID
     note: DeliveryNote | None
@@ -47,7 +47,7 @@ class Printing:
         replaces: UUID | None = None,
         locale: str | None = None,
     ) -> Printed:
-        """As `create_delivery_note`, and renders it. Raises `RenderingUnavailable` before anything is changed."""
+        """Create a delivery note and render it. Raise RenderingUnavailable before anything is changed."""
         await self._renderer.require()
         note = await create_delivery_note(
             actor=actor,
@@ -66,9 +66,9 @@ class Printing:
     async def create_all(
         self, *, actor: Actor, fulfillment_ids: Sequence[UUID], locale: str | None = None
     ) -> list[Printed]:
-        """The notes of these fulfillments, in their order; what is refused for one does not stop the others.
+        """Create the notes of these fulfillments, in their order. A refusal of one does not stop the others.
 
-        Raises `InvalidInput` for none or more than `MOST_AT_ONCE`, and `RenderingUnavailable`.
+        Raise InvalidInput for none or more than `MOST_AT_ONCE`, and RenderingUnavailable.
         """
         if not 1 <= len(fulfillment_ids) <= MOST_AT_ONCE:
             raise InvalidInput(f"Name 1 to {MOST_AT_ONCE} fulfillments.", "fulfillment_ids")
@@ -89,22 +89,22 @@ class Printing:
         return await asyncio.gather(*(one(index, each) for index, each in enumerate(fulfillment_ids)))
 
     async def file(self, note: DeliveryNote) -> bytes:
-        """The note as a PDF, always the same. Raises `RenderingFailed`, `RenderingBusy` and `RenderingUnavailable`."""
+        """Return the note as a PDF, always the same. Raise RenderingFailed, RenderingBusy and RenderingUnavailable."""
         return (await self._files([note]))[0]
 
     def file_name(self, note: DeliveryNote) -> str:
-        """What the file is called where somebody saves it."""
+        """Return the file's name for a download."""
         texts = self._merchant.presentation(note.document["channel_code"]).texts[note.locale]
         return f"{fill_in(texts['title'], {'number': note.number})}.pdf"
 
-    async def joined(self, notes: Sequence[DeliveryNote]) -> bytes:
-        """All of them in one PDF, in this order. Raises as `file` does."""
+    async def merge(self, notes: Sequence[DeliveryNote]) -> bytes:
+        """Return all of them in one PDF, in this order. Raise as `file` does."""
         files = await self._files(notes)
         return await self._renderer.merge(files, ", ".join(note.number for note in notes))
 
     async def _files(self, notes: Sequence[DeliveryNote]) -> list[bytes]:
         files = await stored_files([note.id for note in notes])
-        for note in notes:  # as a rule all are there: they are rendered when they are created
+        for note in notes:  # usually all are stored, because they are rendered when they are created
             if note.id not in files:
                 document = NoteContent.from_data(note.document)
                 content = await self._renderer.render(document, self._merchant.presentation(document.channel_code))
@@ -112,7 +112,7 @@ class Printing:
         return [files[note.id] for note in notes]
 
     def stop(self) -> None:
-        """The server is to end: no file is begun any more, and what is being rendered goes on until `close`."""
+        """Begin no file any more. What is being rendered goes on until `close`."""
         self._renderer.stop()
 
     async def close(self) -> None:

@@ -1,4 +1,4 @@
-"""One process that renders: a worker, seen from the server."""
+"""A rendering process, seen from the server."""
 
 import asyncio
 import contextlib
@@ -11,20 +11,20 @@ from pathlib import Path
 from typing import Any, Final
 
 from effects.delivery_notes.fonts import FILE_NAME
-from effects.delivery_notes.messages import Message, packed, receive
+from effects.delivery_notes.messages import Message, pack, receive
 
 log = logging.getLogger(__name__)
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-START_SECONDS: Final = 60.0  # for a new process to be ready: on a machine that is busy, importing takes its time
+START_SECONDS: Final = 60.0  # for a new process to be ready: on a busy machine, importing takes a while
 END_SECONDS: Final = 1.0  # for a process that has closed its output to be gone
 
 _BUFFER: Final = 2**20  # bytes of an answer that are read ahead
-_LAST_WORDS: Final = 4_000  # bytes of what a process said that are kept until it ends
+_LAST_WORDS: Final = 4_000  # bytes of a process's stderr that are kept for the log
 
 
 class ProcessEnded(Exception):
-    """The process has ended without an answer. `had_begun` tells whether it had taken up the request."""
+    """The process has ended without an answer. `had_begun` is set if it had started with the request."""
 
     def __init__(self, had_begun: bool) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class ProcessEnded(Exception):
 
 
 class Process:
-    """A worker process. Whatever goes wrong in it, `end` must be called, which also may be done at any other time."""
+    """A worker process. `end` must be called after any error, and may be called at any time."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         assert process.stdin is not None
@@ -43,7 +43,7 @@ class Process:
         self._said = b""
         self._listening = asyncio.create_task(self._listen(process.stderr))
         self._to_end = False
-        self.jobs = 0  # that it has been asked to do
+        self.jobs = 0  # that it has been given
 
     @classmethod
     async def start(cls, folder: Path) -> "Process":
@@ -85,24 +85,24 @@ class Process:
 
     @property
     def was_stopped(self) -> bool:
-        """Whether somebody has told the process to end, before it could ignore that."""
+        """Whether a signal has ended the process before it could ignore signals."""
         code = self._process.returncode
         return code is not None and -code in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
     async def greeting(self) -> Message:
-        """The first that it says, once it is ready or knows that it cannot be.
+        """Return its first message, once it is ready or knows that it cannot be.
 
-        Raises `ProcessEnded` and `TimeoutError`.
+        Raise ProcessEnded and TimeoutError.
         """
         async with asyncio.timeout(START_SECONDS):
             return await self._answer(had_begun=False)
 
     async def ask(self, data: dict[str, Any], files: Sequence[bytes], seconds: float) -> Message:
-        """Its answer. Raises `ProcessEnded`, and `TimeoutError` where it takes longer once it has begun."""
+        """Return its answer. Raise ProcessEnded, and TimeoutError if it takes longer after it has begun."""
         self.jobs += 1
         async with asyncio.timeout(START_SECONDS):
-            with contextlib.suppress(ConnectionError):  # then there will be no answer, either
-                self._requests.write(packed({**data, "seconds": seconds}, files))
+            with contextlib.suppress(ConnectionError):  # then there is no answer, either
+                self._requests.write(pack({**data, "seconds": seconds}, files))
                 await self._requests.drain()
             await self._answer(had_begun=False)
         async with asyncio.timeout(seconds):
@@ -112,7 +112,8 @@ class Process:
         try:
             return await receive(self._answers)
         except (EOFError, ConnectionError):
-            with contextlib.suppress(TimeoutError):  # asyncio forgets how a process has ended if it is killed just then
+            # asyncio may lose the exit code of a process that is killed just then.
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(END_SECONDS):
                     await self._process.wait()
             raise ProcessEnded(had_begun) from None
@@ -123,17 +124,17 @@ class Process:
             self._said = (self._said + said)[-_LAST_WORDS:]
 
     def kill(self) -> None:
-        """Returns at once; `end` waits for it to be gone."""
+        """Kill the process, without waiting until it is gone as `end` does."""
         self._to_end = True
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
 
     async def end(self) -> None:
-        """It is gone after this, and all that was open between it and the server is closed."""
+        """Kill the process, wait until it is gone, and close its pipes."""
         unexpected = not self._to_end
         self.kill()
         self._requests.close()
-        await self._answers.read()  # a stream that still has something in it would never be closed
+        await self._answers.read()  # a stream with unread data would never be closed
         await self._listening
         code = await self._process.wait()
         if unexpected and self._said:

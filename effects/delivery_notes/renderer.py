@@ -1,4 +1,4 @@
-"""Documents to PDF files, off the event loop and out of the server's process."""
+"""Documents to PDF files, in processes of their own."""
 
 import asyncio
 import logging
@@ -14,10 +14,10 @@ log = logging.getLogger(__name__)
 
 
 class Renderer:
-    """Turns documents into PDF files, in `processes` warm processes of its own.
+    """Turns documents into PDF files, in `processes` processes that are reused.
 
-    None is started before the first call. A job may take `seconds` from when a process begins it, and `waiting` jobs
-    may wait for a process. All is bound to the event loop of the first call; in another one, everything begins anew.
+    They are started with the first call. A job may take `seconds` after a process has begun it, and `waiting` jobs may
+    wait for a process. The processes belong to the event loop of the first call; another event loop gets new ones.
     """
 
     def __init__(self, *, processes: int = 2, seconds: float = 20.0, waiting: int = 200) -> None:
@@ -29,25 +29,25 @@ class Renderer:
         self._is_stopping = False
 
     async def require(self) -> None:
-        """Raises `RenderingUnavailable` where this machine lacks what rendering needs.
+        """Raise RenderingUnavailable if this machine lacks a library that rendering needs.
 
-        Only a good answer is remembered: what is missing may be installed while the server runs.
+        Only success is remembered, because the library may be installed while the server runs.
         """
         if not self._is_available:
             await self._do({"do": "nothing"})
             self._is_available = True
 
     async def render(self, document: NoteContent, presentation: Presentation) -> bytes:
-        """The document as a PDF. Raises `RenderingFailed`, `RenderingBusy` and `RenderingUnavailable`."""
+        """Return the document as a PDF. Raise RenderingFailed, RenderingBusy and RenderingUnavailable."""
         request = {"do": "render", "document": document.as_data(), "presentation": presentation.as_data()}
         return await self._do(request)
 
     async def merge(self, files: Sequence[bytes], title: str) -> bytes:
-        """All pages of these PDF files in one, in their order. Raises as `render` does."""
+        """Return all pages of these PDF files in one, in their order. Raise as `render` does."""
         return await self._do({"do": "merge", "title": title}, files)
 
     async def _do(self, request: dict[str, Any], files: Sequence[bytes] = ()) -> bytes:
-        answer = await self._pool_here().do(request, files)
+        answer = await self._open_pool().do(request, files)
         match answer.data["kind"]:
             case "done":
                 return answer.files[0]
@@ -56,8 +56,8 @@ class Renderer:
         log.error("a document could not be rendered:\n%s", answer.data["trace"])
         raise RenderingFailed("This document could not be rendered; the server's log says why.")
 
-    def _pool_here(self) -> Pool:
-        """That of the running event loop."""
+    def _open_pool(self) -> Pool:
+        """Return the pool of the running event loop, which is opened by the first call."""
         if self._pool is not None and self._pool.loop is not asyncio.get_running_loop():
             self._pool.abandon()
             self._pool = None
@@ -68,13 +68,13 @@ class Renderer:
         return self._pool
 
     def stop(self) -> None:
-        """Refuse from now on, with `RenderingBusy`, what is not being rendered yet. What is goes on until `close`."""
+        """Refuse what is not being rendered yet with RenderingBusy. The rest goes on until `close`."""
         self._is_stopping = True
         if self._pool is not None:
             self._pool.stop()
 
     async def close(self) -> None:
-        """Ends the processes at once; jobs under way are refused with `RenderingBusy`. May be called several times."""
+        """End the processes at once. Refuse their jobs with RenderingBusy. May be called several times."""
         pool, self._pool = self._pool, None
         if pool is not None and pool.loop is asyncio.get_running_loop():
             await pool.close()

@@ -1,4 +1,4 @@
-"""A document as a PDF file. For the worker process alone: importing this takes a second, and Pango."""
+"""A document as a PDF file. Only for the worker process: importing this needs Pango, and takes a while."""
 
 from pathlib import Path
 from typing import Final
@@ -17,11 +17,11 @@ spell_out()
 
 
 def render(document: NoteContent, presentation: Presentation) -> bytes:
-    """The PDF file: always the same for the same document and presentation. Raises `RenderingFailed`."""
+    """Return the PDF file, always the same for the same document and presentation. Raise RenderingFailed."""
     style = _STYLE if presentation.style is None else presentation.style
     return write_pdf(write_html(document, presentation), style, document.number)
 
 
 def warm_up() -> None:
-    """Has everything read that the first document would have to wait for."""
+    """Load everything that the first document needs."""
     write_pdf('<html lang="en"><title>-</title><p>-<b>-</b></p></html>', _STYLE, "-")

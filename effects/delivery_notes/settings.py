@@ -1,7 +1,7 @@
-"""The merchant's folder: who issues delivery notes, how they are numbered, how they look and read.
+"""The merchant's folder for delivery notes: the sender, the numbers, the look and the texts.
 
-It may hold `settings.toml`, `logo.svg` or `logo.png`, `texts/LOCALE.toml` with texts in place of the built-in ones,
-`template.html` and `style.css`. What is not there is as built in.
+It may contain `settings.toml`, `logo.svg` or `logo.png`, `texts/LOCALE.toml` with texts that replace the built-in ones,
+`template.html` and `style.css`. Everything else is built in.
 """
 
 import base64
@@ -54,7 +54,7 @@ class _Sender(Strict):
 
 
 class _Channel(Strict):
-    """What one channel has otherwise than the rest."""
+    """The settings in which one channel differs."""
 
     sender: _Sender = _Sender()
     window: Window | None = None
@@ -81,7 +81,7 @@ class _Shop:
 
 @dataclass(frozen=True, slots=True)
 class Merchant:
-    """Who issues delivery notes. Channels are named by their codes; one without settings of its own has the rest's."""
+    """The issuer of delivery notes. Channels are given by their codes; most share the same settings."""
 
     series: NumberSeries
     time_zone: ZoneInfo
@@ -103,9 +103,9 @@ class Merchant:
 
 
 def load(folder: Path | None) -> Merchant:
-    """The merchant of this folder, all built in for `None`. The folder is read now and not again.
+    """Read the settings of this folder, the built-in ones for None. The folder is not read again later.
 
-    Raises `ValueError`, one sentence that names the file and what is wrong in it.
+    Raise ValueError, one sentence that names the file and what is wrong in it.
     """
     require_folder(folder)
     settings = read_settings(folder, _Settings)
@@ -158,7 +158,7 @@ def _with_logo(folder: Path | None, name: str | None, presentation: Presentation
 
 
 def _logo(path: Path) -> str:
-    """The image as a `data:` URL. Raises `ValueError` for one that is too large, and for what is no SVG or PNG."""
+    """Return the image as a `data:` URL. Raise ValueError if it is too large, or neither an SVG nor a PNG."""
     if path.stat().st_size > LARGEST_LOGO:
         raise ValueError(f"{path}: a logo has at most {LARGEST_LOGO // 1_000_000} MB.")
     content = path.read_bytes()
@@ -179,7 +179,7 @@ def _is_svg(content: bytes) -> bool:
 
 
 def _is_png(content: bytes, path: Path) -> bool:
-    from PIL import Image  # takes a while, which those without a PNG need not wait for
+    from PIL import Image  # slow to import, and only needed for a PNG
 
     if not content.startswith(_PNG) or len(content) < 24:
         return False
@@ -189,6 +189,6 @@ def _is_png(content: bytes, path: Path) -> bool:
     try:
         with Image.open(BytesIO(content), formats=["PNG"]) as image:
             image.verify()
-    except (OSError, SyntaxError, ValueError):  # what Pillow says to a file that is broken
+    except (OSError, SyntaxError, ValueError):  # what Pillow raises for a broken file
         return False
     return True

@@ -1,4 +1,4 @@
-"""The tags by which a PDF file is read aloud: what PDF/UA-1 (ISO 14289-1) wants and WeasyPrint leaves open."""
+"""The tags that screen readers use: what PDF/UA-1 (ISO 14289-1) requires and WeasyPrint lacks."""
 
 import unicodedata
 from collections.abc import Callable, Iterator
@@ -16,10 +16,10 @@ At = Callable[[bytes], Any]  # what a reference refers to
 
 
 def spell_out() -> None:
-    """From now on in this process, texts whose letters are put together from parts say what they are.
+    """Add the text itself to texts whose letters consist of several glyphs, from now on in this process.
 
-    An Arabic letter is drawn as a stroke, which it has in common with others, and dots: a file that knows its glyphs
-    alone cannot be searched, copied from or read aloud.
+    An Arabic letter is drawn as a stroke, which several letters share, and dots. From the glyphs alone, the text cannot
+    be searched, copied or read aloud.
     """
     marked = Stream.marked
 
@@ -35,7 +35,7 @@ def spell_out() -> None:
 
 
 def complete_tags(_page: Any, pdf: pydyf.PDF) -> None:
-    """A `finisher` of WeasyPrint's: called once the file is complete, before it is written."""
+    """Complete the tags of a file. This is a `finisher` of WeasyPrint, called before the file is written."""
 
     def at(reference: bytes) -> Any:
         return pdf.objects[int(reference.split()[0])]
@@ -52,7 +52,7 @@ def complete_tags(_page: Any, pdf: pydyf.PDF) -> None:
 
 
 def _below(tag: Any, at: At) -> Iterator[tuple[bytes, Any]]:
-    """All tags beneath this one, with the references to them."""
+    """Yield all tags below this one, with the references to them."""
     for kid in tag["K"]:
         if isinstance(kid, bytes):
             yield kid, at(kid)
@@ -61,7 +61,7 @@ def _below(tag: Any, at: At) -> Iterator[tuple[bytes, Any]]:
 
 
 def _say_what_headers_are_for(cell: Any, at: At) -> None:
-    """By `Scope`. WeasyPrint lists the headers of each cell by their ids, but not the ids where a reader looks."""
+    """Set the header's `Scope`. WeasyPrint lists each cell's headers by ids, but not where readers search for ids."""
     cell["A"].pop("Headers", None)
     cell.pop("ID", None)
     if cell["S"] == "/TH":
@@ -70,18 +70,18 @@ def _say_what_headers_are_for(cell: Any, at: At) -> None:
 
 
 def _place(figure: Any, at: At) -> None:
-    """In points from the lower left corner, as everything else in the file; WeasyPrint has it in pixels from above."""
+    """Convert the figure's place to points from the lower left corner. WeasyPrint has pixels from the top."""
     left, top, right, bottom = (side * _POINT for side in figure["A"]["BBox"])
     height = at(figure["Pg"])["MediaBox"][3]
     figure["A"]["BBox"] = pydyf.Array((left, height - bottom, right, height - top))
 
 
 def _set_margins_apart(pdf: pydyf.PDF, root: Any, in_tree: set[bytes], at: At) -> None:
-    """Marks what stands in the margins as no part of the text, so that it is not read out anew on each page.
+    """Mark the contents of the margins as artifacts, so that they are not read aloud on each page.
 
-    WeasyPrint tags it, and then leaves it out of the tree of tags: neither one thing nor the other (7.1).
+    WeasyPrint tags them, but leaves them out of the tree of tags, which is neither one nor the other (7.1).
     """
-    numbers = at(root["ParentTree"])["Nums"]  # the page's number, and the tag of each piece of it: in turns
+    numbers = at(root["ParentTree"])["Nums"]  # alternately a page's number and the tags of its pieces
     for page, tags in zip(pdf.page_references, numbers[1::2], strict=False):
         apart = {index for index, tag in enumerate(tags) if tag not in in_tree}
         for index in apart:
@@ -96,7 +96,7 @@ def _mark_as_artifacts(stream: list[Any], pieces: set[int]) -> None:
 
 
 def _name_parts_of_letters(pdf: pydyf.PDF) -> None:
-    """Each glyph must stand for some character (7.21.7); those that are part of another's letter stand for none."""
+    """Give each glyph a character (7.21.7), an invisible one if it is only a part of a letter."""
     for item in pdf.objects:
         lines: list[Any] = item.stream if isinstance(item, pydyf.Stream) else []
         for index, line in enumerate(lines):

@@ -1,4 +1,4 @@
-"""The page as HTML: a template, filled in with a document."""
+"""The page as HTML, from a template and a document."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -17,7 +17,7 @@ _FOLDER: Final = Path(__file__).parent
 
 
 def write_html(document: NoteContent, presentation: Presentation) -> str:
-    """The whole page. Raises `RenderingFailed`, which names the template and the line, where the template is wrong."""
+    """Return the page. Raise RenderingFailed, which names the template and the line, if the template is wrong."""
     variables = page(document, presentation)
     try:
         return _templates(presentation.template).fill(NAME, variables)

@@ -1,6 +1,6 @@
-"""The worker process: renders what it is asked to on stdin, and answers on stdout, until stdin ends.
+"""The worker process: it reads requests from stdin and writes answers to stdout, until stdin ends.
 
-It is started by `Process`. Nothing but answers goes to stdout, whatever a library may print.
+It is started by `Process`. Only answers go to stdout, even if a library prints something.
 """
 
 import contextlib
@@ -20,28 +20,28 @@ from domain.delivery_notes.content import NoteContent
 from effects.delivery_notes.errors import RenderingFailed
 from effects.delivery_notes.fonts import FOLDER_PREFIX
 from effects.delivery_notes.memory import apply_limit
-from effects.delivery_notes.messages import Message, packed, read
+from effects.delivery_notes.messages import Message, pack, read
 from effects.delivery_notes.presentation import Presentation
 
 NICENESS: Final = 10  # the server comes first
-LATER_SECONDS: Final = 5.0  # than the server ends a job that takes too long, this process ends itself
+LATER_SECONDS: Final = 5.0  # later than the server, this process ends a job that takes too long
 
 _OUT_OF_MEMORY: Final = 3  # the exit code
 
 
 def main() -> None:
-    answers = _own_stdout()
-    _be_modest()
+    answers = _redirect_stdout()
+    _lower_priority()
     requests: SimpleQueue[Message] = SimpleQueue()
     threading.Thread(target=_receive, args=(sys.stdin.buffer, requests), daemon=True).start()
     try:
         from effects.delivery_notes.rendering import warm_up
 
         warm_up()
-    except OSError as error:  # what WeasyPrint raises where a library of the system's is missing
+    except OSError as error:  # what WeasyPrint raises if a library of the system is missing
         _send(answers, {"kind": "unavailable", "reason": str(error)})
         return
-    _look_for_garbage_less()
+    _collect_garbage_rarely()
     _send(answers, {"kind": "ready"})
     while True:
         request = requests.get()
@@ -51,50 +51,50 @@ def main() -> None:
         _limit(0)
 
 
-def _own_stdout() -> BinaryIO:
-    """What stdout was. From now on stdout is stderr, also for what is written in C."""
+def _redirect_stdout() -> BinaryIO:
+    """Return stdout, and let everything else that is written to it go to stderr, also from C code."""
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     return answers
 
 
-def _be_modest() -> None:
-    """Leaves the server the processor, the memory, and the signals that are meant for the whole process group."""
+def _lower_priority() -> None:
+    """Give the server priority, limit the memory, and ignore signals that are meant for the whole process group."""
     os.nice(NICENESS)
     apply_limit()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
 
 
-def _look_for_garbage_less() -> None:
-    """What is there by now stays: looking through it again and again makes every sixth note take half as long again."""
+def _collect_garbage_rarely() -> None:
+    """Exclude what is loaded by now from garbage collection, which is slow otherwise (decision 0009)."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 50, 50)
 
 
 def _receive(requests: BinaryIO, queue: "SimpleQueue[Message]") -> None:
-    """Ends the process with its stdin, so that it does not outlive the server, however that ends."""
-    folder = Path.cwd()  # which another process may remove first
+    """Read requests. End the process at the end of stdin, so that it does not outlive the server."""
+    folder = Path.cwd()  # another process may remove it first
     with contextlib.suppress(EOFError):
         while True:
             queue.put(read(requests))
-    if folder.name.startswith(FOLDER_PREFIX):  # the server would have removed it
+    if folder.name.startswith(FOLDER_PREFIX):  # which the server could not do
         shutil.rmtree(folder, ignore_errors=True)
     os._exit(0)
 
 
 def _limit(seconds: float) -> None:
-    """Has the system end this process after so long, 0 for never.
+    """Let the system kill this process after so many seconds, 0 for never.
 
-    The server does that itself, `LATER_SECONDS` earlier, and says why. It does not where it is gone, while a template
-    that never comes to an end would hold up the thread that should notice.
+    Usually the server does that, `LATER_SECONDS` earlier, and says why. If the server is gone, a template that never
+    ends would block the thread that should notice.
     """
     signal.alarm(math.ceil(seconds))
 
 
 def _send(answers: BinaryIO, data: dict[str, Any], *files: bytes) -> None:
-    answers.write(packed(data, files))
+    answers.write(pack(data, files))
     answers.flush()
 
 
@@ -103,7 +103,7 @@ def _answer(request: Message) -> tuple[Any, ...]:
         return {"kind": "done"}, _do(request)
     except RenderingFailed as refusal:
         return ({"kind": "refused", "message": refusal.message},)
-    except MemoryError:  # nothing can be relied on after it
+    except MemoryError:  # the process is in an unknown state
         os._exit(_OUT_OF_MEMORY)
     except Exception:
         return ({"kind": "fault", "trace": traceback.format_exc()},)

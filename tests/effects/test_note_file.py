@@ -118,7 +118,7 @@ def test_tags(opened: Callable[[str], Pdf]) -> None:
 
 def test_the_order_in_which_it_is_read(opened: Callable[[str], Pdf], content: Content) -> None:
     kinds = [str(tag.S) for tag in tags(opened("long").Root.StructTreeRoot)]
-    assert kinds[:2] == ["/NoteContent", "/Div"]
+    assert kinds[:2] == ["/Document", "/Div"]
     assert kinds.index("/Figure") < kinds.index("/Table") < kinds.index("/H1") < kinds.index("/THead")
 
 
@@ -169,7 +169,7 @@ def test_several_files_in_one(content: Content, tmp_path: Path) -> None:
             assert [item.title for item in outline.root] == ["Lieferschein LS-2026-000042"] * 3
         pages = {each.obj.objgen for each in file.pages}
         found = list(tags(file.Root.StructTreeRoot))
-        assert [str(tag.S) for tag in found].count("/NoteContent") == 3
+        assert [str(tag.S) for tag in found].count("/Document") == 3
         assert {tag.Pg.objgen for tag in found if "/Pg" in tag} == pages
         numbers = list(file.Root.StructTreeRoot.ParentTree.Nums)
         assert [int(each.obj.StructParents) for each in file.pages] == [int(number) for number in numbers[::2]]

@@ -33,7 +33,7 @@ class Goods:
 
 @dataclass(slots=True)
 class _Parcel:
-    """As the file has it. `units` is `None` where it does not say what is in it, which then is all that is left."""
+    """A parcel in the file. If `units` is None, the file does not say, and the parcel has all that is left."""
 
     at: datetime
     left: bool
@@ -48,9 +48,9 @@ def read_goods(source: Source, subtotal: Decimal, placed_at: datetime) -> Goods:
     parcels = _parcels(source, positions, placed_at)
     if items:
         lines = [_line(source, item) for item in items]
-        lines = _without_removed(source, items, lines, positions, parcels)
+        lines = _mark_removed(source, items, lines, positions, parcels)
     else:
-        lines = [_unlisted(source, subtotal)]
+        lines = [_placeholder_line(source, subtotal)]
         if parcels and status != "fulfilled":
             source.warn("not everything has left, but without line_items it cannot be said what has")
             parcels = []
@@ -59,7 +59,7 @@ def read_goods(source: Source, subtotal: Decimal, placed_at: datetime) -> Goods:
         at = source.order.time("closed_at") or source.order.time("updated_at") or placed_at
         parcels = [_Parcel(max(at, placed_at), True, None, [])]
     said = STATUSES.get(status) if source.order.has("fulfillment_status") else None
-    return Goods(lines, _filled(source, lines, parcels), said)
+    return Goods(lines, _fill_parcels(source, lines, parcels), said)
 
 
 def _line(source: Source, item: JsonObject) -> NewLine:
@@ -88,7 +88,7 @@ def _line(source: Source, item: JsonObject) -> NewLine:
     )
 
 
-def _unlisted(source: Source, subtotal: Decimal) -> NewLine:
+def _placeholder_line(source: Source, subtotal: Decimal) -> NewLine:
     source.warn("the file lists no line_items; one line stands for all of them")
     price = source.order.amount("total_line_items_price", source.currency)
     if price is None:
@@ -101,14 +101,14 @@ def _unlisted(source: Source, subtotal: Decimal) -> NewLine:
     )
 
 
-def _without_removed(
+def _mark_removed(
     source: Source,
     items: Sequence[JsonObject],
     lines: Sequence[NewLine],
     positions: dict[str | None, int],
     parcels: Sequence[_Parcel],
 ) -> list[NewLine]:
-    """The lines with the units that were taken off before they left: those will never ship."""
+    """Return the lines with the units that were removed before they left, and will never ship."""
     left: Counter[int] = Counter()
     for parcel in parcels:
         if parcel.left and parcel.units:
@@ -129,7 +129,7 @@ def _without_removed(
 def _refunded_units(
     source: Source, items: Sequence[JsonObject], positions: dict[str | None, int]
 ) -> tuple[Counter[int], Counter[int]]:
-    """By position: the units that were refunded unsent, and those of which it is not said whether they were sent."""
+    """Return, by position, the units that were refunded unsent, and those that may or may not have been sent."""
     cancelled: Counter[int] = Counter()
     unclear: Counter[int] = Counter()
     for refund in source.order.objects("refunds"):
@@ -149,7 +149,7 @@ def _refunded_units(
 
 
 def _never_sent(item: JsonObject, line: NewLine, unsent: int, unclear: int) -> int:
-    """How many of the refunded units that the file leaves unclear had not been sent."""
+    """Return how many of the `unclear` refunded units had not been sent."""
     fulfillable = item.whole("fulfillable_quantity")
     if fulfillable is not None:
         return min(max(unsent - fulfillable, 0), unclear)
@@ -157,7 +157,7 @@ def _never_sent(item: JsonObject, line: NewLine, unsent: int, unclear: int) -> i
 
 
 def _parcels(source: Source, positions: dict[str | None, int], placed_at: datetime) -> list[_Parcel]:
-    """Those that left come first, each by its time. One that failed but has a tracking number waits to be sent."""
+    """Return the parcels by time, those that left first. A failed one with a tracking number waits to be sent."""
     parcels = []
     for fulfillment in source.order.objects("fulfillments"):
         status = (fulfillment.text("status") or "success").lower()
@@ -188,7 +188,7 @@ def _units(source: Source, fulfillment: JsonObject, positions: dict[str | None, 
 
 
 def _tracking(source: Source, fulfillment: JsonObject) -> list[TrackingInfo]:
-    """Each number once; `tracking_numbers` and `tracking_urls` belong together by their order."""
+    """Return each number once. `tracking_numbers` and `tracking_urls` belong together by their order."""
     numbers, urls = fulfillment.entries("tracking_numbers"), fulfillment.entries("tracking_urls")
     pairs = [(number, urls[index] if index < len(urls) else None) for index, number in enumerate(numbers)]
     pairs.append((fulfillment.text("tracking_number"), fulfillment.text("tracking_url")))
@@ -197,13 +197,13 @@ def _tracking(source: Source, fulfillment: JsonObject) -> list[TrackingInfo]:
     for number, url in pairs:
         number = str(number or "").strip()
         if number and (number not in found or not found[number].url):
-            info = _checked(source, fulfillment, number, carrier, str(url or ""))
+            info = _check_tracking(source, fulfillment, number, carrier, str(url or ""))
             if info:
                 found[info.number] = info
     return list(found.values())
 
 
-def _checked(
+def _check_tracking(
     source: Source, fulfillment: JsonObject, number: str, carrier: str | None, url: str
 ) -> TrackingInfo | None:
     try:
@@ -211,11 +211,11 @@ def _checked(
     except DomainError as refusal:
         path = fulfillment.at(f"tracking_{'url' if 'url' in refusal.field else 'number'}")
         source.warn(f"left out: {refusal.message}", path)
-        return _checked(source, fulfillment, number, carrier, "") if url else None
+        return _check_tracking(source, fulfillment, number, carrier, "") if url else None
 
 
-def _filled(source: Source, lines: Sequence[NewLine], parcels: Sequence[_Parcel]) -> list[Parcel]:
-    """The parcels with no more in them than there is; tracking of one that left empty goes with the one before."""
+def _fill_parcels(source: Source, lines: Sequence[NewLine], parcels: Sequence[_Parcel]) -> list[Parcel]:
+    """Return the parcels with no more units than there are. Tracking of an empty one goes to the one before."""
     free = {position: line.quantity - line.removed_quantity for position, line in enumerate(lines)}
     filled: list[Parcel] = []
     for parcel in parcels:

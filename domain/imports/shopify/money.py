@@ -1,4 +1,4 @@
-"""The money of a Shopify order: what was paid, promised, given back, and refunded."""
+"""The money of a Shopify order: what was paid, authorized, voided and refunded."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -59,10 +59,10 @@ def read_money(source: Source, total: Decimal, placed_at: datetime) -> Payments:
         payments = _payments(movements, total)
         steps = _voids(movements)
     else:
-        payments, steps = _derived(source, status, total, placed_at)
+        payments, steps = _derive_payments(source, status, total, placed_at)
     refunds = _refunds(source, status, movements, placed_at)
     if status in _REFUNDED and total and not refunds:
-        refunds, said = _untold_refund(source, status, placed_at)
+        refunds, said = _assume_refund(source, status, placed_at)
     return Payments(payments, [*steps, *refunds], said if total else None)
 
 
@@ -73,7 +73,7 @@ def _gateway(source: Source, holder: JsonObject) -> str:
 
 
 def _movements(source: Source, placed_at: datetime) -> tuple[list[_Movement], bool]:
-    """Each transaction once, the oldest first, and whether some were left out for their currency."""
+    """Return each transaction once, the oldest first, and whether some were left out for their currency."""
     seen: set[str] = set()
     found, foreign = [], False
     for transaction in _transactions(source.order):
@@ -113,7 +113,7 @@ def _movement(source: Source, transaction: JsonObject, placed_at: datetime) -> _
 
 
 def _payments(movements: Sequence[_Movement], total: Decimal) -> list[NewPayment]:
-    """What was captured or sold, and what is left of each authorization."""
+    """Return what was captured or sold, and the rest of each authorization."""
     authorizations = [movement for movement in movements if movement.kind.endswith("authorization")]
     taken = [movement for movement in movements if movement.kind in ("sale", "capture")]
     for capture in taken:
@@ -133,7 +133,7 @@ def _payments(movements: Sequence[_Movement], total: Decimal) -> list[NewPayment
 
 
 def _draw(authorizations: Sequence[_Movement], capture: _Movement) -> None:
-    """Takes the capture from the authorization that it names, or from the oldest ones."""
+    """Subtract the capture from the authorization that it names, or from the oldest ones."""
     named = [each for each in authorizations if each.id is not None and each.id == capture.parent_id]
     left = capture.amount
     for authorization in named or authorizations:
@@ -151,8 +151,10 @@ def _voids(movements: Sequence[_Movement]) -> list[Void]:
     ]
 
 
-def _derived(source: Source, status: str, total: Decimal, placed_at: datetime) -> tuple[list[NewPayment], list[Void]]:
-    """The payments that the financial status speaks of, for a file that does not list them."""
+def _derive_payments(
+    source: Source, status: str, total: Decimal, placed_at: datetime
+) -> tuple[list[NewPayment], list[Void]]:
+    """Return the payments that follow from the financial status, for a file that does not list them."""
     gateway = _gateway(source, source.order)
     voids: list[Void] = []
     kind, amount = TransactionKind.SALE, total
@@ -188,18 +190,18 @@ def _refunds(source: Source, status: str, movements: Sequence[_Movement], placed
         return told
     reckoned = []
     for refund in source.order.objects("refunds"):
-        amount = _reckoned(source, refund)
+        amount = _sum_refund(source, refund)
         if amount > 0:
             at = refund.time("processed_at") or refund.time("created_at") or placed_at
             reckoned.append(Refund(at, amount, refund.text("id")))
     return reckoned
 
 
-def _reckoned(source: Source, refund: JsonObject) -> Decimal:
-    """What was refunded by a refund without usable transactions.
+def _sum_refund(source: Source, refund: JsonObject) -> Decimal:
+    """Return the amount of a refund without usable transactions.
 
-    In Shopify's terms: goods and their tax, less the adjustments, which are below zero for refunded shipping and above
-    it for what was held back.
+    In Shopify's terms it is the goods and their tax minus the adjustments. These are below zero for refunded shipping,
+    and above it for what was held back.
     """
     lines = refund.objects("refund_line_items")
     amount = source.sum(lines, "subtotal")
@@ -211,7 +213,7 @@ def _reckoned(source: Source, refund: JsonObject) -> Decimal:
     return amount
 
 
-def _untold_refund(source: Source, status: str, placed_at: datetime) -> tuple[list[Refund], PaymentStatus | None]:
+def _assume_refund(source: Source, status: str, placed_at: datetime) -> tuple[list[Refund], PaymentStatus | None]:
     if status == "refunded":
         source.warn("the file has no refund of this refunded order; all is refunded when it was last changed")
         return [Refund(_last_change(source, placed_at), None)], PaymentStatus.REFUNDED

@@ -1,16 +1,16 @@
 """Orders as Shopify's REST Admin API and its `orders/*` webhooks send them, in the forms of all their versions.
 
-What has no counterpart here is decided as follows. Each of these says so in a warning, but for the first.
+Some things have no counterpart here and are decided as follows. All but the first add a warning.
 
-- Nobody confirms an order at Shopify: one without a parcel is imported as `PENDING`, any other is confirmed when its
-  first parcel was made.
+- Shopify's orders are not confirmed. An order without a parcel is imported as `PENDING`, any other is confirmed at the
+  time of its first parcel.
 - Sums are Shopify's own, as they were when the order was placed (`total_price` and the like, in the shop's currency).
   Later edits and returns show in removed units and refunds.
 - Without `line_items`, one line stands for all of them.
-- Without transactions, payments are what `financial_status` says. A refund of unknown amount is not recorded.
-- What is in a failed fulfillment was not sent. One with a tracking number waits to be; any other is left out.
+- Without transactions, payments follow from `financial_status`. A refund of unknown amount is not recorded.
+- A failed fulfillment was not sent. If it has a tracking number, it waits to be sent; otherwise it is left out.
 - An order that was cancelled after all of it had left stays `SHIPPED`.
-- A closed order is archived if it may be here, too.
+- A closed order is archived if the rules allow it.
 
 The fields are described at https://shopify.dev/docs/api/admin-rest/latest/resources/order.
 """
@@ -37,9 +37,9 @@ _GLOBAL_ID = "gid://shopify/Order/"
 
 
 def read_documents(content: bytes) -> list[tuple[str, Any]]:
-    """The orders of a file, each with its place: one order, a list, or either wrapped in `order` or `orders`.
+    """Return the orders of a file, each with its place: one order, a list, or either wrapped in `order` or `orders`.
 
-    Raises `ValueError` for what is not JSON in UTF-8, or no order, nor a list.
+    Raise ValueError if it is not JSON in UTF-8, or neither an order nor a list.
     """
     try:
         document = json.loads(content.decode("utf-8-sig"), parse_float=Decimal, parse_constant=str)
@@ -48,18 +48,18 @@ def read_documents(content: bytes) -> list[tuple[str, Any]]:
     if isinstance(document, dict) and "orders" in document:
         document = document["orders"]
     if isinstance(document, dict):
-        return [("order", _unwrapped(document))]
+        return [("order", _unwrap(document))]
     if isinstance(document, list):
-        return [(f"orders[{index}]", _unwrapped(each)) for index, each in enumerate(document)]
+        return [(f"orders[{index}]", _unwrap(each)) for index, each in enumerate(document)]
     raise ValueError("the JSON is neither an order nor a list of orders")
 
 
-def _unwrapped(document: Any) -> Any:
+def _unwrap(document: Any) -> Any:
     return document["order"] if isinstance(document, dict) and "order" in document else document
 
 
 def describe(document: Any) -> str:
-    """The order's name and id, as far as they can be read, to tell people which one is meant."""
+    """Return the order's name and id, as far as they can be read, for messages to people."""
     if not isinstance(document, dict):
         return ""
     name, number = (value if isinstance(value := document.get(key), str | int) else None for key in ("name", "id"))
@@ -67,7 +67,7 @@ def describe(document: Any) -> str:
 
 
 def read_order(channel: str, document: Any) -> History:
-    """The order and its life. Raises `InvalidInput`, whose `field` is the path in Shopify's JSON."""
+    """Return the order and its history. Raise InvalidInput, whose `field` is the path in Shopify's JSON."""
     if not isinstance(document, dict):
         raise InvalidInput("This must be an object.")
     order = JsonObject(document)
@@ -113,7 +113,7 @@ def _currency(order: JsonObject) -> str:
 
 
 def _reference(order: JsonObject) -> str:
-    """What tells the order from all others of its shop. Without one, a second import could not be noticed."""
+    """Return the id that makes repeated imports idempotent. Raise InvalidInput if the order has none."""
     global_id = order.text("admin_graphql_api_id") or ""
     own = global_id.removeprefix(_GLOBAL_ID) if global_id.startswith(_GLOBAL_ID) else None
     reference = order.text("id") or own or order.first_text("name", "token")
@@ -138,7 +138,7 @@ def _order_source(order: JsonObject) -> OrderSource:
 
 
 def _totals_and_goods(source: Source, placed_at: datetime) -> tuple[NewTotals, Goods]:
-    """Shopify's sums; those that the file lacks are added up from its parts. Only the total cannot be done without."""
+    """Return Shopify's sums. Those that the file lacks are added up from its parts. Only the total is required."""
     order, currency = source.order, source.currency
     total = order.amount("total_price", currency)
     if total is None:
@@ -267,7 +267,7 @@ def _locale(source: Source) -> str | None:
 
 
 def _tags(source: Source) -> list[str]:
-    """Shopify writes them as one text, `"fragile, vip"`; some exports as a list."""
+    """Return the tags. Shopify writes them as one text, `"fragile, vip"`, some exports as a list."""
     path = source.order.at("tags")
     try:
         given = source.order.entries("tags")
@@ -282,7 +282,7 @@ def _tags(source: Source) -> list[str]:
 def _steps(
     source: Source, parcels: Sequence[Parcel], money: Sequence[Refund | Void], placed_at: datetime
 ) -> list[Step]:
-    """What happened, in the order of time; at the same moment, goods move before money does."""
+    """Return what happened in the order of time. At the same time, goods come before money."""
     order = source.order
     steps: list[Step] = []
     if parcels:
@@ -295,7 +295,7 @@ def _steps(
     steps.sort(key=lambda step: step.at)
     if closed_at is not None:
         steps.append(Archive(closed_at))
-    return _never_backwards(steps, placed_at)
+    return _keep_order_of_time(steps, placed_at)
 
 
 def _reason(order: JsonObject) -> CancelReason:
@@ -303,8 +303,8 @@ def _reason(order: JsonObject) -> CancelReason:
     return CancelReason(reason) if reason in CancelReason.__members__ else CancelReason.OTHER
 
 
-def _never_backwards(steps: Sequence[Step], start: datetime) -> list[Step]:
-    """Refunds of old samples lie before their order; the timeline has them no earlier than what precedes them."""
+def _keep_order_of_time(steps: Sequence[Step], start: datetime) -> list[Step]:
+    """Move each step to the time of the one before if it is earlier, such as refunds dated before their order."""
     kept: list[Step] = []
     for step in steps:
         start = max(start, step.at)
