@@ -8,6 +8,7 @@ import pytest
 
 from api.metrics import Metrics
 from api.settings import ROOT, Settings
+from domain.actors import Scope
 from domain.imports.formats import FORMATS
 from models.enums import AutomationKind
 
@@ -53,6 +54,10 @@ def test_what_a_document_names_exists(document: Path) -> None:
 
 def test_every_setting_is_described_to_operators() -> None:
     assert [name for name in Settings.model_fields if f"`{name.upper()}`" not in read("operating.md")] == []
+
+
+def test_every_scope_is_described_to_operators() -> None:
+    assert [scope for scope in Scope if f"`{scope}`" not in read("operating.md")] == []
 
 
 def test_every_metric_is_described_to_operators() -> None:
