@@ -11,6 +11,7 @@ from api.settings import ROOT
 from tests.missing import BROWSER, VARIABLE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("value", "code"), [("", 0), ("true", 1)])
 def test_what_was_skipped_is_said_at_the_end(tmp_path: Path, value: str, code: int) -> None:
     one = "tests/api/test_browsers.py::test_pages_of_two_origins_in_a_browser"

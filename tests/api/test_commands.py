@@ -197,6 +197,7 @@ async def test_the_demo_has_orders_and_goes_on_where_it_was(tmp_path: Path) -> N
     assert (tmp_path / "data" / "demo-token").stat().st_mode & 0o077 == 0
 
 
+@pytest.mark.slow
 async def test_the_demo_says_when_its_port_is_taken(tmp_path: Path) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
@@ -208,6 +209,7 @@ async def test_the_demo_says_when_its_port_is_taken(tmp_path: Path) -> None:
     assert err == f"Port {port} cannot be had (Address already in use): try scripts/demo --port {port + 1}.\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["demo", "serve"])
 @pytest.mark.parametrize("port", ["70000", "-1", "http"])
 async def test_a_port_that_is_none(command: str, port: str) -> None:
@@ -240,12 +242,14 @@ async def test_the_server_says_when_its_port_is_taken(url: str, workers: str) ->
         assert await run(url, *arguments) == (1, "", said)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("setting", ["DELIVERY_NOTES_FOLDER", "MAIL_FOLDER"])
 async def test_a_folder_that_is_none(url: str, setting: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(setting, "/nowhere")
     assert await run(url, "api.commands.serve") == (2, "", "/nowhere is not a folder.\n")
 
 
+@pytest.mark.slow
 async def test_a_folder_for_mail_that_cannot_be_made(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("MAIL_URL", file_url("file", tmp_path / "file" / "mail"))
