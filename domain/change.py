@@ -1,4 +1,4 @@
-"""The one way in which orders are changed: a transaction that locks, changes, records events, and rings the bell."""
+"""The one way to change orders: a transaction that locks, changes, records events, and rings the bell."""
 
 import asyncio
 import random
@@ -75,7 +75,7 @@ class UnitOfWork:
     """A change under way. `order` is the order that it is about; `now` is the time that its events carry.
 
     Its events have effects only if `has_effects` is set and the actor is not `SYSTEM`. `result_id` is the key of what
-    the command answers with, where that is not the order: who sends the same idempotency key again gets the same.
+    the command's answer if that is not the order: sending the same idempotency key again gives the same answer.
     """
 
     order: Order
@@ -92,9 +92,9 @@ class UnitOfWork:
         self._idempotency: Idempotency | None = None
 
     async def lock_order(self, target: Target) -> Order:
-        """The order, which nobody else can change until this transaction ends.
+        """Return the order, locked until this transaction ends.
 
-        Raises `NotFound`, `VersionConflict` and `IdempotencyConflict`. Where the same key has acted already, the
+        Raise `NotFound`, `VersionConflict` and `IdempotencyConflict`. If the same key has acted before, the
         rest of the `change` block is skipped, and `order` is the order that it acted on.
         """
         order = await self._load(target.order_id)
@@ -105,7 +105,7 @@ class UnitOfWork:
         return order
 
     async def act_once(self, idempotency: Idempotency | None) -> None:
-        """Claim the key for this transaction, or end the `change` block where it has acted before."""
+        """Claim the key for this transaction, or end the `change` block if it has acted before."""
         if idempotency is None:
             return
         record = await load(IdempotencyRecord, actor_id=self.actor.id or "", key=idempotency.key)
@@ -122,19 +122,19 @@ class UnitOfWork:
         order = self._orders.get(order_id)
         if order is None:
             order = await load(Order, lock=True, id=order_id)
-            self.now = datetime.now(UTC)  # whoever held the order until now acted before
+            self.now = datetime.now(UTC)  # a transaction that held the lock until now acted before
         if order is None or not self.actor.sees(order.channel_id) or not await self._is_asked(order):
             raise NotFound("There is no such order.", "order_id")
         self._track(order)
         return order
 
     async def _is_asked(self, order: Order) -> bool:
-        """Whether a fulfillment service is asked to ship something of the order; anybody else need not be."""
+        """Return whether the actor may change the order. A service may only if it is asked to ship something of it."""
         service_id = self.actor.service_id
         return service_id is None or await Fulfillment.exists(order_id=order.id, service_id=service_id)
 
     async def insert_order(self, order: Order, *parts: Write) -> None:
-        """A new order, and what is written together with it."""
+        """Insert a new order together with its parts."""
         await write(insert(Order, [vars(order)]), *parts)
         order._saved_in_db = True
         self._track(order)
@@ -148,7 +148,7 @@ class UnitOfWork:
             self._statuses[order.id] = _statuses(order)
 
     def record(self, order: Order, happening: Happening) -> None:
-        """Adds an event to the log. The order must show the state after it."""
+        """Add an event to the log. The order must be in the state after it."""
         before, after = self._statuses[order.id], _statuses(order)
         order.version += 1
         event: dict[str, Any] = {
@@ -171,7 +171,7 @@ class UnitOfWork:
         self._events.append(event)
 
     async def write(self) -> bool:
-        """Writes the changed orders and the events. True where something was recorded."""
+        """Save the changed orders and the events. Return whether there are events."""
         writes = [
             self._changed(self._orders[order_id])
             for order_id in dict.fromkeys(each["order_id"] for each in self._events)
@@ -201,14 +201,14 @@ class UnitOfWork:
 
 
 async def _has_only_asides(order: Order, since: int) -> bool:
-    """Whether nothing but asides has happened to the order since this version of it."""
+    """Return whether only asides have happened to the order since this version."""
     missed = await OrderEvent.filter(order_id=order.id, order_version__gt=since).only("type")
     types = [event.type for event in missed]
     return len(types) == order.version - since and asides().issuperset(types)
 
 
 def _sentence(happening: Happening) -> str:
-    """What happened, as far as a row has room: a reason may be long, and is whole in the event's data."""
+    """Return the event's sentence, cut to what a row holds. The event's data has the whole reason."""
     message = happening.message()
     return message if len(message) <= _LONGEST_MESSAGE else f"{message[: _LONGEST_MESSAGE - 1]}…"
 
@@ -281,9 +281,9 @@ def command(
 
 @asynccontextmanager
 async def change(actor: Actor, *, has_effects: bool = True) -> AsyncIterator[UnitOfWork]:
-    """One transaction: all of the block is written, or none of it. The bell rings after the commit.
+    """Run the block in one transaction: all of it is written, or none. The bell rings after the commit.
 
-    That holds for a task that is cancelled, too: during the commit it may be either. Commands that are called inside
+    If the task is cancelled during the commit, it may be either. Commands that are called inside
     a `change` block join it: their events have effects only if the block's have.
     """
     outer = _current.get()

@@ -42,13 +42,13 @@ class NothingToShip(DomainError):
 
 
 def require_transition(from_status: OrderStatus, to_status: OrderStatus) -> None:
-    """Raises `InvalidTransition` where the table has no such step."""
+    """Raise `InvalidTransition` if the table has no such step."""
     if to_status not in TRANSITIONS.get(from_status, ()):
         raise InvalidTransition(f"An order that is {from_status} cannot become {to_status}.", from_status, to_status)
 
 
 def require_status(status: OrderStatus, allowed: Iterable[OrderStatus], step: str) -> None:
-    """Raises `InvalidTransition` for a step that changes no status but needs one of some."""
+    """Raise `InvalidTransition` if a step that changes no status is not possible in this one."""
     if status not in allowed:
         raise InvalidTransition(f"An order that is {status} cannot {step}.", status)
 
@@ -59,7 +59,7 @@ PAYABLE = frozenset(OrderStatus) - {OrderStatus.CANCELLED}
 
 
 class LineUnits(Protocol):
-    """How many units of a line are where. Those in an open fulfillment are what the other numbers leave over."""
+    """Where the units of a line are. The rest of the quantity is in open fulfillments."""
 
     quantity: int
     removed_quantity: int
@@ -68,7 +68,7 @@ class LineUnits(Protocol):
 
 
 def fulfillment_status(lines: Iterable[LineUnits]) -> FulfillmentStatus:
-    """From the units that are due (ordered, less removed) and those that have left."""
+    """Return the status from the units that are due (ordered, less removed) and those that have left."""
     due = shipped = 0
     for line in lines:
         due += line.quantity - line.removed_quantity
@@ -79,7 +79,7 @@ def fulfillment_status(lines: Iterable[LineUnits]) -> FulfillmentStatus:
 
 
 class Movement(Protocol):
-    """A transaction, as far as these rules look at it."""
+    """The attributes of a transaction that these rules read."""
 
     kind: TransactionKind
     status: TransactionStatus
@@ -98,7 +98,7 @@ class PaymentSummary:
 
 
 def summarize(transactions: Iterable[Movement]) -> PaymentSummary:
-    """The sums of the transactions that succeeded. A capture or a void uses up its parent, an authorization."""
+    """Return the sums of the transactions that succeeded. A capture or a void uses up its parent, an authorization."""
     sums = dict.fromkeys(TransactionKind, 0)
     used = 0
     for transaction in transactions:
@@ -115,7 +115,7 @@ def summarize(transactions: Iterable[Movement]) -> PaymentSummary:
 
 
 def payment_status(total: int, summary: PaymentSummary) -> PaymentStatus:
-    """The payment axis of an order of that total, in minor units."""
+    """Return the payment status of an order with this total, in minor units."""
     if summary.refunded > 0:
         fully = summary.refunded >= summary.paid
         return PaymentStatus.REFUNDED if fully else PaymentStatus.PARTIALLY_REFUNDED
@@ -133,21 +133,21 @@ NOTHING_TO_VOID = "Nothing is authorized."
 
 
 def capture_refusal(unknown_gateways: Collection[str]) -> str | None:
-    """Why an order cannot be captured that has open authorizations of these, which are not set up; `None` for none."""
+    """Return why an order with authorizations at these gateways, which are not set up, cannot be captured."""
     if not unknown_gateways:
         return None
     return f"No gateway {', '.join(sorted(unknown_gateways))} is set up to capture from."
 
 
 def void_refusal(unknown_gateways: Collection[str]) -> str | None:
-    """Why open authorizations of these gateways, which are not set up, cannot be given up; `None` for none."""
+    """Return why authorizations at these gateways, which are not set up, cannot be voided. None if there are none."""
     if not unknown_gateways:
         return None
     return f"No gateway {', '.join(sorted(unknown_gateways))} is set up to give the authorization up."
 
 
 def archive_refusal(status: OrderStatus, outstanding: int) -> str | None:
-    """Why an order cannot be archived, or `None`: it is cancelled, or shipped and paid in full."""
+    """Return why an order cannot be archived, or None if it is cancelled, or shipped and paid in full."""
     if status is OrderStatus.CANCELLED:
         return None
     if status is not OrderStatus.SHIPPED:

@@ -1,4 +1,4 @@
-"""What happens by itself because of an event: automations, fulfillment services, and effects that were given up."""
+"""Automations, fulfillment services, and effects that were given up."""
 
 from datetime import datetime
 from typing import Any, ClassVar, Final, Self

@@ -1,4 +1,4 @@
-"""The enums as partners read them: the vocabularies of `models` and `domain`, which describe themselves."""
+"""The enums of GraphQL: the vocabularies of `models` and `domain`, which describe themselves."""
 
 import strawberry
 from strawberry.types.enum import EnumValue
@@ -61,9 +61,9 @@ _MAY_GROW = " More values may be added: treat one that you do not know as unknow
 
 
 class _AnyOther:
-    """What UNKNOWN stands for. Strawberry compares a word with each value in turn: this one is equal to what is left.
+    """The value of UNKNOWN. It equals every word, so that Strawberry finds it for a word that no other value equals.
 
-    As input it is no member of any vocabulary, and so refused.
+    It is not a member of any vocabulary, and therefore refused as input.
     """
 
     def __eq__(self, other: object) -> bool:

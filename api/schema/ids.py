@@ -1,4 +1,4 @@
-"""Global ids at the edge: given out, and taken back from callers who may have sent anything."""
+"""Global ids: made for answers, and read from what callers send."""
 
 import base64
 import binascii
@@ -17,7 +17,7 @@ def encode(type_name: str, key: UUID | int) -> strawberry.ID:
 
 
 def split(global_id: str, *field: str | int) -> tuple[str, str]:
-    """The type's name and the key as text. Raises `InvalidInput`."""
+    """Return the type's name and the key as text. Raise `InvalidInput`."""
     try:
         type_name, separator, key = base64.b64decode(global_id, validate=True).decode().partition(":")
     except (ValueError, binascii.Error):
@@ -28,7 +28,7 @@ def split(global_id: str, *field: str | int) -> tuple[str, str]:
 
 
 def decode(type_name: str, global_id: str, *field: str | int) -> UUID:
-    """The key of an id of this type. Raises `InvalidInput`, also for the id of something else."""
+    """Return the key of an id of this type. Raise `InvalidInput`, also for an id of another type."""
     found, key = split(global_id, *field)
     if found != type_name:
         raise InvalidInput(f"This is not the id of {_article(type_name)}.", *field)
@@ -43,7 +43,7 @@ def parse_key(key: str, *field: str | int) -> UUID:
 
 
 def parse_position(key: str, *field: str | int) -> int:
-    """The key of an event: its place in the log."""
+    """Return an event's key, which is its position in the log."""
     if not (key.isascii() and key.isdigit() and len(key) < 19):
         raise InvalidInput(_MALFORMED, *field)
     return int(key)

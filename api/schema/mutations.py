@@ -57,7 +57,7 @@ Answer = Callable[[Any, Info, Any], Awaitable[P]]
 
 
 def user_errors(description: str) -> Any:
-    """The field of a payload that says why the mutation was refused."""
+    """Declare the field of a payload that says why the mutation was refused."""
     return field(default_factory=list, description=description)
 
 

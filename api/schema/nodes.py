@@ -1,4 +1,4 @@
-"""What every type with a global id has in common."""
+"""What types with a global id have in common, and pages of lists."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -19,7 +19,7 @@ class Node:
 
 
 def node_id(type_name: str, description: str = _ID) -> Any:
-    """The field `id` of that type: the global id of its row."""
+    """Declare the field `id` of that type: the global id of its row."""
     return column(description, partial(global_id, type_name), "row.id")
 
 

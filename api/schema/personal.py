@@ -1,4 +1,4 @@
-"""Texts and details without what not every reader may see."""
+"""Texts and details without what only some callers may see."""
 
 import re
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""API tokens as those who manage them see them: never a secret, but once in the answer that made it."""
+"""API tokens for those who manage them. A secret is shown once, in the answer that created it."""
 
 from datetime import datetime, timedelta
 from typing import ClassVar, Self
@@ -115,7 +115,7 @@ class CreateTokenInput:
     )
 
     def bound_to(self) -> list[str]:
-        """Raises `InvalidInput` for an empty list: it is not taken for every channel."""
+        """Return the channels' codes. Raise `InvalidInput` for an empty list, which does not mean every channel."""
         if self.channels == []:
             raise InvalidInput("Name a channel, or leave this out for every channel.", "channels")
         return self.channels or []

@@ -1,4 +1,4 @@
-"""Getting an order out of the house: packed, followed by its tracking numbers, and shipped."""
+"""Commands that pack, track and ship an order."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class TrackingInfo:
     field: tuple[str, ...] = ()
 
     def checked(self) -> "TrackingInfo":
-        """Without surrounding space. Raises `InvalidInput`."""
+        """Return it without surrounding space. Raise `InvalidInput`."""
         return TrackingInfo(
             number=required_text(self.number, *self.field, "number", longest=128),
             carrier=optional_text(self.carrier, *self.field, "carrier", longest=64),
@@ -40,7 +40,7 @@ class TrackingInfo:
 async def mark_ready_to_ship(*, actor: Actor, target: Target, lines: Sequence[LineQuantity] | None = None) -> Order:
     """Open a fulfillment for all units that no other holds, or for those named; the order is then ready to ship.
 
-    Units that lie in an open fulfillment just so are packed already.
+    Units that an open fulfillment holds exactly are packed already.
     """
     async with change(actor) as work:
         order = await work.lock_order(target)
@@ -65,7 +65,7 @@ async def mark_ready_to_ship(*, actor: Actor, target: Target, lines: Sequence[Li
 
 
 def _unpacked(packing: Packing, wanted: dict[UUID, int]) -> dict[UUID, int]:
-    """What is named, or nothing where it is packed just so and is not free once more."""
+    """Return the units, or none if a fulfillment holds exactly these and no more are free."""
     packed = not packing.fits(wanted) and packing.holding(wanted, FulfillmentState.OPEN) is not None
     return {} if packed else wanted
 
@@ -81,9 +81,9 @@ async def mark_shipped(
 ) -> Order:
     """Send off the open fulfillments, or one of them, or the units named.
 
-    Where none is open, one is opened for all that is left. Units that are named leave in the open fulfillment that
-    holds just these, or else in a new one as far as they are free. A fulfillment of which only some units are named
-    leaves with those; the others are free again.
+    If none is open, open one for all that is left. Named units leave in the open fulfillment that holds exactly
+    these, or in a new one if they are free. If only some units of a fulfillment are named, it leaves with those, and
+    the others are free again.
     """
     _require_named(actor, fulfillment_id, lines)
     tracking = [each.checked() for each in tracking]
@@ -115,7 +115,7 @@ def _require_named(actor: Actor, fulfillment_id: UUID | None, lines: Sequence[Li
 
 
 def _has_left(order: Order, packing: Packing, wanted: dict[UUID, int] | None, named: Fulfillment | None) -> bool:
-    """Whether this was done before: what is named has left, just so and with nothing to follow."""
+    """Return whether this shipment was made before, exactly so and with nothing to follow."""
     if named is not None:
         return named.state is FulfillmentState.SHIPPED and (wanted is None or packing.holds(named, wanted))
     if wanted is None:
@@ -124,7 +124,7 @@ def _has_left(order: Order, packing: Packing, wanted: dict[UUID, int] | None, na
 
 
 async def _refuse_new_numbers(order: Order, tracking: Sequence[TrackingInfo]) -> None:
-    """Raises `InvalidTransition` where the repetition of a shipment brings a tracking number that the order has not."""
+    """Raise `InvalidTransition` if a repeated shipment brings a tracking number that the order lacks."""
     numbers = {each.number for each in tracking}
     if numbers and numbers - set(await Tracking.filter(order_id=order.id).values_list("number", flat=True)):
         raise rules.InvalidTransition(
@@ -135,7 +135,7 @@ async def _refuse_new_numbers(order: Order, tracking: Sequence[TrackingInfo]) ->
 def _leaving(
     order: Order, packing: Packing, wanted: dict[UUID, int] | None, named: Fulfillment | None
 ) -> list[Fulfillment]:
-    """The fulfillments that leave, packed as they leave."""
+    """Return the fulfillments that leave, packed as they leave."""
     if order.status is not OrderStatus.SHIPPED:
         rules.require_transition(order.status, OrderStatus.SHIPPED)
     if named is not None and named.state is not FulfillmentState.OPEN:
@@ -148,7 +148,7 @@ def _leaving(
 
 
 def _holder(packing: Packing, wanted: dict[UUID, int]) -> Fulfillment | None:
-    """The open fulfillment out of which these units leave, or `None` for a new one."""
+    """Return the open fulfillment out of which these units leave, or None for a new one."""
     exact = packing.holding(wanted, FulfillmentState.OPEN)
     if exact or packing.fits(wanted):
         return exact
@@ -165,7 +165,7 @@ async def add_tracking(
 ) -> Order:
     """Add a tracking number to a fulfillment: by default the open one, or the only one.
 
-    Where the order has none yet, one is opened for all that is left.
+    If the order has none, open one for all that is left.
     """
     _require_named(actor, fulfillment_id)
     info = info.checked()
@@ -194,7 +194,7 @@ def _fulfillment_for_tracking(packing: Packing, fulfillment_id: UUID | None) -> 
 async def _track(
     work: UnitOfWork, order: Order, fulfillment: Fulfillment, infos: Sequence[TrackingInfo]
 ) -> list[Tracking]:
-    """Records the numbers that the fulfillment does not have yet; `_write_numbers` writes them once it is there."""
+    """Record the numbers that the fulfillment does not have yet. `_write_numbers` saves them once it is there."""
     if not infos:
         return []
     known = {row.number: row for row in await Tracking.filter(fulfillment_id=fulfillment.id)}
@@ -221,7 +221,7 @@ async def _track(
 
 
 def _require_same(existing: Tracking, info: TrackingInfo) -> None:
-    """Raises `InvalidInput` where the number comes with another carrier or link than it has."""
+    """Raise `InvalidInput` if the number comes with another carrier or link than it has."""
     if (info.carrier or existing.carrier, info.url or existing.url) != (existing.carrier, existing.url):
         raise InvalidInput(
             "The fulfillment has this number already; change it with updateTracking.", *info.field, "number"
@@ -235,7 +235,7 @@ async def _write_numbers(order: Order, rows: Sequence[Tracking]) -> None:
 
 
 async def _find_tracking(actor: Actor, order: Order, tracking_id: UUID) -> Tracking | None:
-    """Of the order or, where a service calls, of what it was asked to ship."""
+    """Return the order's tracking number. A service finds only those of what it was asked to ship."""
     found = Tracking.filter(id=tracking_id, order_id=order.id)
     if actor.service_id is not None:
         found = found.filter(fulfillment__service_id=actor.service_id)
@@ -319,7 +319,7 @@ async def remove_tracking(*, actor: Actor, target: Target, tracking_id: UUID) ->
 
 
 async def _forget_number(order: Order, number: str) -> None:
-    """The order is no longer found by the number, unless something else of it reads the same."""
+    """Remove the number from the search, unless something else of the order reads the same."""
     others = [str(order.number), order.external_reference, order.external_number]
     others += [row.number for row in await Tracking.filter(order_id=order.id)]
     others += [note.number for note in await DeliveryNote.filter(order_id=order.id).only("number")]

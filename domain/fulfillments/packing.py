@@ -1,4 +1,4 @@
-"""Which units of a locked order are where, and moving them: free, in an open fulfillment, or gone."""
+"""Where the units of a locked order are (free, in an open fulfillment, or gone), and moving them."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -62,14 +62,14 @@ class Packing:
 
     @property
     def lines(self) -> Iterable[OrderLine]:
-        """The order's, in its own order."""
+        """The order's lines, by position."""
         return self._lines.values()
 
     def in_state(self, *states: FulfillmentState) -> list[Fulfillment]:
         return [fulfillment for fulfillment in self.fulfillments if fulfillment.state in states]
 
     def find(self, fulfillment_id: UUID) -> Fulfillment:
-        """Raises `NotFound` for one that the order does not have, or that is not the calling service's."""
+        """Return the fulfillment. Raise `NotFound` if the order lacks it, or it is not the calling service's."""
         for fulfillment in self.fulfillments:
             if fulfillment.id == fulfillment_id and self._work.actor.service_id in (None, fulfillment.service_id):
                 return fulfillment
@@ -82,9 +82,9 @@ class Packing:
         return tuple(Units(line, count) for line, count in self._contents[fulfillment.id].items())
 
     def read(self, lines: Sequence[LineQuantity]) -> dict[UUID, int]:
-        """What a caller has named, checked but for how much is left.
+        """Return the named units by line. Whether so many are left is not checked.
 
-        Raises `InvalidInput` for no lines at all, a line of another order, one named twice, or no sound quantity.
+        Raise `InvalidInput` for no lines, a line of another order, a line named twice, or a bad quantity.
         """
         if not lines:
             raise InvalidInput("Name at least one line, or leave the lines out for all that is left.", "lines")
@@ -98,11 +98,11 @@ class Packing:
         return wanted
 
     def fits(self, wanted: dict[UUID, int], within: Fulfillment | None = None) -> bool:
-        """Whether so many units are free, counting those of a fulfillment that would be repacked as free."""
+        """Return whether so many units are free. Those of a fulfillment to be repacked count as free."""
         return self._first_excess(wanted, within) is None
 
     def require_fit(self, wanted: dict[UUID, int], within: Fulfillment | None = None) -> None:
-        """Raises `InvalidInput` for the first line of which fewer units are left."""
+        """Raise `InvalidInput` for the first line of which fewer units are left."""
         excess = self._first_excess(wanted, within)
         if excess is not None:
             index, left = excess
@@ -117,20 +117,20 @@ class Packing:
         return None
 
     def holds(self, fulfillment: Fulfillment, wanted: dict[UUID, int]) -> bool:
-        """Whether these units, and no others, are in it."""
+        """Return whether the fulfillment holds exactly these units."""
         return self._contents[fulfillment.id] == wanted
 
     def holding(self, wanted: dict[UUID, int], state: FulfillmentState) -> Fulfillment | None:
-        """The first fulfillment in that state that holds these units and no others."""
+        """Return the first fulfillment in that state that holds exactly these units."""
         return next((each for each in self.in_state(state) if self.holds(each, wanted)), None)
 
     def have_left(self, line_ids: Iterable[UUID]) -> bool:
-        """Whether all units of these lines have left that ever will."""
+        """Return whether all units that are due of these lines have left."""
         lines = [self._lines[line_id] for line_id in line_ids]
         return all(line.shipped_quantity == line.quantity - line.removed_quantity for line in lines)
 
     def pack(self, wanted: dict[UUID, int], into: Fulfillment | None = None) -> Fulfillment:
-        """Puts these units, which must fit, and no others into the fulfillment; into a new one where none is given."""
+        """Set the fulfillment's units to exactly these, which must fit. Open a new fulfillment if none is given."""
         if into is not None and self.holds(into, wanted):
             return into
         if into is None:
@@ -154,14 +154,14 @@ class Packing:
         return into
 
     def pack_rest(self) -> Fulfillment:
-        """Puts all that is free into a new fulfillment. Raises `NothingToShip` where nothing is."""
+        """Put all free units into a new fulfillment. Raise `NothingToShip` if there are none."""
         free = self.free_units()
         if not free:
             raise rules.NothingToShip("Nothing is left to ship.")
         return self.pack(free)
 
     def open_rest(self) -> Fulfillment:
-        """As `pack_rest`, and an event says so: the order's status stays the same."""
+        """Do as `pack_rest`, and record an event, because the order's status stays the same."""
         opened = self.pack_rest()
         self._work.record(self._order, FulfillmentOpened(fulfillment_id=opened.id, lines=self.units_in(opened)))
         return opened
@@ -170,7 +170,7 @@ class Packing:
         return self._moved.setdefault(line_id, self._lines[line_id])
 
     def ship(self, fulfillment: Fulfillment) -> None:
-        """The fulfillment leaves; the order's statuses follow, and the event says so."""
+        """Ship the fulfillment, update the order's statuses, and record the event."""
         fulfillment.state = FulfillmentState.SHIPPED
         fulfillment.shipped_at = self._work.now
         self._shipped.append(fulfillment)
@@ -187,14 +187,14 @@ class Packing:
         self._work.record(order, OrderShipped(fulfillment_id=fulfillment.id, lines=units))
 
     def give_back(self, fulfillment: Fulfillment) -> None:
-        """The fulfillment is cancelled, and its units are free again."""
+        """Cancel the fulfillment and free its units."""
         fulfillment.state = FulfillmentState.CANCELLED
         self._cancelled.append(fulfillment)
         for each in self.units_in(fulfillment):
             self._moving(each.line_id).fulfillable_quantity += each.quantity
 
     async def write(self) -> None:
-        """Writes what was packed, shipped and given back."""
+        """Save the changed lines and fulfillments."""
         if self._repacked:
             await FulfillmentLine.filter(fulfillment_id__in=[each.id for each in self._repacked]).delete()
         writes = []

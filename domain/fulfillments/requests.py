@@ -1,4 +1,4 @@
-"""Asking a fulfillment service to ship, and what it answers."""
+"""Asking a fulfillment service to ship, and its answers."""
 
 from uuid import UUID
 
@@ -20,8 +20,8 @@ LONGEST_REASON = 1_000
 async def request_fulfillments(*, actor: Actor, target: Target, service: str | None = None) -> Order:
     """Ask the services of the order's lines, or one of them, to ship what is left of these lines.
 
-    Each gets a fulfillment of its own. Where all of it is asked for already, nothing changes; where no line has a
-    service, `NothingToShip` is raised.
+    Each gets a fulfillment of its own. If all of it is asked for already, nothing changes. Raise `NothingToShip` if
+    no line has a service.
     """
     only = None if service is None else await require_service(service, "service")
     async with change(actor) as work:
@@ -44,7 +44,7 @@ async def request_fulfillments(*, actor: Actor, target: Target, service: str | N
 
 
 def _wanted(packing: Packing, only: FulfillmentService | None) -> dict[UUID, dict[UUID, int]]:
-    """The free units of each service's lines."""
+    """Return the free units of each service's lines."""
     wanted: dict[UUID, dict[UUID, int]] = {}
     for line in packing.lines:
         if line.service_id and line.fulfillable_quantity and (only is None or line.service_id == only.id):
@@ -54,7 +54,7 @@ def _wanted(packing: Packing, only: FulfillmentService | None) -> dict[UUID, dic
 
 @command(Scope.FULFILLMENT_WRITE, services_too=True)
 async def accept_fulfillment(*, actor: Actor, target: Target, fulfillment_id: UUID) -> Order:
-    """The service will ship it."""
+    """Record that the service will ship it."""
     async with change(actor) as work:
         order, _, fulfillment = await _asked(work, target, fulfillment_id)
         if fulfillment.request_status is RequestStatus.ACCEPTED:
@@ -68,7 +68,7 @@ async def accept_fulfillment(*, actor: Actor, target: Target, fulfillment_id: UU
 
 @command(Scope.FULFILLMENT_WRITE, services_too=True)
 async def reject_fulfillment(*, actor: Actor, target: Target, fulfillment_id: UUID, reason: str) -> Order:
-    """The service does not ship it: its units are free again, for somebody else."""
+    """Record that the service does not ship it, and free its units."""
     reason = required_text(reason, "reason", longest=LONGEST_REASON)
     async with change(actor) as work:
         order, packing, fulfillment = await _asked(work, target, fulfillment_id)
@@ -90,7 +90,7 @@ async def _asked(work: UnitOfWork, target: Target, fulfillment_id: UUID) -> tupl
 
 
 def _require_open(order: Order, fulfillment: Fulfillment) -> None:
-    """Raises `InvalidTransition` for one that no service was asked for, or that is not open any more."""
+    """Raise `InvalidTransition` if no service was asked for it, or it is no longer open."""
     if fulfillment.request_status is None:
         raise rules.InvalidTransition("No service was asked to ship this.", order.status)
     if fulfillment.state is not FulfillmentState.OPEN:

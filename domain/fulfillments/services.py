@@ -1,4 +1,4 @@
-"""Fulfillment services: who packs and ships for the merchant."""
+"""Fulfillment services, which pack and ship for the merchant."""
 
 import base64
 import secrets
@@ -23,13 +23,13 @@ _SECRET_PREFIX: Final = "whsec_"  # noqa: S105 - what Standard Webhooks has secr
 
 
 async def list_services(*, actor: Actor) -> list[FulfillmentService]:
-    """All of them, by code."""
+    """Return all services, by code."""
     actor.require(Scope.ORDERS_READ)
     return await FulfillmentService.all().order_by("code")
 
 
 async def require_service(code: str, *field: str | int) -> FulfillmentService:
-    """The service of that code. Raises `InvalidInput` where there is none."""
+    """Return the service of that code. Raise `InvalidInput` if there is none."""
     code = code.strip()
     found = await FulfillmentService.get_or_none(code=code) if storable(code, LONGEST_CODE) else None
     if found is None:
@@ -56,7 +56,7 @@ async def save_service(
 
     `egress` says which URLs may be called. A name is looked up anew for each call, not here.
 
-    Raises `InvalidInput`, also where the caller is bound to channels: a service ships for the whole shop.
+    Raise `InvalidInput`, also if the caller is bound to channels: a service ships for the whole shop.
     """
     if actor.channel_ids is not None:
         raise InvalidInput("This token is bound to channels, and a fulfillment service is for all of them.", "code")

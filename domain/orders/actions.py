@@ -1,4 +1,4 @@
-"""What can be done with an order now, by this caller, and for what cannot, why not."""
+"""What a caller can do with an order now, and why the rest is not available."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -14,7 +14,7 @@ from models.enums import FulfillmentState
 
 
 async def fulfillments(service_id: UUID, order_ids: Sequence[UUID], columns: Columns = None) -> list[list[Fulfillment]]:
-    """Return the service's own. They have all columns, because the other parts look at some of them."""
+    """Return the service's own fulfillments. They have all columns, because the other parts look at some of them."""
     found = await parts.fulfillments(order_ids)
     return [[each for each in own if each.service_id == service_id] for own in found]
 

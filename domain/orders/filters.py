@@ -53,7 +53,7 @@ NOTHING = Q(id__in=[UUID(int=0)])
 
 
 def visible(channel_ids: frozenset[UUID] | None) -> Q:
-    """The orders that exist for a caller of these channels (`Actor.channel_ids`)."""
+    """Return the condition for orders of these channels (`Actor.channel_ids`)."""
     return Q() if channel_ids is None else Q(channel_id__in=list(channel_ids))
 
 

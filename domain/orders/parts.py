@@ -38,7 +38,7 @@ async def _by_id(model: type[Row], ids: Sequence[UUID], *, columns: Columns) -> 
 
 
 async def _of_orders(model: type[Row], order_ids: Sequence[UUID], *order: str, columns: Columns) -> list[list[Row]]:
-    """The rows of each of the orders, sorted by those columns."""
+    """Return the rows of each order, sorted by those columns."""
     groups: dict[UUID, list[Row]] = {each: [] for each in order_ids}
     found = await rows.read_by(model, "order_id", order_ids, *order, columns=columns)
     for start in range(0, len(found), rows.PIECE):
@@ -90,7 +90,7 @@ async def transactions(order_ids: Sequence[UUID], columns: Columns = None) -> li
 
 
 async def fulfillment_lines(order_ids: Sequence[UUID]) -> list[list[FulfillmentLine]]:
-    """With each line's `order_line`, in the order of the order's lines."""
+    """Return the lines of all fulfillments with their `order_line`, in the order of the order's lines."""
     rows = (
         await FulfillmentLine.filter(order_line__order_id__in=order_ids)
         .select_related("order_line")
@@ -103,7 +103,7 @@ async def fulfillment_lines(order_ids: Sequence[UUID]) -> list[list[FulfillmentL
 
 
 async def delivery_notes(order_ids: Sequence[UUID], columns: Columns = None) -> list[list[DeliveryNote]]:
-    """Oldest first, without what they show (`document`)."""
+    """Return the notes without their `document`, oldest first."""
     return await _of_orders(
         DeliveryNote, order_ids, "order_id", "created_at", "id", columns=_NOTE_COLUMNS if columns is None else columns
     )

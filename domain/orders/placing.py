@@ -32,7 +32,7 @@ MAX_WEIGHT_GRAMS = 1_000_000_000
 
 
 class DuplicateReference(DomainError):
-    """The channel has an order of that external reference: the natural guard against a second import."""
+    """Raised if the channel has an order of that external reference. It keeps an import from happening twice."""
 
     code = ErrorCode.DUPLICATE_REFERENCE
 
@@ -92,7 +92,7 @@ class NewPayment:
 
 @dataclass(frozen=True, slots=True)
 class NewTotals:
-    """The shop's own sums, which are then believed instead of worked out."""
+    """The shop's own sums, taken over instead of worked out."""
 
     subtotal: Decimal
     total: Decimal
@@ -130,7 +130,7 @@ class NewOrder:
 
     @property
     def leaves_at_once(self) -> bool:
-        """Whether the customer takes the goods along: what is sold at a till, unless it is to be sent."""
+        """Return whether the customer takes the goods along: by default at a till, unless there is an address."""
         if self.handed_over is not None:
             return self.handed_over
         return self.source is OrderSource.POS and self.shipping_address is None
@@ -172,7 +172,7 @@ async def place_order(*, actor: Actor, new: NewOrder, idempotency: Idempotency |
 
 
 async def _hand_over(work: UnitOfWork, order: Order) -> None:
-    """All that is due has left with the customer, and nobody need confirm that."""
+    """Confirm the order and ship all of it: the customer has taken it along."""
     packing = await Packing.open(work, order)
     if not packing.free_units():
         return
@@ -272,7 +272,7 @@ def _weight(grams: int | None, *field: str | int) -> int | None:
 
 
 def _add_up(new: NewOrder, order: Order, lines: Sequence[OrderLine]) -> None:
-    """Sets the order's sums: the shop's own, or what its lines and prices come to."""
+    """Set the order's sums: the shop's own, or those of its lines and prices."""
     if not lines:
         raise InvalidInput("An order has at least one line.", "lines")
     if len(lines) > MOST_LINES:
@@ -334,7 +334,7 @@ def _tags(new: NewOrder) -> list[str]:
 
 
 async def _customer(new: NewOrder, channel: Channel, now: datetime) -> Customer | None:
-    """The channel's customer of that e-mail, with what this order says of them; a new one where there is none."""
+    """Return the channel's customer of that e-mail, updated by this order, or a new one."""
     if new.customer is None:
         return None
     email = optional_text(new.customer.email, "customer", "email", longest=255)

@@ -52,7 +52,7 @@ class OrderSort:
 
 
 async def _seen(actor: Actor, column: str, key: UUID | int) -> Order | None:
-    """The order with that key, if its channel exists for the caller."""
+    """Return the order with that key if the caller sees its channel."""
     for row in await rows.read_by(Order, column, [key]):
         if actor.sees(row.channel_id):
             return row
@@ -94,7 +94,7 @@ async def get_fulfillment(actor: Actor, fulfillment_id: UUID) -> Fulfillment | N
 
 
 async def download_url(line_id: UUID) -> str | None:
-    """Where the digital product of a line is, once units of it have been fulfilled."""
+    """Return the URL of a line's digital product if units of the line have been fulfilled."""
     line = await OrderLine.get_or_none(id=line_id, shipped_quantity__gt=0)
     return line.download_url if line else None
 
@@ -125,7 +125,7 @@ async def list_orders(
     sort: OrderSort | None = None,
     request: PageRequest | None = None,
 ) -> OrderPage:
-    """A page by keyset: as quick at the end of the list as at its beginning. Raises `InvalidInput`."""
+    """Return a page by keyset, as fast at the end of the list as at its beginning. Raise `InvalidInput`."""
     sort, request = sort or OrderSort(), request or PageRequest()
     size = request.size
     if (wanted, search, request.after, request.before) == (None, None, None, None):
@@ -154,13 +154,13 @@ def _sorted(query: QuerySet[Order], sort: OrderSort, backward: bool, limit: int)
 def _beginning(
     channel_ids: frozenset[UUID] | None, sort: OrderSort, backward: bool, limit: int, _is_postgres: bool
 ) -> rows.Selection[Order]:
-    """The list that nearly everybody asks for, all orders from its beginning: putting its SQL together takes as long
-    as fetching half of its rows."""
+    """Return the first page of all orders, which nearly every client asks for. Its SQL is kept: see
+    docs/decisions/0012-hot-paths.md."""
     return rows.Selection.of(_sorted(Order.filter(visible(channel_ids)), sort, backward, limit))
 
 
 def _beyond(sort: OrderSort, cursor: str, field: str, ascending: bool) -> Q:
-    """The orders on the far side of a cursor, in the direction of reading."""
+    """Return the condition for orders beyond a cursor, in the direction of reading."""
     by, direction, value, key = cursors.decode(cursor, _CURSOR, 4, field)
     if (by, direction) != (sort.by, sort.direction):
         raise InvalidInput("This cursor belongs to another sort order.", field)
@@ -195,7 +195,7 @@ class OrderCounts:
 
 
 async def count_orders(actor: Actor, wanted: OrderFilter | None = None) -> OrderCounts:
-    """How many orders there are, along each axis."""
+    """Count the orders along each axis."""
     axes = ("status", "payment_status", "fulfillment_status")
     visible = await visible_query(actor, wanted)
     rows = await Order.filter(visible).annotate(count=Count("id")).group_by(*axes).values(*axes, "count")

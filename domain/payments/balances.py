@@ -25,7 +25,7 @@ class Balance:
 
 
 def open_authorizations(transactions: Sequence[Transaction]) -> list[Balance]:
-    """Those of an order's authorizations that can still be captured, in the order of the transactions."""
+    """Return the authorizations that can still be captured, in the order of the transactions."""
     used: dict[UUID | None, int] = defaultdict(int)
     for transaction in _not_failed(transactions, TransactionKind.CAPTURE, TransactionKind.VOID):
         used[transaction.parent_id] += transaction.amount
@@ -37,7 +37,7 @@ def open_authorizations(transactions: Sequence[Transaction]) -> list[Balance]:
 
 
 def open_payments(transactions: Sequence[Transaction]) -> list[Balance]:
-    """What was paid and can still be refunded, the newest first where the transactions are in order of time.
+    """Return the payments that can still be refunded, newest first if the transactions are in order of time.
 
     A refund without a parent was handed back by hand: it counts against what came by hand, then against the rest.
     """
@@ -57,17 +57,17 @@ def open_payments(transactions: Sequence[Transaction]) -> list[Balance]:
 
 
 def unknown_gateways(balances: Sequence[Balance], gateways: Collection[str]) -> frozenset[str]:
-    """The gateways of these that are neither built in nor among those that are set up."""
+    """Return those of the gateways that are neither built in nor set up."""
     return frozenset(each.transaction.gateway for each in balances) - {MANUAL} - frozenset(gateways)
 
 
 def under_way(transactions: Sequence[Transaction], kind: TransactionKind) -> int:
-    """How many minor units gateways are asked for in transactions of that kind that are not settled."""
+    """Return how many minor units of unsettled transactions of that kind gateways are asked for."""
     return sum(each.amount for each in _pending(transactions, kind))
 
 
 def is_asked(transactions: Sequence[Transaction], kind: TransactionKind, amount: int | None) -> bool:
-    """Whether gateways are being asked for just this, so that asking again would be a repetition.
+    """Return whether gateways are being asked for exactly this, so that asking again is a repetition.
 
     That is a request for the same amount of which something is not settled; for all that is left (`None`), any.
     """

@@ -1,7 +1,7 @@
 """Money of an order: captured, recorded, given up, refunded.
 
 Each command takes the names of the gateways that are set up. What they hold is not moved here: a transaction that is
-`PENDING` is written, and whoever called has the gateway asked after the commit. Until that is settled, asking for the
+`PENDING` is written, and the caller has the gateway asked after the commit. Until that is settled, asking for the
 same again is a repetition, which changes nothing.
 """
 
@@ -23,7 +23,7 @@ from models.enums import TransactionKind
 
 @dataclass(frozen=True, slots=True)
 class Amount:
-    """As a caller gives it; the currency may be left to the order."""
+    """An amount as a caller gives it. By default it is in the order's currency."""
 
     amount: Decimal
     currency: str | None = None

@@ -62,30 +62,30 @@ class Ledger:
         return next(each for each in self._transactions if each.id == key)
 
     def authorizations(self) -> list[Balance]:
-        """Those that can still be captured, oldest first."""
+        """Return the authorizations that can still be captured, oldest first."""
         return balances.open_authorizations(self._transactions)
 
     def payments(self) -> list[Balance]:
-        """Those that can still be refunded, newest first."""
+        """Return the payments that can still be refunded, newest first."""
         return balances.open_payments(self._transactions)
 
     def under_way(self, kind: TransactionKind) -> int:
-        """How many minor units gateways are being asked for."""
+        """Return how many minor units gateways are being asked for."""
         return balances.under_way(self._transactions, kind)
 
     def is_asked(self, kind: TransactionKind, amount: int | None) -> bool:
-        """Whether gateways are being asked for just this: see `balances.is_asked`."""
+        """Return whether gateways are being asked for exactly this: see `balances.is_asked`."""
         return balances.is_asked(self._transactions, kind, amount)
 
     def was_voided(self) -> bool:
-        """Whether something that was authorized has been given up, or is being."""
+        """Return whether an authorization was voided, or is being voided."""
         return any(
             each.kind is TransactionKind.VOID and each.status is not TransactionStatus.FAILED
             for each in self._transactions
         )
 
     async def capture(self, amount: int) -> None:
-        """From what was authorized, oldest first; what that does not cover is written down as captured by hand."""
+        """Capture from the authorizations, oldest first. Record the rest as captured by hand."""
         for authorization in self.authorizations():
             part = min(amount, authorization.amount)
             if part:
@@ -95,16 +95,16 @@ class Ledger:
             await self.post(TransactionKind.CAPTURE, amount)
 
     async def void(self, gateways: Collection[str]) -> None:
-        """Gives up what was authorized and is not captured, other than at gateways that are not set up."""
+        """Void the uncaptured authorizations, except at gateways that are not set up."""
         for authorization in self.authorizations():
             transaction = authorization.transaction
             if transaction.gateway == MANUAL or transaction.gateway in gateways:
                 await self._use(TransactionKind.VOID, authorization.amount, transaction)
 
     async def refund(self, amount: int, gateways: Collection[str], reference: str | None = None) -> None:
-        """The way that the money came, the newest first.
+        """Refund the payments, newest first, the way they came.
 
-        What no gateway that is set up can return is handed back by hand, with this reference.
+        What no gateway can return is handed back by hand, with this reference.
         """
         by_hand = 0
         for payment in self.payments():
@@ -127,7 +127,7 @@ class Ledger:
         parent: Transaction | None = None,
         processed_at: datetime | None = None,
     ) -> None:
-        """Writes a transaction that has succeeded, the order's new sums and payment status, and the event."""
+        """Save a transaction that succeeded, and the order's new sums and payment status, and record the event."""
         await self._write(
             Transaction(
                 id=new_key(),
@@ -143,13 +143,13 @@ class Ledger:
         )
 
     async def succeed(self, transaction: Transaction, reference: str) -> None:
-        """A gateway has done what it was asked for. `processed_at` stays the moment at which it was asked."""
+        """Mark a pending transaction as succeeded. `processed_at` keeps the time of the request."""
         transaction.status, transaction.reference, transaction.failure = TransactionStatus.SUCCEEDED, reference, None
         await save(transaction, "status", "reference", "failure")
         self._record_success(transaction)
 
     async def fail(self, transaction: Transaction, reason: str) -> None:
-        """A gateway does not do what it was asked for."""
+        """Mark a pending transaction as failed."""
         transaction.status, transaction.failure = TransactionStatus.FAILED, reason[:LONGEST_FAILURE]
         await save(transaction, "status", "failure")
         happening = PaymentFailed(
@@ -169,7 +169,7 @@ class Ledger:
             await self._ask(kind, amount, authorization)
 
     async def _ask(self, kind: TransactionKind, amount: int, parent: Transaction) -> None:
-        """Writes the intention, on which somebody else acts after the commit."""
+        """Save a pending transaction. The gateway is asked after the commit."""
         transaction = Transaction(
             id=new_key(),
             order_id=self._order.id,
@@ -213,13 +213,13 @@ class Ledger:
 
 
 async def require_no_capture(work: UnitOfWork, order: Order) -> None:
-    """Raises `InvalidTransition` while a capture is under way: what nobody knows to be paid cannot be refunded."""
+    """Raise `InvalidTransition` if a capture is pending, because its amount cannot be refunded yet."""
     if order.authorized_total and (await Ledger.open(work, order)).under_way(TransactionKind.CAPTURE):
         raise rules.InvalidTransition("A capture is under way: refund once it is settled.", order.status)
 
 
 async def give_back(work: UnitOfWork, order: Order, *, gateways: Collection[str], refund: bool) -> None:
-    """Voids what an order's gateways only hold, and refunds what was paid if that is wanted."""
+    """Void the order's authorizations, and refund what was paid if `refund`."""
     to_refund = order.paid_total - order.refunded_total if refund else 0
     if order.authorized_total == 0 and to_refund == 0:
         return

@@ -7,7 +7,7 @@ from models.enums import TransactionStatus
 
 
 async def failures_of(actor: Actor, idempotency: Idempotency) -> list[Transaction]:
-    """The transactions that were asked for by this act, and that their gateways have refused."""
+    """Return the transactions of this act that their gateways refused."""
     record = await IdempotencyRecord.get_or_none(actor_id=actor.id or "", key=idempotency.key)
     if record is None or record.result_id is None:
         return []

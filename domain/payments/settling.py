@@ -1,4 +1,4 @@
-"""What became of what a gateway was asked for."""
+"""Recording what a gateway answered."""
 
 import logging
 from dataclasses import dataclass
@@ -26,14 +26,14 @@ class Settled:
 
 @dataclass(frozen=True, slots=True)
 class Declined:
-    """The gateway does not do it, in its own words."""
+    """The gateway refused, in its own words."""
 
     reason: str
 
 
 @retry_conflicts
 async def settle(*, actor: Actor, transaction_id: UUID, outcome: Settled | Declined) -> None:
-    """Writes down what became of a `PENDING` transaction, once: one that is settled stays as it is.
+    """Record the outcome of a `PENDING` transaction. One that is settled stays as it is.
 
     A gateway may report a success late, after a failure; that is believed as long as nothing else has moved the money.
     No scope is needed: nobody but a gateway knows the outcome.
@@ -58,7 +58,7 @@ async def _decline(ledger: Ledger, transaction: Transaction, outcome: Declined) 
 
 
 def _is_possible(ledger: Ledger, transaction: Transaction) -> bool:
-    """Whether one that has failed may have succeeded after all."""
+    """Return whether a failed transaction may have succeeded after all."""
     if transaction.status is TransactionStatus.SUCCEEDED:
         return False
     balances = ledger.payments() if transaction.kind is TransactionKind.REFUND else ledger.authorizations()

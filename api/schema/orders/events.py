@@ -82,7 +82,7 @@ class OrderEvent(Node):
 
 
 def _with_global_ids(value: Any, name: str = "") -> Any:
-    """The log keeps the rows' keys; callers know things by their global ids."""
+    """Return the data with global ids in place of the rows' keys."""
     if isinstance(value, dict):
         return {key: _with_global_ids(each, key) for key, each in value.items()}
     if isinstance(value, list):
@@ -113,7 +113,7 @@ class OrderEventConnection:
 
     @classmethod
     async def page(cls, wanted: event_log.EventFilter, first: int | None, after: str | None) -> Self:
-        """Of the log. Raise `InvalidInput` for a page size or a cursor that is none, and `CursorExpired`."""
+        """Return a page of the log. Raise `InvalidInput` for a bad page size or cursor, and `CursorExpired`."""
         size = PageRequest(first=first).size
         place = event_log.BEGINNING if after is None else await event_log.find_place(after)
         rows = await event_log.read(wanted, after=place.position, limit=size + 1)
@@ -121,7 +121,7 @@ class OrderEventConnection:
 
     @classmethod
     async def timeline(cls, order: models.Order, loaders: Loaders, first: int | None, after: str | None) -> Self:
-        """Of an order that the caller has been given. Raise as `page` does."""
+        """Return a page of an order's events. Raise as `page` does."""
         size = PageRequest(first=first).size
         place = event_log.BEGINNING if after is None else event_log.parse_cursor(after)
         if after is not None and not await loaders.places.load(place):
@@ -131,7 +131,7 @@ class OrderEventConnection:
 
     @classmethod
     def _of(cls, rows: list[models.OrderEvent], size: int, place: Place) -> Self:
-        """The page after a place, from its events and one more where there is one."""
+        """Return the page after a position, given its events and one more if there is one."""
         nodes = [OrderEvent.of(row) for row in rows[:size]]
         edges = [OrderEventEdge(node=node, cursor=event_log.cursor_of(node.row)) for node in nodes]
         return cls(

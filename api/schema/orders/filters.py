@@ -1,4 +1,4 @@
-"""Which orders and events callers ask for."""
+"""The filters of orders and events."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -78,7 +78,7 @@ class OrderEventFilter:
 async def event_filter(
     actor: Actor, given: OrderEventFilter | None, *, status_changes_only: bool = False
 ) -> EventFilter:
-    """The events that the filter means among those of the actor's channels. Raises `InvalidInput`."""
+    """Return the filter for events of the actor's channels. Raise `InvalidInput`."""
     given = given or OrderEventFilter()
     for name in ("order_ids", "channels", "types", "to_status"):
         if len(getattr(given, name) or ()) > MOST_VALUES:

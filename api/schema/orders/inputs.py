@@ -1,4 +1,4 @@
-"""What callers send to change an order, and its translation into the domain's words."""
+"""The inputs of mutations of orders, and their translation for the domain's commands."""
 
 import hashlib
 import json
@@ -22,12 +22,12 @@ field = strawberry.field
 
 
 def optional(description: str) -> Any:
-    """A field that may be left out, or be null."""
+    """Declare a field that may be left out or null."""
     return field(default=None, description=description)
 
 
 def about(description: str) -> Any:
-    """The description of a method's parameter, in its `Annotated`."""
+    """Describe a method's parameter, in its `Annotated`."""
     return strawberry.argument(description=description)
 
 
@@ -122,7 +122,7 @@ def line_quantities(lines: Sequence[LineQuantityInput] | None) -> list[LineQuant
 
 
 def optional_key(type_name: str, global_id: str | None, *field: str | int) -> UUID | None:
-    """The key of an id that may be left out. Raises `InvalidInput`."""
+    """Return the key of an id, or None if it is left out. Raise `InvalidInput`."""
     return None if global_id is None else ids.decode(type_name, global_id, *field)
 
 

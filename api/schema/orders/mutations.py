@@ -1,4 +1,4 @@
-"""Each mutation of orders: its scope is its command's, its input is made of its method's parameters."""
+"""The mutations of orders. A mutation has its command's scope, and its parameters make its input."""
 
 from dataclasses import field as private_field
 from typing import Annotated, ClassVar

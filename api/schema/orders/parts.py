@@ -1,4 +1,4 @@
-"""The parts of orders as GraphQL shows them: as plain as the orders themselves."""
+"""The parts of orders as GraphQL shows them."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -33,7 +33,7 @@ class Money:
 
 
 def amount_field(description: str, name: str, currency: str) -> Any:
-    """The amount in that column of the row, and in the currency that has this path."""
+    """Declare a field: the amount in that column of the row, in the currency at this path."""
     return composed(description, Money, minor=f"row.{name}", currency_code=currency)
 
 

@@ -1,4 +1,4 @@
-"""What a shop sends to place an order."""
+"""The input of placeOrder."""
 
 from datetime import datetime
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""Reading orders. Each resolver reads only what exists for its caller; `api.execution.rights` says who may ask."""
+"""Queries of orders. Each resolver reads only what exists for its caller. `RIGHTS` says who may ask."""
 
 from collections import Counter
 from typing import Annotated, Any, ClassVar
@@ -64,7 +64,7 @@ def show_counts(counts: queries.OrderCounts) -> OrderCounts:
 
 
 async def find_node(actor: Actor, global_id: str) -> Node | None:
-    """What has this id, if it exists for the actor. Raises `InvalidInput` for what is no id."""
+    """Return what has this id, if it exists for the actor. Raise `InvalidInput` for a malformed id."""
     type_name, key = ids.split(global_id, "id")
     row: Any
     match type_name:

@@ -1,4 +1,4 @@
-"""What is told live. Each subscription says which scope it needs."""
+"""The subscriptions. Each checks the scope that it needs."""
 
 from collections.abc import AsyncGenerator, AsyncIterable
 from typing import Annotated

@@ -1,7 +1,6 @@
 """Orders as GraphQL shows them, and lists and counts of them.
 
-Each type is plain: its fields are a row's columns, functions of them, or lists that are loaded for all orders of an
-answer at once.
+A field is a column of the row, a function of columns, or a list that is loaded for all orders of an answer at once.
 """
 
 from collections.abc import Sequence
@@ -42,7 +41,7 @@ field = strawberry.field
 
 
 def _amount(description: str, name: str) -> Any:
-    """One of the order's sums, by its column."""
+    """Declare one of the order's sums, by its column."""
     return amount_field(description, name, "row.currency")
 
 
