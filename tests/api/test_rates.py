@@ -13,6 +13,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from api.callers.rates import Rates, caller_of
+from api.callers.slots import Slots
 from api.commands.temporary_server import server_process
 from api.execution.costs import VALUE_WEIGHTS, WEIGHTS
 from api.schema.root import schema
@@ -271,6 +272,18 @@ async def valkey() -> AsyncIterator[ValkeyServer]:
     """One of the test's own, which may be stopped."""
     async with valkey_server() as valkey:
         yield valkey
+
+
+async def test_who_goes_just_as_it_gets_a_slot_gives_it_back() -> None:
+    slots = Slots(1)
+    await slots.take("somebody")
+    waiting = asyncio.create_task(slots.take("somebody"))
+    await asyncio.sleep(0)
+    slots.free("somebody")
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert not slots.are_taken("somebody")
 
 
 class TestShared:

@@ -1,6 +1,7 @@
 """What is open under a token ends soon after the token does, and what is used is known as used."""
 
 import asyncio
+import gc
 import os
 import time
 from asyncio.subprocess import Process
@@ -14,7 +15,7 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from api.callers import token_watch
 from api.commands.temporary_server import server_process
-from domain.actors import Scope, system
+from domain.actors import Actor, Scope, system
 from domain.tokens import create_token, revoke_token, rotate_token
 from models import ApiToken, RetiredSecret
 from models.engine.database import connected
@@ -61,6 +62,18 @@ async def test_a_revoked_token_loses_its_sockets_and_streams(server: Server) -> 
         async with open_socket(server) as again:
             await again.send({"type": "connection_init", "payload": {"Authorization": f"Bearer {secret}"}})
             assert await again.closed() == (4403, "Forbidden: the token is not valid")
+
+
+async def test_who_has_called_is_forgotten(server: Server) -> None:
+    """Otherwise the memory would fill up with tokens that are not used any more."""
+    secret = await server.new_token(name="passer-by")
+
+    def is_known() -> bool:
+        gc.collect()
+        return any(type(each) is Actor and each.name == "passer-by" for each in gc.get_objects())
+
+    await server.ask("{ viewer { name } }", token=secret)
+    await until(lambda: not is_known())
 
 
 async def test_a_token_that_expires_loses_its_socket(server: Server) -> None:

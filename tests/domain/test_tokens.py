@@ -281,6 +281,16 @@ async def test_a_secret_is_exchanged_without_a_gap() -> None:
     assert await ended_secrets(hashes) == hashes
 
 
+async def test_a_secret_that_was_exchanged_while_the_clock_was_ahead_is_not_good_for_years() -> None:
+    token, secret = await new(READ)
+    actor = await authenticate(secret)
+    await rotate_token(actor=ROOT, token_id=token.id, grace=HOUR)
+    await RetiredSecret.all().update(good_until=datetime.now(UTC) + timedelta(days=3650))
+    assert not await is_good(secret)
+    assert actor is not None
+    assert await ended_secrets({actor.secret_hash or ""}) == {actor.secret_hash}
+
+
 async def test_a_rotated_token_is_rotated_again() -> None:
     """Each secret keeps its own time, unless that is cut short; what has ended is forgotten."""
     token, first = await new(READ)
@@ -360,6 +370,10 @@ async def test_the_last_use_is_written_once_a_minute() -> None:
     await record_use([str(used.id)])
     await reload(used)
     assert used.last_used_at > first
+    await ApiToken.filter(id=used.id).update(last_used_at=first + timedelta(days=3650))  # while the clock was ahead
+    await record_use([str(used.id)])
+    await reload(used)
+    assert used.last_used_at < first + HOUR
     await reload(other)
     assert other.last_used_at is None
 

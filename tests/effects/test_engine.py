@@ -1,6 +1,7 @@
 """Effects: planned once for each event, tried until they work, done once, however many engines there are."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar
@@ -36,6 +37,7 @@ from effects.planning import Planning, begin, plan_page
 from models import Effect, EffectPosition, FailingCounterpart, OrderEvent
 from models.engine.fields import new_key
 from models.enums import EffectKind, EffectState, OrderEventType
+from tests.clients import WAIT
 from tests.database import statements, while_another_writes
 from tests.domain.shop import ADA, on, place, refused, staff, types_of
 from tests.effects.due import claim
@@ -486,6 +488,45 @@ async def test_an_attempt_that_is_stuck_ends_whatever_it_does(
     )
     assert ("is left behind" in caplog.text) is swallows
     assert stuck.cancelled == (2 if swallows else 1)
+
+
+async def test_what_was_left_behind_may_fail_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its effect is tried again long since: nobody needs to know."""
+    failed = asyncio.Event()
+
+    class Late(Stuck):
+        async def carry_out(self, effect: Effect) -> None:
+            await super().carry_out(effect)
+            failed.set()
+            raise OSError("too late")
+
+    monkeypatch.setattr(attempts, "ATTEMPT_SECONDS", 0.01)
+    monkeypatch.setattr(attempts, "GRACE_SECONDS", 0.01)
+    late = Late()
+    late.swallows = True
+    await begin()
+    await planned(late)
+    await try_now(late)
+    late.let_go.set()
+    await failed.wait()
+    await asyncio.sleep(0)
+    gc.collect()
+
+
+async def test_an_attempt_whose_end_cannot_be_written_down_is_told_of(
+    echo: Echo, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def give_up(effect: Effect, reason: str) -> None:
+        raise OSError("no ink")
+
+    echo.obstacle = GivenUp("nobody lives there")
+    monkeypatch.setattr(echo, "give_up", give_up)
+    feed = Feed(Bell("memory://"), poll_seconds=0.2)
+    async with feed.running(), Engine(feed, [echo]).running(), asyncio.timeout(WAIT):
+        await confirmed()
+        while "could not be written down" not in caplog.text:  # noqa: ASYNC110 - a log tells nobody
+            await asyncio.sleep(0.01)
+    assert "no ink" in caplog.text
 
 
 async def test_silence_is_the_fault_of_the_counterpart(stuck: Stuck, monkeypatch: pytest.MonkeyPatch) -> None:
