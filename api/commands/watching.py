@@ -15,7 +15,7 @@ import httpx
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from api.commands.client import ApiError, Client, Cut
-from api.execution.execution import UNAVAILABLE
+from api.execution.errors import UNAVAILABLE
 
 CATCH_UP_SECONDS = 30  # for the subscribers to see the last event, once everything has been sent
 RETRY_SECONDS = 0.2  # before a connection is made anew, twice that after each attempt that brought nothing

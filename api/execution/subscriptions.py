@@ -17,20 +17,10 @@ import orjson
 from graphql import GraphQLError, OperationType, VariableValues
 
 from api.callers.open_counts import OpenCounts, TooManyOpen
+from api.execution.answers import SUCCESS, Answer, not_executed, refusal
 from api.execution.context import Context
-from api.execution.execution import (
-    ANY,
-    SUCCESS,
-    Answer,
-    OperationNotAllowed,
-    answers_of,
-    not_executed,
-    prepare,
-    refusal,
-    run,
-    source_of,
-    understand,
-)
+from api.execution.execution import ANY, OperationNotAllowed, answers_of, run, understand
+from api.execution.executor import prepare, source_of
 from api.execution.groups import Dispatcher, FetchedOutbox, Group, Outbox, events_of, subscribe
 from api.execution.loaders import Loaders
 from api.execution.operations import Operation, Operations

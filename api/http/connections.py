@@ -21,8 +21,9 @@ from websockets.frames import CloseCode, Frame
 from websockets.http11 import Request
 
 from api.callers.open_counts import COUNTED, TooManyOpen
+from api.execution.answers import refusal
 from api.execution.context import Context
-from api.execution.execution import RATE_LIMITED, RETRY_SECONDS, UNAVAILABLE, refusal
+from api.execution.errors import RATE_LIMITED, RETRY_SECONDS, UNAVAILABLE
 from api.http.admission import ADMISSION, Admission
 from api.http.wire import EXTENSION, UNREAD_BYTES
 

@@ -15,7 +15,7 @@ from api.callers.issuer_keys import IssuerUnavailable
 from api.callers.rates import address_of, caller_of
 from api.callers.token_watch import InvalidToken
 from api.execution.context import Unauthenticated
-from api.execution.execution import RATE_LIMITED, UNAVAILABLE
+from api.execution.errors import RATE_LIMITED, UNAVAILABLE
 from api.execution.rights import PERSONAL
 from api.http.plain import RETRY, refused, run_unless_gone, unavailable
 from api.service import Service

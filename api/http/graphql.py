@@ -15,22 +15,10 @@ from api.callers.issuer_keys import IssuerUnavailable
 from api.callers.open_counts import TooManyOpen
 from api.callers.rates import address_of
 from api.callers.token_watch import InvalidToken
+from api.execution.answers import Answer, refusal
 from api.execution.context import OPERATION, Context
-from api.execution.execution import (
-    ANY,
-    FOLLOWING,
-    ONE_ANSWER,
-    RATE_LIMITED,
-    READING,
-    UNAVAILABLE,
-    Answer,
-    OperationNotAllowed,
-    fault,
-    outage,
-    refusal,
-    run,
-    understand,
-)
+from api.execution.errors import RATE_LIMITED, UNAVAILABLE, fault, outage
+from api.execution.execution import ANY, FOLLOWING, ONE_ANSWER, READING, OperationNotAllowed, run, understand
 from api.execution.requests import MalformedRequest, Request, parse_request
 from api.http.graphiql import page as graphiql_page
 from api.http.negotiation import best_match

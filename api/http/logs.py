@@ -16,8 +16,9 @@ from structlog.contextvars import bind_contextvars, merge_contextvars, reset_con
 from structlog.stdlib import ExtraAdder, ProcessorFormatter, add_log_level, add_logger_name
 from uuid_utils import uuid7
 
+from api.execution.answers import Answer, refusal
 from api.execution.context import OPERATION, Context
-from api.execution.execution import RETRY_SECONDS, UNAVAILABLE, Answer, fault, refusal
+from api.execution.errors import RETRY_SECONDS, UNAVAILABLE, fault
 from api.metrics import Metrics
 
 log = logging.getLogger(__name__)

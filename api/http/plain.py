@@ -7,7 +7,8 @@ from typing import Any, Final, TypeVar
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from api.execution.execution import RETRY_SECONDS, UNAVAILABLE, outage, refusal
+from api.execution.answers import refusal
+from api.execution.errors import RETRY_SECONDS, UNAVAILABLE, outage
 from models.engine.errors import DatabaseUnavailable
 
 T = TypeVar("T")

@@ -13,8 +13,9 @@ from starlette.types import Receive, Scope, Send
 
 from api.callers.open_counts import TooManyOpen
 from api.callers.token_watch import InvalidToken
+from api.execution.answers import Answer, refusal
 from api.execution.context import Context
-from api.execution.execution import RATE_LIMITED, Answer, refusal
+from api.execution.errors import RATE_LIMITED
 from api.http.connections import abort, answered
 from api.http.plain import RETRY, refused
 from api.service import Service

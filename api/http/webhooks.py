@@ -6,7 +6,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from api.execution.execution import UNAVAILABLE
+from api.execution.errors import UNAVAILABLE
 from api.http.plain import RETRY, TooLarge, read_body, refused, unavailable
 from api.service import Service
 from effects.payments.gateways import BadSignature, GatewayUnavailable

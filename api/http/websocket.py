@@ -22,8 +22,10 @@ from api.callers.issuer_keys import IssuerUnavailable
 from api.callers.open_counts import TooManyOpen
 from api.callers.rates import caller_of
 from api.callers.token_watch import InvalidToken
+from api.execution.answers import SUCCESS, Answer, refusal
 from api.execution.context import Context
-from api.execution.execution import ANY, RATE_LIMITED, SUCCESS, Answer, fault, refusal, run, understand
+from api.execution.errors import RATE_LIMITED, fault
+from api.execution.execution import ANY, run, understand
 from api.execution.requests import MalformedRequest, Request, parse_request
 from api.execution.subscriptions import Subscription, Subscriptions, failure
 from api.http import origins

@@ -6,8 +6,9 @@ from typing import Annotated, Any, ClassVar, Protocol, TypeVar
 
 import strawberry
 
+from api.execution.answers import SUCCESS
 from api.execution.context import Info
-from api.execution.execution import INTERNAL, SUCCESS, code_of
+from api.execution.errors import INTERNAL, code_of
 from api.execution.rights import GIVEN, Rights
 from api.schema import enums
 from domain.change import Command, VersionConflict

@@ -144,7 +144,7 @@ async def test_a_long_answer_is_made_in_pieces(server: Server, monkeypatch: pyte
     """By a plan as by graphql-core; it stays the same answer."""
     await place_long_orders(server, 4)
     monkeypatch.setattr("api.execution.steps.PIECE", 10**9)
-    monkeypatch.setattr("api.execution.execution.LIST_PIECE", 10**9)
+    monkeypatch.setattr("api.execution.executor.LIST_PIECE", 10**9)
     monkeypatch.setattr("api.execution.encoding.PIECE_BYTES", 10**9)
     whole = await server.ask(query + " ")
     at_once = await longest_pass(server, query + " ")
@@ -158,7 +158,7 @@ async def test_a_long_answer_is_made_in_pieces(server: Server, monkeypatch: pyte
 async def test_the_path_of_an_error_in_a_long_list(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     """That graphql-core makes in pieces."""
     await place_long_orders(server, 1)
-    monkeypatch.setattr("api.execution.execution.LIST_PIECE", 2)
+    monkeypatch.setattr("api.execution.executor.LIST_PIECE", 2)
     await OrderLine.filter(title="Sock 37").update(title="Sock 37", quantity=2**31)
     answer = await server.send("{ orders { nodes { lines { quantity } } } }")
     assert [error["path"] for error in answer["errors"]] == [["orders", "nodes", 0, "lines", 37, "quantity"]]

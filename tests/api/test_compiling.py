@@ -29,7 +29,8 @@ from strawberry.types.arguments import convert_arguments
 
 from api.execution.arguments import Arguments
 from api.execution.context import Context
-from api.execution.execution import prepare, run
+from api.execution.execution import run
+from api.execution.executor import prepare
 from api.execution.plan import MutationPlan, Plan
 from api.execution.plans import Plans
 from api.execution.requests import Request

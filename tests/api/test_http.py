@@ -386,7 +386,7 @@ async def test_a_fault_before_the_operation_is_masked(server: Server, caplog: py
         error = error_of(response)
         assert error["extensions"]["code"] == "INTERNAL"
         assert "api_tokens" not in response.text
-        [record] = [record for record in caplog.records if record.name == "api.execution.execution"]
+        [record] = [record for record in caplog.records if record.name == "api.execution.errors"]
         assert error["extensions"]["id"] in record.getMessage()
 
 

@@ -9,7 +9,8 @@ import strawberry
 from graphql import GraphQLObjectType, get_named_type, is_introspection_type, is_leaf_type, is_object_type
 
 from api.execution import rights
-from api.execution.execution import prepare, run
+from api.execution.execution import run
+from api.execution.executor import prepare
 from api.execution.operations import NotUnderstood
 from api.execution.plan import Plan
 from api.execution.requests import Request

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 
 from api.commands.client import ApiError, Client, Refused
-from api.execution.execution import UNAVAILABLE
+from api.execution.errors import UNAVAILABLE
 
 DONE = "done"  # the outcome of a mutation that was answered with an order
 NO_ANSWER = "no answer"  # of one that was given up: it may have acted or not
