@@ -1,7 +1,7 @@
 """The server's own HTTP calls: the one client for all of them.
 
-A call goes to an address that was checked (`domain.egress`), or is not made. It has a time limit as a whole, and of its
-answer no more is read than the caller wants. Redirects are not followed: a signed body is for one receiver. Proxies of
+A call is only made to an address that was checked (`domain.egress`). It has one time limit for everything, and no more
+of the answer is read than the caller wants. Redirects are not followed: a signed body is for one receiver. Proxies of
 the environment (HTTPS_PROXY and the like) are not used: a proxy looks names up by itself, so nothing could be checked.
 """
 
@@ -34,7 +34,7 @@ _HEADERS: Final = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent":
 
 
 class CallFailed(CounterpartFailed):
-    """There was no answer, or not a usable one. The message is for people, and never repeats the URL."""
+    """There was no answer, or no valid one. The message is for people, and never contains the URL."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +139,7 @@ class Outgoing:
 
 
 class _CheckedNetwork(httpcore.AnyIOBackend):
-    """Looks names up, and opens connections to the addresses that were checked and to no others."""
+    """Looks names up, and opens connections only to addresses that were checked."""
 
     def __init__(self, egress: Egress, resolver: Resolver, most_bytes: int, address_seconds: float) -> None:
         self._egress = egress
@@ -176,7 +176,7 @@ class _CheckedNetwork(httpcore.AnyIOBackend):
 
 
 class _Metered(httpcore.AsyncNetworkStream):
-    """A connection on which an answer may have `most` bytes in all, also if it never comes to its end."""
+    """A connection on which an answer may have at most `most` bytes, including its headers."""
 
     def __init__(self, stream: httpcore.AsyncNetworkStream, most: int) -> None:
         self._stream = stream

@@ -1,7 +1,7 @@
-"""Works out which effects the events of the log are to have.
+"""Planning: which effects the events of the log have.
 
-An event for which this fails never stops the events behind it. It is left with an effect of the kind `PLANNING` that
-has failed and says why, so that a person can have it planned again.
+An event that cannot be planned never stops the events behind it. It gets a failed effect of the kind `PLANNING` that
+says why, so that a person can have it planned again.
 """
 
 import logging
@@ -40,7 +40,7 @@ Count = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class _Failure:
-    """An event that cannot be planned for: by effects of one kind, or by all of them."""
+    """An event whose effects of one kind, or of all kinds, cannot be planned."""
 
     event: OrderEvent
     kind: EffectKind | None
@@ -69,7 +69,7 @@ class _Failure:
 
 
 async def begin() -> int:
-    """Return the position in the log from which on effects are to be planned.
+    """Return the position in the log after which effects are planned.
 
     On the first start, begin at the end of the log: old events have no effects.
     """
@@ -83,9 +83,9 @@ async def begin() -> int:
 
 
 async def plan_page(kinds: Iterable[EffectsOfKind], count: Count = lambda reason: None) -> int:
-    """Plan the effects of the next events of the log. Return for how many events, at most `PAGE`.
+    """Plan the effects of the next events of the log. Return of how many events, at most `PAGE`.
 
-    `count` is called for each event that cannot be planned for, with `UNKNOWN_TYPE` or `ERROR`.
+    `count` is called for each event that cannot be planned, with `UNKNOWN_TYPE` or `ERROR`.
     """
     if not await event_log.read_on(after=await begin(), limit=1):
         return 0
@@ -104,7 +104,7 @@ async def plan_page(kinds: Iterable[EffectsOfKind], count: Count = lambda reason
 async def plan_known_again() -> None:
     """Have events planned again that another version has skipped because it did not know their type.
 
-    After a day, as after a day of attempts, it is left to a person.
+    After a day, a person must do that.
     """
     now = datetime.now(UTC)
     skipped = Effect.filter(
@@ -137,7 +137,7 @@ async def _plan_next(
 
 
 async def _plan_together(kinds: Kinds, events: Sequence[OrderEvent]) -> list[_Failure]:
-    """Plan for all of the events at once, in their order, and so in the order in which their effects are due."""
+    """Plan for all events at once, in the order of the events, so that effects are due in that order."""
     planned = [(event, each.kind, plan) for each in kinds for event, plan in await each.plan(events)]
     planned.sort(key=lambda each: each[0].id)
     await Effect.bulk_create([_effect(event, kind, plan) for event, kind, plan in planned])
@@ -145,7 +145,7 @@ async def _plan_together(kinds: Kinds, events: Sequence[OrderEvent]) -> list[_Fa
 
 
 async def _plan_apart(kinds: Kinds, events: Sequence[OrderEvent]) -> list[_Failure]:
-    """Plan for one event and one kind after the other, and return what fails."""
+    """Plan for one event and one kind at a time, and return the failures."""
     failures = []
     for event in events:
         for kind in kinds:
@@ -175,9 +175,9 @@ def _effect(event: OrderEvent, kind: EffectKind, planned: Planned) -> Effect:
 
 
 class Planning:
-    """Plans again for an event for which it failed, if a person asks for it, such as after an upgrade.
+    """Plans effects again after it has failed, if a person asks for it, such as after an upgrade.
 
-    `subject` of the effect is the kind of effects that are missing; if it is empty, all are.
+    `subject` of the effect is the kind of the missing effects; if it is empty, all are missing.
     """
 
     kind: ClassVar[EffectKind] = EffectKind.PLANNING

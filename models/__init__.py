@@ -1,4 +1,7 @@
-"""The tables."""
+"""The tables.
+
+The first line of a model's docstring is its table's comment in the database. Changing it needs a migration.
+"""
 
 from models.channels import Channel
 from models.customers import Customer

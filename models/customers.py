@@ -11,8 +11,8 @@ from models.engine.table import Table
 class Customer(Table):
     """Who bought, as one channel knows them.
 
-    Customers belong to a channel so that none can be reached through another one's orders. `email` is what
-    identifies one within its channel; without it each order has a customer of its own.
+    Customers belong to a channel, so that none can be reached through another channel's orders. Within a channel they
+    are identified by `email`; without it each order has a customer of its own.
     """
 
     id: UUID = key()

@@ -22,7 +22,7 @@ class DeliveryNoteSeries(Table):
 class DeliveryNote(Table):
     """What a fulfillment's paper says. `document` is all that it shows, as it was when the note was created.
 
-    `position` counts the notes of a fulfillment from 1: each replaces the one before it.
+    `position` counts the notes of a fulfillment from 1. Each replaces the one before it.
     """
 
     id: UUID = key()

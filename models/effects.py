@@ -15,11 +15,11 @@ LONGEST_ERROR: Final = 1024  # characters
 class Effect(Table):
     """Something that is to happen once because of an event, outside of this database or by itself.
 
-    `subject` says which e-mail or automation it is, `target` to whom or to what: an address, or the key of a
-    transaction or a fulfillment. A process that works on it has it until `leased_until`: if it dies, another one takes
-    it up then. `data` is what an attempt leaves for the next one.
+    `subject` is the kind of the e-mail or automation, `target` an address, or the key of a transaction or a
+    fulfillment. The process that works on it leases it until `leased_until`. If the process dies, another one takes the
+    effect over then. `data` is what an attempt has saved for the next one.
 
-    `lane` is its kind and its counterpart, as in `PAYMENT:stripe`: the effects of one lane wait for the same service.
+    `lane` is the kind and the counterpart, as in `PAYMENT:stripe`. The effects of one lane wait for the same service.
     """
 
     id: UUID = key()
@@ -51,8 +51,8 @@ class Effect(Table):
 class FailingCounterpart(Table):
     """A service outside that effects need and that does not work. One that works has no row.
 
-    After several failures in a row nothing is asked of it until `paused_until`, and then one effect alone (`probe_id`)
-    tries whether it works again.
+    After several failures in a row it is not called until `paused_until`. Then one effect (`probe_id`) tries whether it
+    works again.
     """
 
     lane = fields.CharField(max_length=128, primary_key=True)

@@ -13,7 +13,7 @@ from models.enums import ActorKind, FulfillmentStatus, OrderEventType, OrderStat
 class OrderEvent(Table):
     """One thing that happened to an order: timeline, audit, live stream and outbox are all read from here.
 
-    `id` is the place in the log. The `from_…`/`to_…` columns are filled where the event changed that status.
+    `id` is the position in the log. The `from_…`/`to_…` columns are filled if the event changed that status.
     `has_effects` is false if no e-mail, automation, payment or request may follow from it, such as in an import.
     """
 

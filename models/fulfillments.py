@@ -34,7 +34,7 @@ class FulfillmentService(Table):
 class Fulfillment(Table):
     """Units of an order that leave together, in one parcel or several.
 
-    Where a service has been asked to ship it, `request_status` says what it has answered, and `rejection` why not.
+    If a service has been asked to ship it, `request_status` is its answer, and `rejection` the reason of a refusal.
     """
 
     id: UUID = key()

@@ -11,7 +11,7 @@ from models.engine.table import Table
 class IdempotencyRecord(Table):
     """That a caller's key has acted already, with what input, and on which order.
 
-    `result_id` is the key of what the act is answered with, where that is not the order itself.
+    `result_id` is the key of the result, if that is not the order itself.
     """
 
     id: UUID = key()

@@ -22,7 +22,7 @@ class OrderNumber(Table):
     """The series of order numbers, in which every row inserted takes the next one."""
 
     number = fields.BigIntField(primary_key=True)
-    taken_at: datetime = UtcField()  # Tortoise (1.1.9) writes no row at all for a table of nothing but its key
+    taken_at: datetime = UtcField()  # Tortoise (1.1.9) inserts no row into a table that has only a key
 
     class Meta:
         table = "order_numbers"
@@ -96,7 +96,7 @@ class Order(Table):
 
     @property
     def outstanding(self) -> int:
-        """What is still to be paid, in minor units; nothing once the order is cancelled."""
+        """What is still to be paid, in minor units; 0 once the order is cancelled."""
         if self.status is OrderStatus.CANCELLED:
             return 0
         return max(int(self.total - self.paid_total), 0)
@@ -186,7 +186,7 @@ class OrderTag(Table):
 class SearchTerm(Table):
     """One text by whose beginning an order is found, in lower case.
 
-    One that is `personal`, such as a name, finds nothing for callers who may not see personal data.
+    A `personal` one, such as a name, finds nothing for callers without access to personal data.
     """
 
     id: UUID = key()
