@@ -38,13 +38,20 @@ class Engine:
 
     Events of imports and of operators' commands are marked in the log (`has_effects`), and have none. `count` is called
     for each event that cannot be planned for: see `plan_page`. `last_planned` is when planning last worked
-    (`time.monotonic`), None if it never has.
+    (`time.monotonic`), None if it never has. At the end it waits
+    `stop_seconds` for attempts to end.
     """
 
     def __init__(
-        self, feed: Feed, kinds: Sequence[EffectsOfKind], count: Callable[[str], None] = lambda reason: None
+        self,
+        feed: Feed,
+        kinds: Sequence[EffectsOfKind],
+        count: Callable[[str], None] = lambda reason: None,
+        *,
+        stop_seconds: float = STOP_SECONDS,
     ) -> None:
         self._feed = feed
+        self._stop_seconds = stop_seconds
         self._count = count
         self._kinds: dict[EffectKind, EffectsOfKind] = {each.kind: each for each in (*kinds, Planning(kinds))}
         self.last_planned: float | None = None
@@ -64,7 +71,7 @@ class Engine:
             ending = {*tasks, *self._attempts}
             for task in ending:
                 task.cancel()
-            ended, _ = await asyncio.wait(ending, timeout=STOP_SECONDS)
+            ended, _ = await asyncio.wait(ending, timeout=self._stop_seconds)
             await asyncio.gather(*ended, return_exceptions=True)
 
     async def _plan_on(self) -> None:

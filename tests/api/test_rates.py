@@ -262,6 +262,11 @@ async def test_a_bucket_fills_again_up_to_its_limit(server: Server) -> None:
     assert cost_of(response)["refillRate"] == 1_000
 
 
+@with_settings(rate_limit=20_000, rate_refill=None)
+async def test_a_twentieth_comes_back_each_second_by_default(server: Server) -> None:
+    assert cost_of(await post(server, "{ __typename }"))["refillRate"] == 1_000
+
+
 @with_settings(rate_limit=None)
 async def test_without_a_limit_nothing_is_said_of_costs(server: Server) -> None:
     assert (await post(server, "{ __typename }")).json() == {"data": {"__typename": "Query"}}

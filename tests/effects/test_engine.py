@@ -407,6 +407,21 @@ async def stuck() -> AsyncIterator[Stuck]:
     stuck.let_go.set()
 
 
+async def test_an_attempt_that_does_not_end_does_not_hold_the_server(
+    stuck: Stuck, caplog: pytest.LogCaptureFixture
+) -> None:
+    stuck.swallows = True
+    others = asyncio.all_tasks()
+    feed = Feed(Bell("memory://"), poll_seconds=0.2)
+    async with feed.running(), Engine(feed, [stuck], stop_seconds=0.1).running():
+        await confirmed()
+        await stuck.begun.wait()
+    assert stuck.cancelled
+    assert "is left behind" not in caplog.text  # nobody has waited until it was given up
+    stuck.let_go.set()
+    await asyncio.wait(asyncio.all_tasks() - others)
+
+
 async def leases(number: int) -> list[datetime]:
     """The next so many moments until which the only effect is leased."""
     seen: list[datetime] = []

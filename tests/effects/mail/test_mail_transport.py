@@ -1,13 +1,14 @@
 """Mail URLs, addresses, and files."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
 from effects.mail.addresses import ascii_address, mailbox
-from effects.mail.delivery import Mail
+from effects.mail.delivery import Mail, ServerFailed
 from effects.mail.eml import FolderTransport
-from effects.mail.smtp import Server
+from effects.mail.smtp import Server, SmtpTransport
 from effects.mail.transport import server_of, transport_of
 from models.engine.file_urls import file_url
 from tests.effects.mail.post import parsed
@@ -27,6 +28,22 @@ from tests.effects.mail.post import parsed
 )
 def test_mail_servers(url: str, server: Server) -> None:
     assert server_of(url) == server
+
+
+async def test_a_server_that_says_nothing_is_not_waited_for_as_long_as_one_that_takes_a_message() -> None:
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+        ended.set()
+
+    ended = asyncio.Event()
+    mail = Mail("shop@example.com", "ada@example.com", "<x@example.com>", b"x", "x")
+    async with await asyncio.start_server(say_nothing, "127.0.0.1", 0) as silent, asyncio.timeout(20):
+        server = Server("127.0.0.1", silent.sockets[0].getsockname()[1])
+        with pytest.raises(ServerFailed):
+            async with SmtpTransport(server, connect_seconds=0.1).prepare(mail):
+                pass
+        await ended.wait()
 
 
 @pytest.mark.parametrize(
