@@ -93,8 +93,8 @@ class Metrics:
         if self._instruments:
             self._instruments.delivered.inc()
 
-    def cut_off(self, reason: str) -> None:
-        """The server has ended a connection or a stream that the client had not ended."""
+    def count_cut_off(self, reason: str) -> None:
+        """Count a connection or a stream that the server has ended, and not the client."""
         if self._instruments:
             self._instruments.cut_offs.labels(reason).inc()
 

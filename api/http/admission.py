@@ -74,14 +74,14 @@ class Admission:
         self._waiting.pop(transport, None)  # type: ignore[call-overload]
         self._refused.pop(transport, None)  # type: ignore[call-overload]
 
-    def cut_off(self, reason: str) -> None:
+    def count_cut_off(self, reason: str) -> None:
         """Count a connection that the server ends because of its client."""
-        self._metrics.cut_off(reason)
+        self._metrics.count_cut_off(reason)
 
     def _abort(self, transport: asyncio.Transport) -> None:
         transport.abort()
         self.close(transport)
-        self.cut_off("no room")
+        self.count_cut_off("no room")
         self._aborted += 1
         now = time.monotonic()
         if now - self._last_line >= QUIET_SECONDS:

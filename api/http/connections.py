@@ -184,7 +184,7 @@ class HTTPConnection(HttpToolsProtocol):
         if not self._is_idle():  # a request in front of it is being worked on
             self._expect(self._settings.headers_seconds)
             return
-        self._admission.cut_off("slow request")
+        self._admission.count_cut_off("slow request")
         if self._awaited is None:
             self.transport.close()
             self._abort_once_idle()
@@ -216,7 +216,7 @@ class HTTPConnection(HttpToolsProtocol):
             if self.transport.get_write_buffer_size() < waiting_before:
                 self._expect_reader()
                 return
-            self._admission.cut_off("stalled")
+            self._admission.count_cut_off("stalled")
             self.transport.abort()
 
         waiting = self.transport.get_write_buffer_size()

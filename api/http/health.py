@@ -91,7 +91,7 @@ class Readiness:
         asking = self._asking
         await asyncio.wait((asking,), timeout=DATABASE_SECONDS)
         if not asking.done():
-            asking.add_done_callback(_look_at)
+            asking.add_done_callback(_log_late_error)
             return {"status": "unreachable", "problem": f"no answer within {DATABASE_SECONDS:g} seconds"}
         error = asking.exception()
         if isinstance(error, StorageFailure):
@@ -136,7 +136,7 @@ class Readiness:
         return told if state.problem is None else {**told, "problem": state.problem}
 
 
-def _look_at(asking: asyncio.Task[None]) -> None:
+def _log_late_error(asking: asyncio.Task[None]) -> None:
     """Retrieve the error of a check that nobody waits for any more. It was reported as having no answer."""
     if not asking.cancelled() and (error := asking.exception()) is not None:
         log.debug("a late answer of the database: %r", error)

@@ -73,13 +73,13 @@ class EventStream(Response):
                 else:
                     await _cancel(sending)
                     if token_ended.is_set():
-                        self._service.metrics.cut_off("token ended")
+                        self._service.metrics.count_cut_off("token ended")
                         await self._send(send, _next(refusal(str(InvalidToken()), "UNAUTHENTICATED")) + _COMPLETE)
                     elif self._service.stopping.is_set():
-                        self._service.metrics.cut_off("stopping")
+                        self._service.metrics.count_cut_off("stopping")
                 await self._send(send, b"", more=False)
             except TimeoutError:
-                self._service.metrics.cut_off("stalled")
+                self._service.metrics.count_cut_off("stalled")
                 if abort(scope):
                     await gone
             finally:
@@ -108,7 +108,7 @@ class EventStream(Response):
                         yield _COMPLETE
                         return
                     elif answer.unavailable and self._context.operation_kind == "subscription":
-                        self._service.metrics.cut_off("unavailable")
+                        self._service.metrics.count_cut_off("unavailable")
                         return
                     else:
                         yield _next(answer)

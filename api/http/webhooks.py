@@ -19,8 +19,7 @@ log = logging.getLogger(__name__)
 async def receive(request: Request, service: Service) -> Response:
     """Answer an event of the gateway in the path: with 200, and with 400 unless the gateway has signed it.
 
-    Answer 404 if the gateway is not set up. After 503, gateways send the event again, such as Stripe
-    (https://docs.stripe.com/webhooks#retries).
+    Answer 404 if the gateway is not set up. After 503, a gateway sends the event again.
     """
     provider = PROVIDERS.get(request.path_params["gateway"])
     if provider is None:

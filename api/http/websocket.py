@@ -195,7 +195,7 @@ class _Connection:
         if self._listening is not None:
             self._listening.reschedule(self._loop.time())
         if close.cut_off is not None:
-            self._service.metrics.cut_off(close.cut_off)
+            self._service.metrics.count_cut_off(close.cut_off)
 
     async def _send_close(self, close: _Close) -> None:
         # A server whose close frames wait behind what a client does not read is not waited for.

@@ -19,16 +19,16 @@ async def fulfillments(service_id: UUID, order_ids: Sequence[UUID], columns: Col
     return [[each for each in own if each.service_id == service_id] for own in found]
 
 
-async def _kept(service_id: UUID, order_ids: Sequence[UUID]) -> set[UUID]:
+async def _open_or_shipped(service_id: UUID, order_ids: Sequence[UUID]) -> set[UUID]:
     """Return the service's fulfillments that it has not rejected and that were not cancelled."""
     found = await fulfillments(service_id, order_ids)
     return {each.id for own in found for each in own if each.state is not FulfillmentState.CANCELLED}
 
 
 async def fulfillment_lines(service_id: UUID, order_ids: Sequence[UUID]) -> list[list[FulfillmentLine]]:
-    kept = await _kept(service_id, order_ids)
+    own_ids = await _open_or_shipped(service_id, order_ids)
     found = await parts.fulfillment_lines(order_ids)
-    return [[each for each in lines if each.fulfillment_id in kept] for lines in found]
+    return [[each for each in lines if each.fulfillment_id in own_ids] for lines in found]
 
 
 async def lines(service_id: UUID, order_ids: Sequence[UUID], columns: Columns = None) -> list[list[OrderLine]]:
@@ -38,6 +38,6 @@ async def lines(service_id: UUID, order_ids: Sequence[UUID], columns: Columns = 
 
 
 async def tracking(service_id: UUID, order_ids: Sequence[UUID], columns: Columns = None) -> list[list[Tracking]]:
-    kept = await _kept(service_id, order_ids)
+    own_ids = await _open_or_shipped(service_id, order_ids)
     found = await parts.tracking(order_ids, None if columns is None else columns | {"fulfillment_id"})
-    return [[each for each in numbers if each.fulfillment_id in kept] for numbers in found]
+    return [[each for each in numbers if each.fulfillment_id in own_ids] for numbers in found]

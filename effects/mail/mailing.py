@@ -71,7 +71,7 @@ class Mailing:
         try:
             mail = write_mail(letter, effect, self._settings)
             async with self._transport.prepare(mail) as hand_over:
-                await self._finish(self._hand_over(effect, hand_over))
+                await self._run_to_end(self._hand_over(effect, hand_over))
         except Refused as refusal:
             raise GivenUp(str(refusal)) from refusal
         except InDoubt as doubt:
@@ -82,7 +82,7 @@ class Mailing:
         happening = EmailFailed(effect.id, stored_word(EmailKind, effect.subject), effect.target, reason)
         await finish(effect, MAILER, happening, state=EffectState.FAILED, error=reason)
 
-    async def _finish(self, work: Coroutine[None, None, None]) -> None:
+    async def _run_to_end(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.ensure_future(work)
         try:
             await asyncio.shield(task)

@@ -1,6 +1,7 @@
 """Stripe's webhooks. Each event is a bell, not a letter: it says which payment to ask about.
 
-Events arrive late, twice and in any order, so nothing else is taken from them.
+Events arrive late, twice and in any order, so nothing else is taken from them. Stripe repeats those that fail
+(https://docs.stripe.com/webhooks#retries).
 """
 
 from collections.abc import Mapping
