@@ -18,9 +18,10 @@ from api.callers.open_counts import listen_backlog
 from api.commands.database import one_sentence, problem_with
 from api.commands.environment import read_settings
 from api.commands.listening import DEFAULT_PORT, PORTS, listen_at, port_of
-from api.http.connections import HTTPConnection, WebSocketConnection
+from api.http.http_connection import HTTPConnection
 from api.http.logs import is_for_people, log_config
 from api.http.processes import SHUTDOWN_SECONDS, Supervisor
+from api.http.websocket_connection import WebSocketConnection
 from api.metrics import shared_between_processes
 from api.settings import ROOT, Settings
 from effects.delivery_notes import settings as delivery_notes

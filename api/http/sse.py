@@ -16,7 +16,7 @@ from api.callers.token_watch import InvalidToken
 from api.execution.answers import Answer, refusal
 from api.execution.context import Context
 from api.execution.errors import RATE_LIMITED
-from api.http.connections import abort, answered
+from api.http.connections import abort, wait_for_answer
 from api.http.plain import RETRY, refused
 from api.service import Service
 from domain.actors import Actor
@@ -67,7 +67,7 @@ class EventStream(Response):
             try:
                 await asyncio.wait((sending, gone, *ends), return_when=asyncio.FIRST_COMPLETED)
                 if self._service.stopping.is_set() and not gone.done():
-                    await answered(sending, self._context)
+                    await wait_for_answer(sending, self._context)
                 if sending.done():
                     sending.result()
                 else:

@@ -29,9 +29,9 @@ from api.execution.execution import ANY, run, understand
 from api.execution.requests import MalformedRequest, Request, parse_request
 from api.execution.subscriptions import Subscription, Subscriptions, failure
 from api.http import origins
-from api.http.connections import answered
+from api.http.connections import wait_for_answer
 from api.http.plain import RETRY, refused
-from api.http.wire import wire_of
+from api.http.writers import writer_of
 from api.service import Service
 from domain.actors import Actor
 from models.engine.errors import DatabaseUnavailable
@@ -135,12 +135,12 @@ class _Connection:
         "_stalling",
         "_tasks",
         "_websocket",
-        "_wire",
+        "_writer",
     )
 
     def __init__(self, websocket: WebSocket, service: Service) -> None:
         self._websocket = websocket
-        self._wire = wire_of(websocket)
+        self._writer = writer_of(websocket)
         self._service = service
         self._settings = service.settings
         self._loop = asyncio.get_running_loop()
@@ -154,21 +154,21 @@ class _Connection:
         self._closing: _Close | None = None
         self._mute = False  # nothing more is sent but the close frame
         self._heard = True
-        self._senders = 0  # of whom some may wait until the wire is no longer full
+        self._senders = 0  # of whom some may wait until the writer is no longer full
         self._room: asyncio.Event | None = None
         self._stalling: asyncio.TimerHandle | None = None
         self._pinging = self._loop.call_later(self._settings.ping_seconds, self._ping)
 
     async def run(self) -> None:
         """Until either side closes: then every operation is over, too."""
-        self._wire.attach(self._wire_changed, self._wire_lost)
+        self._writer.attach(self._writer_changed, self._client_lost)
         try:
             with contextlib.suppress(TimeoutError):  # which is how `_close` ends it
                 async with asyncio.timeout(None) as self._listening:
                     await self._receive()
             self._listening = None
             if self._closing is not None and self._closing.answer_first:
-                await asyncio.gather(*(answered(task, context) for task, context in self._tasks.items()))
+                await asyncio.gather(*(wait_for_answer(task, context) for task, context in self._tasks.items()))
         finally:
             self._pinging.cancel()
             if self._stalling is not None:
@@ -202,7 +202,7 @@ class _Connection:
         with contextlib.suppress(TimeoutError, WebSocketDisconnected, WebSocketDisconnect):
             async with asyncio.timeout(1):
                 if close.answer_first:
-                    await self._wire.flushed()
+                    await self._writer.flush_in_order()
                 await self._websocket.close(close.code, close.reason)
 
     async def _receive(self) -> None:
@@ -236,7 +236,7 @@ class _Connection:
         if message is not None:
             self._actor = await self._authenticate(message)
             self._initialized = True
-            self._wire.keep()
+            self._writer.keep()
         return self._actor
 
     async def _first_message(self) -> dict[str, Any] | None:
@@ -373,7 +373,7 @@ class _Connection:
             self.unavailable()
             return None
         outbox.subscription = subscription
-        outbox.full = self._wire.full
+        outbox.full = self._writer.full
         self._ids[operation_id] = outbox
         self._outboxes[outbox] = None
         return None
@@ -394,13 +394,13 @@ class _Connection:
     def write(self, message: bytes) -> None:
         """It leaves at once, or waits with what is there already."""
         if not self._mute:
-            self._wire.write(message)
+            self._writer.write(message)
 
     async def _send(self, message: bytes) -> None:
         """As `write`, but once there is room: what many operations have to say would fill up the memory otherwise."""
         self._senders += 1
         try:
-            while self._wire.full and not self._mute:
+            while self._writer.full and not self._mute:
                 self._room = self._room or asyncio.Event()
                 await self._room.wait()
         finally:
@@ -408,10 +408,10 @@ class _Connection:
         self.write(message)
         self._flush()
 
-    def _wire_changed(self) -> None:
+    def _writer_changed(self) -> None:
         for outbox in list(self._outboxes):
-            outbox.full = self._wire.full
-        if self._wire.full:
+            outbox.full = self._writer.full
+        if self._writer.full:
             if self._stalling is None:
                 self._stalling = self._loop.call_later(self._settings.stall_seconds, self._stalled)
             return
@@ -421,7 +421,7 @@ class _Connection:
         self._let_senders_on()
         self._flush()
 
-    def _wire_lost(self) -> None:
+    def _client_lost(self) -> None:
         """The client has gone: nothing waits for room any more."""
         self._mute = True
         self._let_senders_on()
@@ -436,7 +436,7 @@ class _Connection:
         if self._senders:
             return
         for outbox in list(self._outboxes):
-            if self._wire.full:
+            if self._writer.full:
                 return
             outbox.flush()
 
@@ -460,7 +460,7 @@ class _SocketOutbox:
 
     __slots__ = ("_connection", "_head", "_id", "_outcome", "_subscriptions", "full", "subscription")
 
-    full: bool  # as its wire, which is asked for each answer: a property would take a tenth of the time of a delivery
+    full: bool  # as the writer is: an attribute because it is read for each answer (docs/decisions/0012-hot-paths.md)
     subscription: Subscription
 
     def __init__(self, connection: _Connection, operation_id: str, subscriptions: Subscriptions) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from api.http.wire import UNREAD_BYTES
+from api.http.writers import UNREAD_BYTES
 from api.settings import Settings
 from domain.actors import Scope
 from domain.stream.event_log import cursor_at

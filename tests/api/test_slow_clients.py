@@ -17,8 +17,9 @@ import pytest
 from api.commands.temporary_server import answering, free_port
 from api.execution.costs import WEIGHT_OF_ONE
 from api.execution.execution import DEAR
-from api.http.connections import MOST_FRAGMENTS, MOST_HEAD_BYTES, MOST_PIPELINED, HTTPConnection
-from api.http.wire import UNREAD_BYTES
+from api.http.http_connection import MOST_HEAD_BYTES, MOST_PIPELINED, HTTPConnection
+from api.http.websocket_connection import MOST_FRAGMENTS
+from api.http.writers import UNREAD_BYTES
 from api.settings import Settings
 from tests.api.test_stopping import writes_held
 from tests.clients import Server, an_order, live, new_client, until

@@ -11,7 +11,7 @@ import orjson
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from api.http.wire import UNREAD_BYTES
+from api.http.writers import UNREAD_BYTES
 from api.settings import Settings
 from domain.stream.event_log import cursor_at, cursor_of
 from models import OrderEvent

@@ -11,7 +11,7 @@ from tortoise.transactions import in_transaction
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from api.http.connections import WebSocketConnection
+from api.http.websocket_connection import WebSocketConnection
 from api.settings import Settings
 from models import Order, OrderEvent
 from models.enums import OrderStatus

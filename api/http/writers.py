@@ -1,7 +1,7 @@
-"""How messages leave for a WebSocket's client: at once, so that whoever has something for many never waits for one.
+"""How messages are written to a WebSocket's client: at once, so that nobody who has something for many waits for one.
 
-Our own server's connection is a wire itself (`api.http.connections`). Under any other ASGI server,
-`wire_of` gives one that does the same through `websocket.send`.
+Our own server's connection is a writer itself (`api.http.websocket_connection`). Under any other ASGI server,
+`writer_of` returns one that does the same through `websocket.send`.
 """
 
 import asyncio
@@ -11,33 +11,35 @@ from typing import Final, Protocol
 
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDisconnected
 
-EXTENSION: Final = "orderstream.wire"  # where a WebSocket's scope has the server's own wire
+EXTENSION: Final = "orderstream.writer"  # where a WebSocket's scope has the server's own writer
 UNREAD_BYTES: Final = 64 * 1024  # that wait for one client in the process, and again in the kernel, before it is full
 
 
-class Wire(Protocol):
+class MessageWriter(Protocol):
+    """Writes text messages to one client."""
+
     full: bool  # so much waits that no more should be written; what is written all the same is kept, too
 
     def attach(self, on_change: Callable[[], None], on_lost: Callable[[], None]) -> None:
-        """`on_change` is called whenever `full` has changed, `on_lost` once the client has gone."""
+        """Call `on_change` whenever `full` changes, and `on_lost` when the client has gone."""
 
     def keep(self) -> None:
         """Note that the client is known: the connection gives way to no other any more."""
 
     def write(self, message: bytes) -> None:
-        """A text message. Passed over once the client has gone."""
+        """Write a text message. Drop it if the client has gone."""
 
-    async def flushed(self) -> None:
-        """Returns once a close frame would come after all that was written."""
-
-
-def wire_of(websocket: WebSocket) -> Wire:
-    wire: Wire | None = websocket.scope.get("extensions", {}).get(EXTENSION)
-    return _ASGIWire(websocket) if wire is None else wire
+    async def flush_in_order(self) -> None:
+        """Wait until a close frame would come after everything that was written."""
 
 
-class _ASGIWire:
-    """A task sends what was written, for as long as there is something."""
+def writer_of(websocket: WebSocket) -> MessageWriter:
+    writer: MessageWriter | None = websocket.scope.get("extensions", {}).get(EXTENSION)
+    return _ASGIWriter(websocket) if writer is None else writer
+
+
+class _ASGIWriter:
+    """Writes under another ASGI server. A task sends messages while there are any."""
 
     def __init__(self, websocket: WebSocket) -> None:
         self.full = False
@@ -53,7 +55,7 @@ class _ASGIWire:
         self._on_lost = on_lost
 
     def keep(self) -> None:
-        """Another server decides for itself which connections it holds."""
+        """Do nothing: another server decides for itself which connections it holds."""
 
     def write(self, message: bytes) -> None:
         self._waiting.append(message.decode())
@@ -64,7 +66,7 @@ class _ASGIWire:
             self.full = True
             self._on_change()
 
-    async def flushed(self) -> None:
+    async def flush_in_order(self) -> None:
         if self._sending is not None:
             await asyncio.wait((self._sending,))
 

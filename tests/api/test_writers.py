@@ -1,4 +1,4 @@
-"""Under a server that has no wire of its own: what is written leaves through ASGI's `websocket.send`."""
+"""Under a server without a writer of its own: messages are sent through ASGI's `websocket.send`."""
 
 import asyncio
 from contextlib import AsyncExitStack
