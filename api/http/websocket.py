@@ -1,10 +1,10 @@
-"""Subscriptions, and everything else, over WebSocket by the graphql-transport-ws protocol.
+"""Subscriptions, and all other operations, over WebSocket by the graphql-transport-ws protocol.
 
 https://github.com/enisdenjo/graphql-ws/blob/master/PROTOCOL.md
 
-In one point this is kinder than the protocol: a message that makes no sense closes the socket with 4400 only while
-nothing runs on it. With operations under way it is answered or passed over, so that one broken message does not
-cost a dashboard its subscriptions.
+In one point this is more tolerant than the protocol: a message that makes no sense closes the socket with 4400 only
+while nothing runs on it. With operations under way it is answered or ignored, so that one broken message does not cost
+a dashboard its subscriptions.
 """
 
 import asyncio
@@ -12,7 +12,6 @@ import contextlib
 import logging
 from typing import Any
 
-import orjson
 from graphql import OperationType
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
@@ -29,8 +28,10 @@ from api.execution.execution import ANY, run, understand
 from api.execution.requests import MalformedRequest, Request, parse_request
 from api.execution.subscriptions import Subscription, Subscriptions, failure
 from api.http import origins
+from api.http import websocket_messages as messages
 from api.http.connections import wait_for_answer
 from api.http.plain import RETRY, refused
+from api.http.websocket_messages import Senseless
 from api.http.writers import writer_of
 from api.service import Service
 from domain.actors import Actor
@@ -54,15 +55,14 @@ SUBSCRIBER_EXISTS = 4409
 TOO_MANY_INITS = 4429
 INTERNAL_ERROR = 4500
 
-_WITH_DETAILS = frozenset({"connection_init", "ping", "pong"})  # messages whose payload may be missing
 _LONGEST_REASON = 123  # bytes that a close frame has room for (RFC 6455, section 5.5)
 
 
 class _Close(Exception):
-    """The socket is to be closed with this code and reason.
+    """Raised to close the socket with this code and reason.
 
-    `answer_first`: after the queries and mutations that run on it have been answered. `cut_off` is what the metrics
-    call it where it is nothing that the client has done.
+    With `answer_first`, queries and mutations that run are answered first. `cut_off` is the metrics' word for an end
+    that the client has not caused.
     """
 
     def __init__(self, code: int, reason: str, *, cut_off: str | None = None, answer_first: bool = False) -> None:
@@ -73,21 +73,17 @@ class _Close(Exception):
         self.answer_first = answer_first
 
 
-class _Senseless(Exception):
-    """A message is none of the protocol's: why is the message of this."""
-
-
 class GraphQLWebSocket:
     """The ASGI application for WebSockets.
 
-    As a function it would be wrapped by Starlette in three more, whose frames stay for as long as the socket: 2 KiB.
+    Starlette would wrap a function in three more, whose frames take 2 KiB for as long as the socket is open.
     """
 
     def __init__(self, service: Service) -> None:
         self._service = service
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One WebSocket, from its handshake to its end."""
+        """Handle one WebSocket, from its handshake to its end."""
         websocket = WebSocket(scope, receive, send)
         if not origins.is_welcome(Headers(scope=scope), self._service.settings):
             await origins.refuse(websocket)
@@ -112,8 +108,8 @@ class _Connection:
     are those of the subscriptions that are followed. `_ids` are the client's ids of operations and subscriptions. An
     id is free for another operation once it is complete, also if its work goes on.
 
-    There is no task for a socket but the one that the server runs it in, and none for a subscription: with three
-    tasks more, a subscribed socket took 58 KiB (`scripts/bench memory`).
+    A socket has no task but the one that the server runs it in, and a subscription has none:
+    docs/decisions/0011-transports.md says what they would cost.
     """
 
     __slots__ = (
@@ -160,7 +156,7 @@ class _Connection:
         self._pinging = self._loop.call_later(self._settings.ping_seconds, self._ping)
 
     async def run(self) -> None:
-        """Until either side closes: then every operation is over, too."""
+        """Run until either side closes the socket. Every operation is over then."""
         self._writer.attach(self._writer_changed, self._client_lost)
         try:
             with contextlib.suppress(TimeoutError):  # which is how `_close` ends it
@@ -187,7 +183,7 @@ class _Connection:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _close(self, close: _Close) -> None:
-        """The first one counts."""
+        """Begin to close the socket. The first call decides code and reason."""
         self._mute = self._mute or not close.answer_first
         if self._closing is not None:
             return
@@ -227,7 +223,7 @@ class _Connection:
         self._close(_Close(FORBIDDEN, "Forbidden: the token has ended", cut_off="token ended"))
 
     async def _expect_init(self) -> Actor | None:
-        """Reads up to the connection_init: whose it is, or `None` where the client goes before."""
+        """Wait for the connection_init and return its caller, or None if the client goes before."""
         try:
             async with asyncio.timeout(self._settings.init_timeout_seconds):
                 message = await self._first_message()
@@ -240,24 +236,24 @@ class _Connection:
         return self._actor
 
     async def _first_message(self) -> dict[str, Any] | None:
-        """The connection_init; `None` where the client goes before. Pings may come before it."""
+        """Return the connection_init, or None if the client goes before. Pings may come before it."""
         while (text := await self._next_text()) is not None:
             try:
-                message = _parse(text)
+                message = messages.parse(text)
                 if message["type"] == "connection_init":
                     return message
                 if message["type"] == "subscribe":
                     raise _Close(UNAUTHORIZED, "Unauthorized")
                 await self._handle_message(message)
-            except _Senseless as error:
+            except Senseless as error:
                 raise _Close(BAD_REQUEST, str(error)) from error
         return None
 
     async def _next_text(self) -> str | bytes | None:
-        """What the client sends next, `None` once it has gone. The server refuses what is too long.
+        """Return the client's next message, or None if it has gone. The server refuses messages that are too long.
 
-        Raises `_Close` once the server is to end. What the client has just sent is not begun, and it is told nothing
-        about it: it sends that again elsewhere.
+        Raise `_Close` when the server is to end. A message that has just come is not begun, and the client is not told
+        about it: it sends the message again elsewhere.
         """
         received = await self._websocket.receive()
         if self._service.stopping.is_set():
@@ -284,8 +280,8 @@ class _Connection:
 
     async def _handle(self, text: str | bytes) -> None:
         try:
-            await self._handle_message(_parse(text))
-        except _Senseless as error:
+            await self._handle_message(messages.parse(text))
+        except Senseless as error:
             if not self._ids:
                 raise _Close(BAD_REQUEST, str(error)) from error
             log.info("passed over a message on a WebSocket with operations under way: %s", error)
@@ -293,13 +289,13 @@ class _Connection:
     async def _handle_message(self, message: dict[str, Any]) -> None:
         match message["type"]:
             case "ping":
-                await self._send(_pong(message))
+                await self._send(messages.pong(message))
             case "pong":
                 pass
             case "subscribe":
                 await self._subscribe(message)
             case "complete":
-                match self._ids.pop(_id_of(message), None):
+                match self._ids.pop(messages.id_of(message), None):
                     case asyncio.Task() as task:
                         task.cancel()
                         if (context := self._tasks.get(task)) is not None and not context.work:
@@ -309,22 +305,22 @@ class _Connection:
             case "connection_init":
                 raise _Close(TOO_MANY_INITS, "Too many initialisation requests")
             case _:
-                raise _Senseless("There is no such type of message")
+                raise Senseless("There is no such type of message")
 
     async def _subscribe(self, message: dict[str, Any]) -> None:
-        operation_id = _id_of(message)
+        operation_id = messages.id_of(message)
         if operation_id in self._ids:
             raise _Close(SUBSCRIBER_EXISTS, f"Subscriber for {operation_id} already exists")
         try:
             request = parse_request(message.get("payload"))
         except MalformedRequest as error:
             if self._ids:
-                await self._send(_errors(operation_id, refusal(str(error))))
-            raise _Senseless(str(error)) from error
+                await self._send(messages.errors(operation_id, refusal(str(error))))
+            raise Senseless(str(error)) from error
         limit = self._settings.max_operations_per_socket
         if self._busy() >= limit:
             answer = refusal(f"A socket runs at most {limit} operations at a time.", RATE_LIMITED)
-            await self._send(_errors(operation_id, answer))
+            await self._send(messages.errors(operation_id, answer))
             return
         context = self._service.context(self._actor)
         task = asyncio.create_task(self._run(operation_id, request, context))
@@ -346,7 +342,7 @@ class _Connection:
             del self._tasks[task]
 
     async def _run(self, operation_id: str, request: Request, context: Context) -> None:
-        """Answers an operation, or begins a subscription. One that is cancelled is complete and says nothing more."""
+        """Answer an operation, or begin a subscription. A cancelled operation is complete and sends nothing more."""
         try:
             answer = await self._answer(operation_id, request, context)
         except Exception as error:
@@ -354,12 +350,14 @@ class _Connection:
         if answer is None:
             return
         if answer.executed:
-            await self._send(_head(operation_id) + answer.as_json() + b"}")
+            await self._send(messages.head_of_next(operation_id) + answer.as_json() + b"}")
         self.forget(operation_id, asyncio.current_task())
-        await self._send(_message("complete", operation_id) if answer.executed else _errors(operation_id, answer))
+        await self._send(
+            messages.about("complete", operation_id) if answer.executed else messages.errors(operation_id, answer)
+        )
 
     async def _answer(self, operation_id: str, request: Request, context: Context) -> Answer | None:
-        """`None` where the operation goes on as a subscription, and where it cannot be begun for now."""
+        """Return the answer, or None if the operation goes on as a subscription or cannot begin for now."""
         operation = await understand(self._service.operations, request, context, ANY)
         if isinstance(operation, Answer):
             return operation
@@ -382,22 +380,22 @@ class _Connection:
         self._outboxes.pop(outbox, None)
 
     def forget(self, operation_id: str, holder: object) -> None:
-        """Before the last message of an operation goes out: its id may be used again then."""
+        """Free the id of an operation before its last message goes out, because the client may use it again then."""
         if self._ids.get(operation_id) is holder:
             del self._ids[operation_id]
 
     def unavailable(self) -> None:
-        """A subscription cannot go on for now."""
+        """Close the socket, because a subscription cannot go on for now."""
         reason = "Try again later: resume with after"
         self._close(_Close(TRY_AGAIN_LATER, reason, cut_off="unavailable", answer_first=True))
 
     def write(self, message: bytes) -> None:
-        """It leaves at once, or waits with what is there already."""
+        """Write a message now, or after those that wait already."""
         if not self._mute:
             self._writer.write(message)
 
     async def _send(self, message: bytes) -> None:
-        """As `write`, but once there is room: what many operations have to say would fill up the memory otherwise."""
+        """Write with back-pressure: wait for room in the socket's buffer first."""
         self._senders += 1
         try:
             while self._writer.full and not self._mute:
@@ -422,7 +420,7 @@ class _Connection:
         self._flush()
 
     def _client_lost(self) -> None:
-        """The client has gone: nothing waits for room any more."""
+        """Let nothing wait for room any more."""
         self._mute = True
         self._let_senders_on()
 
@@ -432,7 +430,7 @@ class _Connection:
             self._room = None
 
     def _flush(self) -> None:
-        """Subscriptions go on where nobody waits who has just one thing to say."""
+        """Let subscriptions go on, unless single messages wait for room: those go first."""
         if self._senders:
             return
         for outbox in list(self._outboxes):
@@ -444,7 +442,7 @@ class _Connection:
         self._close(_Close(TIMEOUT, "Too slow: resume with after", cut_off="stalled"))
 
     def _ping(self) -> None:
-        """Pings the client, and gives it up where nothing has come from it since the last ping."""
+        """Ping the client. Close the socket if nothing has come from it since the last ping."""
         self._pinging = self._loop.call_later(self._settings.ping_seconds, self._ping)
         if not self._initialized:
             return
@@ -467,7 +465,7 @@ class _SocketOutbox:
         self._connection = connection
         self._subscriptions = subscriptions
         self._id = operation_id
-        self._head = _head(operation_id)
+        self._head = messages.head_of_next(operation_id)
         self._outcome = SUCCESS
         self.full = False
 
@@ -481,11 +479,11 @@ class _SocketOutbox:
         self._outcome = self._outcome if answer is None else answer.outcome
         self._connection.forget(self._id, self)
         if answer is None:
-            self._connection.write(_message("complete", self._id))
+            self._connection.write(messages.about("complete", self._id))
         elif answer.unavailable:
             self._connection.unavailable()
         else:
-            self._connection.write(_errors(self._id, answer))
+            self._connection.write(messages.errors(self._id, answer))
         self.close()
 
     def flush(self) -> None:
@@ -495,51 +493,3 @@ class _SocketOutbox:
         self._connection.close_outbox(self)
         self._subscriptions.unsubscribe(self.subscription, self._outcome)
         del self.subscription  # which refers to this: it is not left for the garbage collector to find
-
-
-def _parse(text: str | bytes) -> dict[str, Any]:
-    """An object with a type, and with a payload that this type may have. Raises `_Senseless`."""
-    if isinstance(text, bytes):
-        raise _Senseless("Messages are text, not binary")
-    try:
-        message = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        raise _Senseless("This is not JSON") from None
-    if not isinstance(message, dict) or not isinstance(message.get("type"), str):
-        raise _Senseless("A message is an object with a type")
-    kind, payload = message["type"], message.get("payload")
-    if kind in _WITH_DETAILS and not (payload is None or isinstance(payload, dict)):
-        raise _Senseless(f"The payload of a {kind} is an object")
-    return message
-
-
-def _id_of(message: dict[str, Any]) -> str:
-    """Raises `_Senseless`."""
-    operation_id = message.get("id")
-    if not isinstance(operation_id, str) or not operation_id:
-        raise _Senseless("This message needs an id, which is a string")
-    return operation_id
-
-
-def _pong(ping: dict[str, Any]) -> bytes:
-    """With the ping's payload. Raises `_Senseless` for one that is nested too deeply to be given back."""
-    try:
-        return orjson.dumps({"type": "pong", **{name: ping[name] for name in ("payload",) if name in ping}})
-    except TypeError:
-        raise _Senseless("This payload cannot be given back") from None
-
-
-def _message(kind: str, operation_id: str, payload: bytes | None = None) -> bytes:
-    """A message about an operation, around a payload that is encoded already."""
-    start = b'{"id":' + orjson.dumps(operation_id) + b',"type":"' + kind.encode() + b'"'
-    return start + (b"}" if payload is None else b',"payload":' + payload + b"}")
-
-
-def _head(operation_id: str) -> bytes:
-    """What is before the payload of a `next` message, behind which there is one brace."""
-    return _message("next", operation_id, b"")[:-1]
-
-
-def _errors(operation_id: str, answer: Answer) -> bytes:
-    """The `error` message, which ends the operation."""
-    return _message("error", operation_id, orjson.dumps(answer.payload["errors"], default=str))
