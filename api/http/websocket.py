@@ -104,9 +104,10 @@ class _Connection:
     """The protocol's state for one socket.
 
     `_tasks` are the operations whose work is not over yet, with their contexts, and the subscriptions that are being
-    begun. `_given_up` are those of them that the client has completed before they had work that goes on. `_outboxes`
-    are those of the subscriptions that are followed. `_ids` are the client's ids of operations and subscriptions. An
-    id is free for another operation once it is complete, also if its work goes on.
+    begun. `_uncounted` are those of them that do not count for the limit: the client has completed them before they had
+    work that goes on, or they have begun a subscription. `_outboxes` are those of the subscriptions. `_ids` are the
+    client's ids of operations and subscriptions. An id is free for another operation once it is complete, also if its
+    work goes on.
 
     A socket has no task but the one that the server runs it in, and a subscription has none:
     docs/decisions/0011-transports.md says what they would cost.
@@ -115,7 +116,6 @@ class _Connection:
     __slots__ = (
         "_actor",
         "_closing",
-        "_given_up",
         "_heard",
         "_ids",
         "_initialized",
@@ -130,6 +130,7 @@ class _Connection:
         "_settings",
         "_stalling",
         "_tasks",
+        "_uncounted",
         "_websocket",
         "_writer",
     )
@@ -143,7 +144,7 @@ class _Connection:
         self._ids: dict[str, asyncio.Task[None] | _SocketOutbox] = {}
         self._outboxes: dict[_SocketOutbox, None] = {}
         self._tasks: dict[asyncio.Task[None], Context] = {}
-        self._given_up: set[asyncio.Task[None]] = set()
+        self._uncounted: set[asyncio.Task[None]] = set()
         self._actor: Actor | None = None
         self._initialized = False
         self._listening: asyncio.Timeout | None = None
@@ -299,7 +300,7 @@ class _Connection:
                     case asyncio.Task() as task:
                         task.cancel()
                         if (context := self._tasks.get(task)) is not None and not context.work:
-                            self._given_up.add(task)
+                            self._uncounted.add(task)
                     case _SocketOutbox() as outbox:
                         outbox.close()
             case "connection_init":
@@ -330,11 +331,11 @@ class _Connection:
 
     def _busy(self) -> int:
         """Return how many operations run. One that the client has completed is counted until its work is over."""
-        return len(self._tasks) - len(self._given_up) + len(self._outboxes)
+        return len(self._tasks) - len(self._uncounted) + len(self._outboxes)
 
     def _task_done(self, task: asyncio.Task[None]) -> None:
         """Forget an operation once all of its work is over."""
-        self._given_up.discard(task)
+        self._uncounted.discard(task)
         left = self._tasks[task].work
         if left:
             next(iter(left)).add_done_callback(lambda _: self._task_done(task))
@@ -374,6 +375,8 @@ class _Connection:
         outbox.full = self._writer.full
         self._ids[operation_id] = outbox
         self._outboxes[outbox] = None
+        if (task := asyncio.current_task()) is not None:
+            self._uncounted.add(task)  # the subscription counts from here on
         return None
 
     def close_outbox(self, outbox: "_SocketOutbox") -> None:
