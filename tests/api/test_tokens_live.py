@@ -23,6 +23,7 @@ from models.engine.rows import reload
 from tests.api.test_sse import COMPLETE, EVENTS, open_stream
 from tests.api.test_workers import replaced, workers_of
 from tests.clients import ALL_SCOPES, WAIT, Server, follow, live, open_socket, until
+from tests.database import run_sql
 
 pytestmark = [pytest.mark.wire, pytest.mark.usefixtures("watchful")]
 
@@ -62,6 +63,16 @@ async def test_a_revoked_token_loses_its_sockets_and_streams(server: Server) -> 
         async with open_socket(server) as again:
             await again.send({"type": "connection_init", "payload": {"Authorization": f"Bearer {secret}"}})
             assert await again.closed() == (4403, "Forbidden: the token is not valid")
+
+
+async def test_tokens_are_watched_again_after_an_outage(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+    token, secret = await create_token(actor=system("tests"), name="partner", scopes=list(Scope))
+    async with live(server, secret) as client:
+        await run_sql("ALTER TABLE api_tokens RENAME TO away")
+        await until(lambda: "the tokens could not be checked" in caplog.text)
+        await run_sql("ALTER TABLE away RENAME TO api_tokens")
+        await revoke_token(actor=system("tests"), token_id=token.id)
+        assert await client.closed() == (4403, "Forbidden: the token has ended")
 
 
 async def test_who_has_called_is_forgotten(server: Server) -> None:

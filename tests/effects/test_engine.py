@@ -33,7 +33,7 @@ from effects.attempts import (
 from effects.effect import CounterpartFailed, GivenUp, Planned, TryAgain, finish, remember
 from effects.engine import Engine
 from effects.mail import mailing, smtp
-from effects.planning import Planning, begin, plan_page
+from effects.planning import Planning, begin, plan_known_again, plan_page
 from models import Effect, EffectPosition, FailingCounterpart, OrderEvent
 from models.engine.fields import new_key
 from models.enums import EffectKind, EffectState, OrderEventType
@@ -122,6 +122,26 @@ async def test_what_happened_before_the_first_engine_has_no_effects() -> None:
     await confirmed()
     assert await plan_page([Echo()]) == 2
     assert await Effect.all().count() == 1
+
+
+@pytest.mark.parametrize(("age", "state"), [(23, EffectState.WAITING), (25, EffectState.FAILED)])
+async def test_what_another_version_has_skipped_is_planned_for_a_day(age: int, state: EffectState) -> None:
+    """What came before is left to a person: an order may have been dealt with by other means long since."""
+    await confirmed()
+    [event] = await OrderEvent.filter(type=OrderEventType.ORDER_CONFIRMED)
+    then = datetime.now(UTC) - timedelta(hours=age)
+    await Effect.create(
+        event_id=event.id,
+        order_id=event.order_id,
+        channel_id=event.channel_id,
+        kind=EffectKind.PLANNING,
+        state=EffectState.FAILED,
+        lane="PLANNING:",
+        due_at=then,
+        created_at=then,
+    )
+    await plan_known_again()
+    assert (await Effect.get()).state is state
 
 
 async def test_planning_again_for_an_event_may_be_done_twice(echo: Echo) -> None:
