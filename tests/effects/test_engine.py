@@ -38,7 +38,7 @@ from models import Effect, EffectPosition, FailingCounterpart, OrderEvent
 from models.engine.fields import new_key
 from models.enums import EffectKind, EffectState, OrderEventType
 from tests.clients import WAIT
-from tests.database import statements, while_another_writes
+from tests.database import run_sql, statements, while_another_writes
 from tests.domain.shop import ADA, on, place, refused, staff, types_of
 from tests.effects.due import claim
 
@@ -562,6 +562,18 @@ async def test_an_attempt_whose_end_cannot_be_written_down_is_told_of(
         while "could not be written down" not in caplog.text:  # noqa: ASYNC110 - a log tells nobody
             await asyncio.sleep(0.01)
     assert "no ink" in caplog.text
+
+
+async def test_an_engine_goes_on_after_an_outage(echo: Echo, caplog: pytest.LogCaptureFixture) -> None:
+    feed = Feed(Bell("memory://"), poll_seconds=0.05)
+    async with feed.running(), Engine(feed, [echo]).running(), asyncio.timeout(WAIT):
+        await run_sql("ALTER TABLE effects RENAME TO away")
+        await confirmed()
+        while not ("could not be planned" in caplog.text and "could not be taken up" in caplog.text):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        await run_sql("ALTER TABLE away RENAME TO effects")
+        while not await Effect.filter(state=EffectState.DONE).exists():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
 
 
 async def test_silence_is_the_fault_of_the_counterpart(stuck: Stuck, monkeypatch: pytest.MonkeyPatch) -> None:
