@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -63,25 +64,33 @@ async def test_four_hundred_tasks_that_are_cancelled_lose_no_connection() -> Non
     assert await Channel.all().count() == 1
 
 
-@pytest.mark.usefixtures("database")
-async def test_who_finds_no_free_connection_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+@asynccontextmanager
+async def all_connections_held() -> AsyncIterator[None]:
+    """Each connection of the pool is in a transaction while the block runs."""
     release = asyncio.Event()
 
     async def hold() -> None:
         async with in_transaction():
             await release.wait()
 
+    await asyncio.gather(*(Channel.all().count() for _ in range(20)))  # all of them are made
     holding = [asyncio.create_task(hold()) for _ in range(5)]
-    await until(lambda: pool() is not None and pool().get_size() - pool().get_idle_size() == 5)
-    monkeypatch.setattr(postgres, "ACQUIRE_SECONDS", 0.05)
-    with pytest.raises(DatabaseUnavailable):
-        await Channel.all().count()
-    with pytest.raises(DatabaseUnavailable):
-        async with in_transaction():
-            pass
-    monkeypatch.undo()
+    await until(lambda: pool().get_size() - pool().get_idle_size() == 5)
+    yield
     release.set()
     await asyncio.gather(*holding)
+
+
+@pytest.mark.usefixtures("database")
+async def test_who_finds_no_free_connection_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with all_connections_held():
+        monkeypatch.setattr(postgres, "ACQUIRE_SECONDS", 0.05)
+        with pytest.raises(DatabaseUnavailable):
+            await Channel.all().count()
+        with pytest.raises(DatabaseUnavailable):
+            async with in_transaction():
+                pass
+    monkeypatch.undo()
     assert await Channel.all().count() == 0
 
 
@@ -125,19 +134,9 @@ async def test_a_read_is_one_round_trip(database: str) -> None:
 @pytest.mark.usefixtures("database")
 async def test_nobody_waits_for_a_connection_for_long() -> None:
     """Whoever called has given up by then, and asks again."""
-    release = asyncio.Event()
-
-    async def hold() -> None:
-        async with in_transaction():
-            await release.wait()
-
-    holding = [asyncio.create_task(hold()) for _ in range(5)]
-    await until(lambda: pool() is not None and pool().get_size() - pool().get_idle_size() == 5)
-    async with asyncio.timeout(30):
+    async with all_connections_held(), asyncio.timeout(30):
         with pytest.raises(DatabaseUnavailable):
             await Channel.all().count()
-    release.set()
-    await asyncio.gather(*holding)
 
 
 @pytest.mark.usefixtures("database")
