@@ -33,7 +33,7 @@ from effects.attempts import (
 from effects.effect import CounterpartFailed, GivenUp, Planned, TryAgain, finish, remember
 from effects.engine import Engine
 from effects.mail import mailing, smtp
-from effects.planning import Planning, begin, plan_known_again, plan_page
+from effects.planning import KNOWN_AGAIN, Planning, begin, plan_known_again, plan_page
 from models import Effect, EffectPosition, FailingCounterpart, OrderEvent
 from models.engine.fields import new_key
 from models.enums import EffectKind, EffectState, OrderEventType
@@ -630,3 +630,5 @@ def test_time_limits_fit_into_one_another() -> None:
     assert mailing.GRACE_SECONDS < attempts.GRACE_SECONDS  # a message that is being handed over gets its answer
     assert attempts.GRACE_SECONDS < engine.STOP_SECONDS < 10  # in which a server ends
     assert timedelta(seconds=ATTEMPT_SECONDS + 2 * attempts.GRACE_SECONDS) < PROBE
+    # What an older version skips during an upgrade is looked for many times before it is left to a person.
+    assert timedelta(seconds=engine.SEARCH_SECONDS) * 100 < KNOWN_AGAIN
