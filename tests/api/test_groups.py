@@ -1,4 +1,4 @@
-"""The live feed on its own: what subscribers are given when they lag, when bells are lost and when the log fails."""
+"""Groups of subscriptions: what they deliver when clients lag, when bells are lost and when the log fails."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence

@@ -1,12 +1,12 @@
 """What callers see of what they may act on or read: each field, by its right."""
 
 from random import Random
-from typing import Any
+from typing import Any, ClassVar
 
 import orjson
 import pytest
 import strawberry
-from graphql import GraphQLObjectType, get_named_type, is_introspection_type, is_leaf_type, is_object_type
+from graphql import GraphQLObjectType, get_named_type, is_leaf_type
 
 from api.execution import rights
 from api.execution.execution import run
@@ -114,23 +114,20 @@ async def a_service(server: Server, code: str = "lager") -> str:
     return secret
 
 
-CHECK_SCOPES = (CORE.mutation_type, CORE.subscription_type)  # by themselves, see test_access.py
-
-
-def test_every_field_of_every_type_has_a_right() -> None:
-    """A new one is seen by nobody before its type's `RIGHTS` say by whom."""
-    for each in CORE.type_map.values():
-        if is_object_type(each) and not is_introspection_type(each) and each not in CHECK_SCOPES:
-            assert rights.rights_of(each).keys() == each.fields.keys(), each.name
+def test_each_field_of_an_order_is_in_one_of_these_lists() -> None:
+    """A new field fails this test until somebody says here who sees it."""
     assert set(order_type().fields) == ALL
 
 
-def test_a_field_without_a_right_stops_the_server() -> None:
+@pytest.mark.parametrize(("named", "missing"), [("name", "secret"), ("name secret other", "other")])
+def test_a_field_without_a_right_or_a_right_without_a_field_stops_the_server(named: str, missing: str) -> None:
     @strawberry.type
     class Query:
+        RIGHTS: ClassVar = {rights.GIVEN: named}
+        name: str
         secret: str
 
-    with pytest.raises(LookupError, match=r"Query.*'secret'"):
+    with pytest.raises(LookupError, match=rf"Query.*\['{missing}'\]"):
         rights.apply(strawberry.Schema(query=Query)._schema)
 
 

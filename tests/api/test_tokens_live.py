@@ -83,7 +83,8 @@ async def test_who_has_called_is_forgotten(server: Server) -> None:
         gc.collect()
         return any(type(each) is Actor and each.name == "passer-by" for each in gc.get_objects())
 
-    await server.ask("{ viewer { name } }", token=secret)
+    async with live(server, secret):
+        assert is_known()
     await until(lambda: not is_known())
 
 
