@@ -50,10 +50,6 @@ def _visible(actor: Actor) -> Q:
     return Q() if actor.channel_ids is None else Q(channel_id__in=list(actor.channel_ids))
 
 
-async def get_effect(actor: Actor, effect_id: UUID) -> Effect | None:
-    return await Effect.get_or_none(_visible(actor), id=effect_id)
-
-
 @command(Scope.ORDERS_WRITE)
 async def retry_effect(*, actor: Actor, effect_id: UUID) -> Effect:
     """Have an effect that was given up tried again, from the beginning; one that was not given up stays as it is.

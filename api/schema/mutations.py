@@ -50,11 +50,12 @@ class Payload(Protocol):
 
     user_errors: list[UserError]
 
-    def __init__(self, *, user_errors: list[UserError]) -> None: ...
+    def __init__(self, *, user_errors: list[UserError], **others: Any) -> None: ...
 
 
 P = TypeVar("P", bound=Payload)
 Answer = Callable[[Any, Info, Any], Awaitable[P]]
+LoadRefused = Callable[[Info, Any], Awaitable[dict[str, Any]]]
 
 
 def user_errors(description: str) -> Any:
@@ -62,14 +63,23 @@ def user_errors(description: str) -> Any:
     return field(default_factory=list, description=description)
 
 
+async def _load_nothing(info: Info, input: Any) -> dict[str, Any]:
+    return {}
+
+
 def mutation(
-    command: Command[..., Any], description: str, *, also: str = "", about: str = "What to do."
+    command: Command[..., Any],
+    description: str,
+    *,
+    scope_note: str = "",
+    argument_description: str = "What to do.",
+    load_refused: LoadRefused = _load_nothing,
 ) -> Callable[[Answer[P]], Any]:
     """Declare a mutation that runs the command. The method translates its `input`, calls the command and answers.
 
-    The caller needs the command's scope, and what `also` says. This becomes part of the description, and is checked
-    before the input is looked at. A `DomainError` that the method raises becomes the payload's `user_errors`. `about`
-    describes the argument.
+    The caller needs the command's scope. It is checked before the input is looked at, and the description ends with it
+    and with `scope_note`. A `DomainError` that the method raises becomes the payload's `user_errors`. `load_refused`
+    then returns the payload's other fields.
     """
 
     def declare(answer: Answer[P]) -> Any:
@@ -77,16 +87,18 @@ def mutation(
 
         async def resolve(self: Any, info: Info, input: Any) -> Any:
             try:
-                return await _run_to_end(info, command, lambda: answer(self, info, input))
+                answered = await _run_to_end(info, command, lambda: answer(self, info, input))
             except DomainError as refusal:
-                return payload(user_errors=[UserError.of(refusal)])
+                answered = payload(user_errors=[UserError.of(refusal)], **await load_refused(info, input))
+            info.context.renew_loaders()  # what was loaded for an earlier mutation of the operation may have changed
+            return answered
 
         resolve.__annotations__ = {
             "info": Info,
-            "input": Annotated[answer.__annotations__["input"], strawberry.argument(description=about)],
+            "input": Annotated[answer.__annotations__["input"], strawberry.argument(description=argument_description)],
             "return": payload | None,
         }
-        return strawberry.mutation(resolve, description=f"{description} Needs {command.scope}{also}.")
+        return strawberry.mutation(resolve, description=f"{description} Needs {command.scope}{scope_note}.")
 
     return declare
 
@@ -96,9 +108,7 @@ async def _run_to_end(info: Info, command: Command[..., Any], answer: Callable[[
     running = asyncio.create_task(_count(info, command, answer))
     running.add_done_callback(_take_outcome)
     info.context.hold(running)
-    payload = await asyncio.shield(running)
-    info.context.renew_loaders()  # what was loaded for an earlier mutation of the operation may have changed
-    return payload
+    return await asyncio.shield(running)
 
 
 def _take_outcome(running: asyncio.Task[Any]) -> None:

@@ -195,7 +195,7 @@ class TokenMutations:
         tokens.rotate_token,
         "Give a token another secret: it stays the same token, with its name, scopes and channels. The secret that it"
         " had ends after a grace period.",
-        also=", and all that the token may do",
+        scope_note=", and all that the token may do",
     )
     async def rotate_token(self, info: Info, input: RotateTokenInput) -> TokenSecretPayload:
         row, secret = await tokens.rotate_token(
@@ -208,7 +208,7 @@ class TokenMutations:
     @mutation(
         tokens.revoke_token,
         "End a token for ever, your own too: what is open under it is closed within seconds.",
-        also=", and all that the token may do",
+        scope_note=", and all that the token may do",
     )
     async def revoke_token(self, info: Info, input: RevokeTokenInput) -> TokenPayload:
         row = await tokens.revoke_token(

@@ -263,7 +263,7 @@ def _refuse_caller(command: Command[..., Any], now: Situation, actor: Actor) -> 
     if actor.service_id is None:
         return None
     if not command.services_too:
-        return _Refusal(ActionRefusalCode.NOT_FOR_SERVICES, "A fulfillment service cannot do this.")
+        return _Refusal(ActionRefusalCode.NOT_FOR_SERVICES, str(Forbidden.for_services()))
     if not now.asked:
         return _Refusal(ActionRefusalCode.NOT_ASKED, "You are not asked to ship anything of this order.")
     return None

@@ -11,7 +11,7 @@ from api.execution.context import Info
 from api.execution.rights import GIVEN, PRINTED, Rights
 from api.schema import enums, ids
 from api.schema.mutations import UserError, mutation, user_errors
-from api.schema.orders.declarations import INPUT, OrderPayload, mutation_of_order, order_mutation, read_again
+from api.schema.orders.declarations import ORDER_INPUT, OrderPayload, mutation_of_order, order_mutation
 from api.schema.orders.inputs import (
     LOCALE,
     CreateDeliveryNotesInput,
@@ -37,6 +37,7 @@ from domain.fulfillments import requests
 from domain.fulfillments.commands import TrackingInfo
 from domain.orders import commands as orders
 from domain.orders import placing
+from domain.orders.queries import get_order
 from domain.payments import commands as payments
 from effects.delivery_notes.printing import Printed
 
@@ -98,14 +99,14 @@ class DeliveryNotesPayload:
 
 @strawberry.type(description="Everything that can be done.")
 class OrderMutations:
-    @mutation(placing.place_order, "Take an order in.", about=INPUT)
+    @mutation(placing.place_order, "Take an order in.", argument_description=ORDER_INPUT)
     async def place_order(self, info: Info, input: PlaceOrderInput) -> OrderPayload:
         order = await placing.place_order(
             actor=info.context.actor, new=input.to_domain(), idempotency=idempotency_of(input)
         )
         return OrderPayload(order=Order.of(order))
 
-    @order_mutation(orders.confirm_order, "Accept an order: PENDING → CONFIRMED.", asks="Accept an order.")
+    @order_mutation(orders.confirm_order, "Accept an order: PENDING → CONFIRMED.", input_description="Accept an order.")
     async def confirm_order(self, info: Info, target: Target) -> models.Order:
         return await orders.confirm_order(actor=info.context.actor, target=target)
 
@@ -113,7 +114,7 @@ class OrderMutations:
         orders.cancel_order,
         "Cancel an order that has not shipped. What was authorized is voided, unless its gateway is not set up here;"
         " what was paid is given back if that is asked.",
-        asks="Cancel an order that has not shipped.",
+        input_description="Cancel an order that has not shipped.",
         settles=True,
     )
     async def cancel_order(
@@ -136,7 +137,7 @@ class OrderMutations:
     @order_mutation(
         fulfillments.mark_ready_to_ship,
         "Open a fulfillment: CONFIRMED → READY_TO_SHIP.",
-        asks="Make an order ready to ship.",
+        input_description="Make an order ready to ship.",
     )
     async def mark_ready_to_ship(
         self,
@@ -153,7 +154,7 @@ class OrderMutations:
     @order_mutation(
         fulfillments.mark_shipped,
         "Say that the order, or a part of it, has left. It is SHIPPED once all that is due has.",
-        asks="Say that an order, or a part of it, has left.",
+        input_description="Say that an order, or a part of it, has left.",
     )
     async def mark_shipped(
         self,
@@ -180,7 +181,7 @@ class OrderMutations:
         delivery_notes.create_delivery_note,
         "Give a fulfillment its delivery note: a number and a PDF. One that has a note keeps it, unless that is to be"
         " replaced.",
-        asks="Give a fulfillment its delivery note.",
+        input_description="Give a fulfillment its delivery note.",
     )
     async def create_delivery_note(
         self,
@@ -208,15 +209,17 @@ class OrderMutations:
         )
         assert printed.note is not None
         result = DeliveryNoteResult.of(printed)
-        order = await read_again(info, printed.note.order_id)
+        order = await get_order(info.context.actor, target.order_id)
         return DeliveryNotePayload(
-            delivery_note=result.delivery_note, order=Order.of(order), user_errors=result.user_errors
+            delivery_note=result.delivery_note,
+            order=Order.of(order) if order else None,
+            user_errors=result.user_errors,
         )
 
     @order_mutation(
         fulfillments.add_tracking,
         "Add a tracking number, before or after the shipment.",
-        asks="Add a tracking number.",
+        input_description="Add a tracking number.",
     )
     async def add_tracking(
         self,
@@ -243,7 +246,7 @@ class OrderMutations:
     @order_mutation(
         fulfillments.update_tracking,
         "Correct a tracking number, its carrier or its link.",
-        asks="Correct a tracking number. What is left out stays; null takes the carrier or link away.",
+        input_description="Correct a tracking number. What is left out stays; null takes the carrier or link away.",
     )
     async def update_tracking(
         self,
@@ -263,7 +266,7 @@ class OrderMutations:
             url=or_keep(url),
         )
 
-    @order_mutation(fulfillments.remove_tracking, "Take a tracking number away.", asks="Take a tracking number away.")
+    @order_mutation(fulfillments.remove_tracking, "Take a tracking number away.")
     async def remove_tracking(
         self,
         info: Info,
@@ -277,21 +280,19 @@ class OrderMutations:
     @order_mutation(
         orders.archive_order,
         "Put away an order that is CANCELLED, or SHIPPED and paid in full.",
-        asks="Put an order away.",
+        input_description="Put an order away.",
     )
     async def archive_order(self, info: Info, target: Target) -> models.Order:
         return await orders.archive_order(actor=info.context.actor, target=target)
 
-    @order_mutation(
-        orders.unarchive_order, "Take an order out of the archive.", asks="Take an order out of the archive."
-    )
+    @order_mutation(orders.unarchive_order, "Take an order out of the archive.")
     async def unarchive_order(self, info: Info, target: Target) -> models.Order:
         return await orders.unarchive_order(actor=info.context.actor, target=target)
 
     @order_mutation(
         orders.add_order_note,
         "Write below the order's note, and onto its timeline.",
-        asks="Write a note below the order's.",
+        input_description="Write a note below the order's.",
     )
     async def add_order_note(
         self, info: Info, target: Target, note: Annotated[str, about("The text, at most 5,000 characters.")]
@@ -301,7 +302,7 @@ class OrderMutations:
     @order_mutation(
         orders.hold_order,
         "Keep automations away from an order until it is released.",
-        asks="Keep automations away from an order.",
+        input_description="Keep automations away from an order.",
     )
     async def hold_order(
         self, info: Info, target: Target, reason: Annotated[str, about("Why, in at most 1,000 characters.")]
@@ -311,7 +312,7 @@ class OrderMutations:
     @order_mutation(
         orders.release_order,
         "Let automations have an order again: they catch up.",
-        asks="Let automations have an order again.",
+        input_description="Let automations have an order again.",
     )
     async def release_order(self, info: Info, target: Target) -> models.Order:
         return await orders.release_order(actor=info.context.actor, target=target)
@@ -319,7 +320,7 @@ class OrderMutations:
     @order_mutation(
         requests.request_fulfillments,
         "Ask the fulfillment services of an order's lines to ship what is left of them.",
-        asks="Ask fulfillment services to ship.",
+        input_description="Ask fulfillment services to ship.",
     )
     async def request_fulfillment(
         self,
@@ -334,8 +335,8 @@ class OrderMutations:
     @order_mutation(
         requests.accept_fulfillment,
         "A fulfillment service's answer: it will ship.",
-        also=", or the service's own token",
-        asks="Say that a requested fulfillment will be shipped.",
+        scope_note=", or the service's own token",
+        input_description="Say that a requested fulfillment will be shipped.",
     )
     async def accept_fulfillment(
         self, info: Info, target: Target, fulfillment_id: Annotated[strawberry.ID, about("What was requested.")]
@@ -346,8 +347,8 @@ class OrderMutations:
     @order_mutation(
         requests.reject_fulfillment,
         "A fulfillment service's answer: it does not ship, and the units are free again.",
-        also=", or the service's own token",
-        asks="Say that a requested fulfillment will not be shipped.",
+        scope_note=", or the service's own token",
+        input_description="Say that a requested fulfillment will not be shipped.",
     )
     async def reject_fulfillment(
         self,
@@ -364,7 +365,7 @@ class OrderMutations:
     @order_mutation(
         payments.capture_payment,
         "Capture what was authorized, or what is outstanding where nothing was.",
-        asks="Take what is outstanding, or part of it.",
+        input_description="Take what is outstanding, or part of it.",
         settles=True,
     )
     async def capture_payment(
@@ -380,11 +381,7 @@ class OrderMutations:
             gateways=info.context.server.payments.gateways,
         )
 
-    @order_mutation(
-        payments.record_payment,
-        "Write down money that arrived outside a gateway.",
-        asks="Write down money that arrived outside a gateway.",
-    )
+    @order_mutation(payments.record_payment, "Write down money that arrived outside a gateway.")
     async def record_payment(
         self,
         info: Info,
@@ -399,7 +396,7 @@ class OrderMutations:
     @order_mutation(
         payments.refund_payment,
         "Give money back the way it came; what no gateway can return is written down as handed back.",
-        asks="Give money back the way it came, the newest payment first.",
+        input_description="Give money back the way it came, the newest payment first.",
         settles=True,
     )
     async def refund_payment(
@@ -424,7 +421,6 @@ class OrderMutations:
     @order_mutation(
         payments.void_payment,
         "Give up what was authorized and is not captured.",
-        asks="Give up what was authorized and is not captured.",
         settles=True,
     )
     async def void_payment(self, info: Info, target: Target) -> models.Order:
@@ -435,7 +431,7 @@ class OrderMutations:
     @mutation(
         delivery_notes.create_delivery_note,
         "The delivery notes of up to 100 fulfillments as one file for the printer; those that have none are created.",
-        about=INPUT,
+        argument_description=ORDER_INPUT,
     )
     async def create_delivery_notes(self, info: Info, input: CreateDeliveryNotesInput) -> DeliveryNotesPayload:
         printed = await info.context.server.printing.create_all(
