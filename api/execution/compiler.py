@@ -38,6 +38,7 @@ from strawberry.types.base import StrawberryObjectDefinition
 from strawberry.types.field import StrawberryField
 
 from api.execution.arguments import Arguments
+from api.execution.costs import BYTES_OF_ONE
 from api.execution.encoding import encode
 from api.execution.fields import Column, Composed, Loaded, Redacted
 from api.execution.plan import MutationPlan, Plan
@@ -47,6 +48,7 @@ from api.execution.steps import (
     Step,
     Values,
     chain,
+    charge_texts,
     dictionaries,
     gather_all,
     load_each,
@@ -61,7 +63,6 @@ from models.engine.rows import Columns
 from models.engine.turns import take_turn
 
 TURN_SECONDS: Final = 0.005  # of work whose amount is not known, without a pause
-JSON_BYTES_OF_ONE: Final = 50  # as much of a JSON value as costs one
 
 
 class NotCompiled(Exception):
@@ -173,6 +174,8 @@ class Compiler:
         values = self._values(field, definition, details)
         if parent is self._schema.query_type and values.waits:
             values = remember_outcome(node.alias.value if node.alias else name, values)
+        if isinstance(definition, Column) and definition.is_long_text:
+            values = chain(values, Step(charge_texts))
         return chain(values, self._completed(field.type, details))
 
     def _of_parts(self, definition: Composed, type_: GraphQLOutputType, details: FieldDetailsList) -> Step | None:
@@ -255,11 +258,10 @@ class Compiler:
 
         async def call_in_turns(objects: Values, run: Run) -> Values:
             made: Values = []
-            since = perf_counter()
             for each in objects:
-                if perf_counter() - since > TURN_SECONDS:
+                if perf_counter() - run.turn_began > TURN_SECONDS:
                     await take_turn()
-                    since = perf_counter()
+                    run.turn_began = perf_counter()
                 made.append(call(each, run))
                 run.context.budget.spend(cost_of_json(made[-1]))
             return made
@@ -316,7 +318,7 @@ class Compiler:
 
 def cost_of_json(value: Any) -> int:
     """Return what a JSON value of an answer costs: nobody has selected what is in it."""
-    return len(encode(value)) // JSON_BYTES_OF_ONE
+    return len(encode(value)) // BYTES_OF_ONE
 
 
 def is_awaited(field: GraphQLField) -> bool:

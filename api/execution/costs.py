@@ -32,6 +32,8 @@ from graphql import (
 from domain.paging import DEFAULT_PER_PAGE, MOST_PER_PAGE
 
 WEIGHT_OF_ONE: Final = 10  # of the variables (`api.execution.limits`): as much work as answering one field
+BYTES_OF_ONE: Final = 50  # of a JSON value, or characters of a long text
+LONG_TEXT: Final = 500  # characters of a text that costs more than one
 LIST_SIZE: Final = 5  # items that a list is taken to have which is no page
 
 # What a field costs besides: by its name, or by its type's for each field that has no entry of its own; and what an

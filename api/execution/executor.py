@@ -24,7 +24,7 @@ from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 from api.execution.answers import Answer, give_up, not_executed
 from api.execution.compiler import cost_of_json, is_awaited
 from api.execution.context import Context, Unauthenticated
-from api.execution.costs import LIST_SIZE, Cost
+from api.execution.costs import BYTES_OF_ONE, LIST_SIZE, LONG_TEXT, Cost
 from api.execution.errors import UNAVAILABLE, code_of, present
 from api.execution.limits import LimitExceeded
 from api.execution.operations import Operation
@@ -100,6 +100,8 @@ class _InTurns(StrawberryGraphQLCoreExecutionContext):
     def complete_leaf_value(self, return_type: GraphQLLeafType, result: Any) -> Any:  # type: ignore[override]
         if return_type.name == "JSON":
             self.context_value.budget.spend(cost_of_json(result))
+        elif type(result) is str and len(result) >= LONG_TEXT:
+            self.context_value.budget.spend(len(result) // BYTES_OF_ONE)
         return super().complete_leaf_value(return_type, result)
 
 

@@ -31,6 +31,7 @@ class Column(StrawberryField):
 
     function: Callable[..., Any] | None = None
     paths: tuple[str, ...] = ()
+    is_long_text = False  # it may have a thousand characters and more, which are charged
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -106,10 +107,10 @@ class Loaded(StrawberryField):
     theirs: frozenset[str]
 
 
-def column(description: str, function: Callable[..., Any] | None = None, *paths: str) -> Any:
+def column(description: str, function: Callable[..., Any] | None = None, *paths: str, long_text: bool = False) -> Any:
     """Declare a field that is a column of the object's row, or what the function makes of the object or paths."""
     field = Column(description=description)
-    field.function, field.paths = function, paths
+    field.function, field.paths, field.is_long_text = function, paths, long_text
     return field
 
 
@@ -123,6 +124,7 @@ def redacted(
     """Declare a column that only callers with the right see in full. The others see what `redact` makes of it."""
     field = Redacted(description=description)
     field.function, field.paths, field.right, field.redact = function, paths, right, redact
+    field.is_long_text = True
     return field
 
 

@@ -7,6 +7,7 @@ from decimal import Decimal
 from functools import cache
 from inspect import isawaitable
 from itertools import islice
+from time import perf_counter
 from types import NoneType
 from typing import Any, Final, NamedTuple, cast
 
@@ -20,7 +21,7 @@ from graphql import (
 from graphql.pyutils import gather_with_cancel
 
 from api.execution.context import Context
-from api.execution.costs import LIST_SIZE
+from api.execution.costs import BYTES_OF_ONE, LIST_SIZE, LONG_TEXT
 from api.execution.fields import Loaded
 from models.engine.errors import DatabaseUnavailable
 from models.engine.rows import Columns
@@ -45,10 +46,11 @@ class Unexpected(Exception):
 class Run:
     """One execution of a plan. Resolvers get it as their `info`, of which they use nothing else.
 
+    `turn_began` is when it last took a turn for work whose amount is not known (`time.perf_counter`).
     `field_name` is that of a mutation. `outcomes` are filled with what the resolvers of root fields return or raise.
     """
 
-    __slots__ = ("context", "field_name", "outcomes", "variables")
+    __slots__ = ("context", "field_name", "outcomes", "turn_began", "variables")
 
     def __init__(
         self, context: Context, variables: VariableValues, outcomes: "Outcomes | None" = None, field_name: str = ""
@@ -57,6 +59,7 @@ class Run:
         self.variables = variables
         self.outcomes = {} if outcomes is None else outcomes
         self.field_name = field_name
+        self.turn_began = perf_counter()
 
 
 class Step(NamedTuple):
@@ -174,6 +177,13 @@ def load_each(field: Loaded, columns: Columns) -> Step:
         return shown
 
     return Step(load, True)
+
+
+def charge_texts(texts: Values, run: Run) -> Values:
+    """Charge what is longer than texts usually are. Return the texts."""
+    if long := sum(len(each) for each in texts if type(each) is str and len(each) >= LONG_TEXT):
+        run.context.budget.spend(long // BYTES_OF_ONE)
+    return texts
 
 
 # The classes whose objects these scalars write as they are, and those that they can always write.

@@ -235,6 +235,28 @@ async def test_the_details_of_events_are_made_in_turns(server: Server, monkeypat
 
 
 @pytest.mark.wire
+async def test_the_details_of_one_event_under_many_names(server: Server) -> None:
+    await place_long_orders(server, 1)
+    details = [f"a{number}: data" for number in range(60)]
+    one = await longest_pass(server, f"{{ orderEvents {{ nodes {{ {details[0]} }} }} }}")
+    assert await longest_pass(server, f"{{ orderEvents {{ nodes {{ {' '.join(details)} }} }} }}") < one * 15
+
+
+@pytest.mark.wire
+@pytest.mark.parametrize("settings", [{"max_cost": 10_000}], indirect=True)
+@pytest.mark.parametrize("besides", ["", BY_CORE])
+async def test_long_texts_are_charged(server: Server, besides: str) -> None:
+    names = " ".join(f"a{number}: note" for number in range(100))
+    query = f"{{ {besides} orders(first: 2) {{ nodes {{ {names} }} }} }}"
+    await server.place(note="A note of usual length.")
+    assert "errors" not in await server.send(query)
+    await server.place(note="😀" * 5_000)
+    answer = await server.send(query)
+    assert answer["errors"][0]["message"].startswith("The answer costs 10,")
+    assert "errors" not in await server.send(query.replace("first: 2", 'search: "1001"'))
+
+
+@pytest.mark.wire
 async def test_filters_are_put_together_one_after_another(server: Server) -> None:
     """Sixty of them in one operation, and between each two of them something else."""
     counts = [f'a{number}: orderCounts(filter: {{ tags: ["x"] }}) {{ total }}' for number in range(60)]

@@ -170,7 +170,7 @@ class Transaction:
     amount: Money = _amount("How much.", "amount")
     gateway: str = column("Who moved the money; manual for money that is handled outside.")
     reference: str | None = column("The gateway's or the payer's reference.")
-    failure: str | None = column("Why the gateway has refused it, in the gateway's words.")
+    failure: str | None = column("Why the gateway has refused it, in the gateway's words.", long_text=True)
     parent_id: strawberry.ID | None = column(
         "The id of the authorization that this captures from or gives up, or the payment that it refunds.",
         lambda key: None if key is None else ids.encode("Transaction", key),
@@ -191,7 +191,7 @@ class Tracking:
     id: strawberry.ID = node_id("Tracking", "An opaque id.")
     number: str = column("The tracking number.")
     carrier: str | None = column("The carrier's name.")
-    url: str | None = column("Where the parcel can be followed.")
+    url: str | None = column("Where the parcel can be followed.", long_text=True)
     fulfillment_id: strawberry.ID = column(
         "The id of the fulfillment that it belongs to.",
         partial(ids.encode, "Fulfillment"),
@@ -226,7 +226,7 @@ class Fulfillment(Node):
     request_status: enums.RequestStatus | None = column(
         "What the fulfillment service has answered; null where none was asked."
     )
-    rejection: str | None = column("Why the fulfillment service does not ship it.")
+    rejection: str | None = column("Why the fulfillment service does not ship it.", long_text=True)
     created_at: datetime = column("When it was opened.")
     shipped_at: datetime | None = column("When it left.")
 

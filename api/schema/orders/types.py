@@ -81,7 +81,7 @@ class Order(Node):
     cancel_reason: enums.CancelReason | None = column("Why it was cancelled.")
     archived_at: datetime | None = column("When it was put away; null unless it is in the archive.")
     held_at: datetime | None = column("When it was put on hold; null unless it is: no automation touches it.")
-    hold_reason: str | None = column("Why it is on hold.")
+    hold_reason: str | None = column("Why it is on hold.", long_text=True)
     locale: str | None = column("The customer's language (BCP 47), such as de-CH.")
     subtotal: Money = _amount("What the lines cost after all discounts.", "subtotal")
     discount_total: Money = _amount("All discounts; they are in the subtotal already.", "discount_total")
@@ -92,7 +92,7 @@ class Order(Node):
     paid_total: Money = _amount("What was paid, before refunds.", "paid_total")
     refunded_total: Money = _amount("What was given back.", "refunded_total")
     outstanding: Money = _amount("What is still to be paid; nothing once the order is cancelled.", "outstanding")
-    note: str | None = column("What the customer or staff wrote.")
+    note: str | None = column("What the customer or staff wrote.", long_text=True)
 
     @classmethod
     def of(cls, row: models.Order) -> Self:
