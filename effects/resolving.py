@@ -69,5 +69,9 @@ class Resolver:
             else:
                 found.set_exception(error)
 
-        Thread(target=work, name=f"look-up of {host}", daemon=True).start()
+        try:
+            Thread(target=work, name=f"look-up of {host}", daemon=True).start()
+        except RuntimeError as error:  # this process may have no more of them now
+            self._free.release()
+            raise OSError(str(error)) from error
         return [ip_address(str(each[4][0])) for each in await found]

@@ -131,9 +131,6 @@ class Context:
         """Forget what was loaded."""
         self.loaders = Loaders(self._service_id)
 
-    def with_new_loaders(self) -> Self:
-        return self.with_loaders(Loaders(self._service_id))
-
     @property
     def _service_id(self) -> UUID | None:
         return None if self._actor is None else self._actor.service_id

@@ -152,7 +152,7 @@ class WithoutToken(StrawberryGraphQLCoreExecutionContext):
 
 async def execute(executor: Executor[Any]) -> Answer:
     """Execute by graphql-core, with new loaders: a plan may have failed to load something."""
-    executor.context_value = executor.context_value.with_new_loaders()
+    executor.context_value.renew_loaders()
     result = executor.execute_operation()  # mutations one after another
     if executor.is_awaitable(result):
         result = await result

@@ -152,6 +152,7 @@ class Group(Generic[T]):
 
     def end(self, error: Exception) -> None:
         """End every subscription with this error, so that clients resume from their last cursor."""
+        self._remembered.clear()  # other events may have the same ids from now on
         for subscription in list(self._subscriptions):
             subscription.end(error)
 
@@ -220,7 +221,8 @@ class EventSubscription(Generic[T]):
             self._catching_up.cancel()
 
     def end(self, error: Exception) -> None:
-        """End because the group cannot go on."""
+        """End with this error. Send nothing later: the client resumes from its last cursor."""
+        self.close()
         self._outbox.end(error)
 
     def deliver(self, position: int, answer: T) -> None:
@@ -274,7 +276,8 @@ class EventSubscription(Generic[T]):
                     break
                 await self._wait_for_room()
         except Exception as error:
-            self._outbox.end(error)
+            self._catching_up = None
+            self.end(error)
         self._catching_up = self._room = None
 
     async def _send_page(self, up_to: int) -> None:

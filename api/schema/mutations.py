@@ -20,7 +20,8 @@ field = strawberry.field
 
 
 @strawberry.type(
-    description="Why a mutation was refused. Nothing was changed, unless an order comes with it: see PAYMENT_FAILED."
+    description="Why a mutation was refused. Nothing was changed, unless the code is PAYMENT_FAILED or begins with"
+    " RENDERING: these say what could not be done besides."
 )
 class UserError:
     RIGHTS: ClassVar[Rights] = {GIVEN: "code message field fromStatus toStatus currentVersion"}

@@ -168,6 +168,19 @@ async def test_the_path_of_an_error_in_a_long_list(server: Server, monkeypatch: 
 BY_CORE = "__schema { queryType { name } }"  # no plan has that
 
 
+@pytest.mark.postgres
+async def test_what_graphql_core_reads_ends_with_the_operation(server: Server, database_url: str) -> None:
+    """As with a plan: what its slot stands for is over."""
+    await server.place()
+    async with withheld(database_url, "order_lines") as count_waiting, live(server) as client:
+        await client.subscribe(f"{{ {BY_CORE} orders {{ nodes {{ lines {{ id }} }} }} }}")
+        await reach(count_waiting, 1)
+        await client.send({"type": "complete", "id": "1"})
+        async with asyncio.timeout(WAIT):
+            while await count_waiting():  # noqa: ASYNC110 - the database tells nobody
+                await asyncio.sleep(0.005)
+
+
 @pytest.mark.wire
 @pytest.mark.parametrize("settings", [{"max_cost": 10_000}], indirect=True)
 @pytest.mark.parametrize(("besides", "cost"), [("", "16,216"), (BY_CORE, "16,219")])

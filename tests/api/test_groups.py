@@ -19,6 +19,7 @@ from domain.stream.bell import Bell
 from domain.stream.event_log import CursorExpired, EventFilter, Place, cursor_at, cursor_of, last_place
 from domain.stream.feed import Feed, _Flag, _Index
 from models import Order, OrderEvent
+from models.engine.errors import DatabaseUnavailable
 from models.engine.statements import is_postgres
 from models.enums import ActorKind, OrderEventType, OrderStatus
 from tests.database import run_sql
@@ -217,6 +218,51 @@ async def test_a_reader_that_the_beginning_of_the_log_overtakes_is_told() -> Non
         assert await take(events, READ_BACK - 10) == list(range(11, READ_BACK + 1))  # these had been read before
         with pytest.raises(CursorExpired):
             await take(events, 1)
+
+
+async def test_nothing_is_told_after_what_could_not_be_told() -> None:
+    """Also to a client that was not waiting: it would resume after the later ones."""
+    order = await place()
+    failing = True
+
+    async def answers(events: list[OrderEvent]) -> list[int]:
+        if failing:
+            raise DatabaseUnavailable("down for a moment")
+        return [event.id for event in events]
+
+    async with feed_of() as feed:
+        outbox: FetchedOutbox[int] = FetchedOutbox()
+        subscription = await subscribe(Group(feed, ALL, Dispatcher(answers)), feed, outbox, event_log.NOW)
+        for _ in range(3):
+            [written] = await write_events(order, 1)
+            bell.ring()
+            await until(lambda written=written: feed.position == written)  # type: ignore[misc]
+            await until(lambda: outbox._ended)
+            failing = False
+        with pytest.raises(DatabaseUnavailable):
+            await outbox.fetch()
+        subscription.close()
+
+
+async def test_nothing_is_told_after_what_could_not_be_read() -> None:
+    order = await place()
+    await write_events(order, 3)
+
+    async def answers(events: list[OrderEvent]) -> list[int]:
+        if events[0].id < 4:
+            raise DatabaseUnavailable("down for a moment")
+        return [event.id for event in events]
+
+    async with feed_of() as feed:
+        outbox: FetchedOutbox[int] = FetchedOutbox()
+        subscription = await subscribe(Group(feed, ALL, Dispatcher(answers)), feed, outbox, cursor_at(1))
+        await until(lambda: outbox._ended)
+        [written] = await write_events(order, 1)
+        bell.ring()
+        await until(lambda: feed.position == written)
+        with pytest.raises(DatabaseUnavailable):
+            await outbox.fetch()
+        subscription.close()
 
 
 async def lose_events(order: Order, count: int) -> None:

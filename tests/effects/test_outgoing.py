@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import httpx
@@ -18,6 +19,7 @@ import pytest
 
 from domain.egress import NOT_PUBLIC, BadDestination, Egress
 from effects.outgoing import Answer, CallFailed, Outgoing
+from effects.resolving import Resolver
 from tests.clients import WAIT
 from tests.effects import service as badly
 from tests.effects.service import LOCAL, Service, serving
@@ -290,3 +292,18 @@ def test_retry_after_as_a_date() -> None:
     after = Answer(503, httpx.Headers({"Retry-After": date}), b"").retry_after
     assert after is not None
     assert timedelta(minutes=4) < after <= timedelta(minutes=5)
+
+
+async def test_a_look_up_whose_thread_cannot_be_started_takes_no_slot(monkeypatch: pytest.MonkeyPatch) -> None:
+    resolver = Resolver(most_at_once=2)
+
+    def refuse(_: Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Thread, "start", refuse)
+        for _ in range(3):
+            with pytest.raises(OSError, match="can't start new thread"):
+                await resolver.look_up("localhost", 80)
+    assert await resolver.look_up("localhost", 80)
+    resolver.close()

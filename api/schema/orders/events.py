@@ -123,9 +123,12 @@ class OrderEventConnection:
     async def timeline(cls, order: models.Order, loaders: Loaders, first: int | None, after: str | None) -> Self:
         """Return a page of an order's events. Raise as `page` does."""
         size = PageRequest(first=first).size
-        place = event_log.BEGINNING if after is None else event_log.parse_cursor(after)
-        if after is not None and not await loaders.places.load(place):
-            raise CursorExpired
+        if after is None or after == event_log.NOW:
+            place = event_log.BEGINNING if after is None else await event_log.last_place()
+        else:
+            place = event_log.parse_cursor(after)
+            if not await loaders.places.load(place):
+                raise CursorExpired
         rows = await loaders.timelines.load(TimelinePage(order.id, place.position, size + 1))
         return cls._of(rows, size, place)
 

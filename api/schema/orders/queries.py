@@ -35,6 +35,9 @@ def _argument(description: str) -> Any:
 Id = Annotated[strawberry.ID, _argument("Its id.")]
 After = Annotated[str | None, _argument("The cursor after which the page begins.")]
 First = Annotated[int | None, _argument("How many: 1 to 100; by default 50.")]
+AfterEvent = Annotated[
+    str | None, _argument('The cursor after which the page begins; "now" for the end of the event log.')
+]
 Filter = Annotated[OrderFilter | None, _argument("Which orders; by default all.")]
 EventFilterArgument = Annotated[OrderEventFilter | None, _argument("Which events; by default all.")]
 
@@ -168,7 +171,7 @@ class OrderQueries:
 
     @strawberry.field(description="What has happened to orders, oldest first.")
     async def order_events(
-        self, info: Info, filter: EventFilterArgument = None, first: First = None, after: After = None
+        self, info: Info, filter: EventFilterArgument = None, first: First = None, after: AfterEvent = None
     ) -> OrderEventConnection | None:
         wanted = await event_filter(info.context.actor, filter)
         return await OrderEventConnection.page(wanted, first, after)

@@ -165,7 +165,10 @@ class Order(Node):
         self,
         info: Info,
         first: Annotated[int | None, strawberry.argument(description="How many: 1 to 100; by default 50.")] = None,
-        after: Annotated[str | None, strawberry.argument(description="The cursor after which to begin.")] = None,
+        after: Annotated[
+            str | None,
+            strawberry.argument(description='The cursor after which to begin; "now" for the end of the event log.'),
+        ] = None,
     ) -> Annotated["OrderEventConnection", strawberry.lazy("api.schema.orders.events")]:
         from api.schema.orders.events import OrderEventConnection
 
