@@ -76,10 +76,8 @@ def _unarchived(replay: Replay, data: Any, at: str) -> None:
     replay.columns["archived_at"] = None
 
 
-@step(orders.add_order_note, weight=2, given=some_text, trial=("one",))
+@step(orders.add_order_note, weight=2, given=some_text, refuses=lambda note: not note, trial=("one",), repeats=False)
 def add_note(order: ModelOrder, note: str) -> list[str]:
-    if not note:
-        raise Refused("INVALID_INPUT")
     order.note = f"{order.note}\n{note}" if order.note else note
     return ["NOTE_ADDED"]
 
@@ -90,10 +88,8 @@ def _note_added(replay: Replay, data: Any, at: str) -> None:
     replay.columns["note"] = f"{note}\n{data['note']}" if note else data["note"]
 
 
-@step(orders.hold_order, weight=2, given=some_text, trial=("one",))
+@step(orders.hold_order, weight=2, given=some_text, refuses=lambda reason: not reason, trial=("one",))
 def hold(order: ModelOrder, reason: str) -> list[str]:
-    if not reason:
-        raise Refused("INVALID_INPUT")
     if order.held:
         return []
     order.held = reason

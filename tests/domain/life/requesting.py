@@ -12,11 +12,10 @@ from tests.domain.life.steps import SERVICES, key_at, some_index, some_text, ste
     requests.request_fulfillments,
     weight=8,
     given=lambda random: (random.choice([None, None, *SERVICES, "nobody"]),),
+    refuses=lambda service: service not in (None, *SERVICES),
     trial=(None,),
 )
 def request(order: ModelOrder, service: str | None) -> list[str]:
-    if service not in (None, *SERVICES):
-        raise Refused("INVALID_INPUT")
     order.require("CONFIRMED", "READY_TO_SHIP")
     wanted: dict[str, dict[int, int]] = {}
     for index, line in enumerate(order.lines):
@@ -66,10 +65,9 @@ def _accepted(replay: Replay, data: Any, at: str) -> None:
     weight=7,
     given=lambda random: (some_index(random), *some_text(random)),
     arguments=lambda keys, parcel, reason: {"fulfillment_id": key_at(keys.parcels, parcel), "reason": reason},
+    refuses=lambda parcel, reason: not reason,
 )
 def reject(order: ModelOrder, parcel: int, reason: str) -> list[str]:
-    if not reason:
-        raise Refused("INVALID_INPUT")
     asked = order.parcel_at(parcel)
     if asked.request == "REJECTED":
         return []

@@ -93,6 +93,7 @@ def _shipment_arguments(keys: Keys, lines: Lines, parcel: int | None, numbers: S
     weight=10,
     given=_shipment,
     arguments=_shipment_arguments,
+    refuses=lambda lines, parcel, numbers: "" in numbers,
     trial=(None, None, ()),
 )
 def ship(order: ModelOrder, lines: Lines, parcel: int | None, numbers: Sequence[str]) -> list[str]:
@@ -174,6 +175,7 @@ def _shipped(replay: Replay, data: Any, at: str) -> None:
         "info": TrackingInfo(number, carrier),
         "fulfillment_id": key_at(keys.parcels, parcel),
     },
+    refuses=lambda number, carrier, parcel: not number,
 )
 def add_tracking(order: ModelOrder, number: str, carrier: str | None, parcel: int | None) -> list[str]:
     order.require("CONFIRMED", "READY_TO_SHIP", SHIPPED)

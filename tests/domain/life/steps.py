@@ -61,7 +61,9 @@ class Step:
     """`weight` is how often the command is sent, in relation to the others, and `given` makes random input.
 
     `arguments` makes the command's arguments of the input; by default they have the names of the model's parameters.
+    `refuses` returns whether an input is invalid for any order: the command refuses it before it looks for the order.
     `trial` is an input with which the command would be carried out if its action is available.
+    `repeats` is false if every call of the command records an event, also one with the same input as the last.
     """
 
     command: Command[..., Any]
@@ -69,7 +71,9 @@ class Step:
     given: Callable[[Random], tuple[Any, ...]]
     model: Model
     arguments: Callable[..., dict[str, Any]] | None
+    refuses: Callable[..., bool]
     trial: tuple[Any, ...] | None
+    repeats: bool
 
     async def perform(self, call: Call, keys: Keys) -> Order:
         """Send the call, as Ada."""
@@ -91,12 +95,14 @@ def step(
     weight: int,
     given: Callable[[Random], tuple[Any, ...]] = lambda random: (),
     arguments: Callable[..., dict[str, Any]] | None = None,
+    refuses: Callable[..., bool] = lambda *given: False,
     trial: tuple[Any, ...] | None = None,
+    repeats: bool = True,
 ) -> Callable[[Model], Model]:
     """Declare the step that the command takes; the function is its model. See `Step`."""
 
     def declare(model: Model) -> Model:
-        STEPS[model.__name__] = Step(command, weight, given, model, arguments, trial)
+        STEPS[model.__name__] = Step(command, weight, given, model, arguments, refuses, trial, repeats)
         return model
 
     return declare
