@@ -334,6 +334,19 @@ async def test_a_gateway_that_is_down_is_asked_once_for_an_order(
     assert "nobody answers" in caplog.text
 
 
+async def test_who_asks_waits_for_a_gateway_only_for_a_while() -> None:
+    class Silent(Bank):
+        async def find(self, request: Request) -> Settled | None:
+            await asyncio.Event().wait()
+            return None
+
+    order = await place(payments=[NewPayment(TransactionKind.SALE, Decimal("10"), "stripe", "A")])
+    await refund_payment(actor=ADA, target=on(order), gateways=STRIPE)
+    async with asyncio.timeout(30):
+        assert await Payments([Silent()], seconds=0.1).settle_now(order.id) == []
+    assert (await transactions_of(order))[1].status is PENDING
+
+
 async def test_what_a_gateway_is_handed() -> None:
     bank = Bank()
     payments = Payments([bank])
