@@ -1,6 +1,7 @@
 """Fulfillment services: entered, asked to ship, and what they answer with a token of their own."""
 
 from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -18,7 +19,7 @@ from domain.fulfillments.commands import (
     update_tracking,
 )
 from domain.fulfillments.requests import accept_fulfillment, reject_fulfillment, request_fulfillments
-from domain.fulfillments.services import list_services, save_service
+from domain.fulfillments.services import list_services, save_service, signing_secrets
 from domain.orders.commands import cancel_order, confirm_order
 from domain.tokens import authenticate, create_token
 from models import FulfillmentService, Order
@@ -247,3 +248,13 @@ async def test_a_services_token_is_good_for_nothing_else() -> None:
             await create_token(actor=ADA, name="x", scopes=scopes, service="lager")
     async with refused(ErrorCode.INVALID_INPUT, "service"):
         await create_token(actor=ADA, name="x", scopes=[Scope.FULFILLMENT_WRITE], service="nobody")
+
+
+async def test_a_secret_that_was_replaced_signs_for_a_day() -> None:
+    given: dict[str, Any] = {"actor": ADA, "code": "house", "name": "House", "url": "https://house.example.com/"}
+    await save_service(**given)
+    service, new = await save_service(**given, new_secret=True)
+    assert len(signing_secrets(service)) == 2
+    for each in service.retired_secrets:  # as a day does
+        each["goodUntil"] = (datetime.fromisoformat(each["goodUntil"]) - timedelta(days=1)).isoformat()
+    assert signing_secrets(service) == [new]
