@@ -22,7 +22,7 @@ TrackingId = Annotated[UUID, "Tracking"]
 EffectId = Annotated[UUID, "Effect"]
 TransactionId = Annotated[UUID, "Transaction"]
 
-_happenings: list[type["Happening"]] = []
+_happenings: dict[str, type["Happening"]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Happening:
     is_aside: ClassVar[bool] = False
 
     def __init_subclass__(cls) -> None:
-        _happenings.append(cls)
+        _happenings[cls.__qualname__] = cls  # `dataclass` makes a second class, with slots, which replaces the first
 
     def message(self) -> str:
         """Return what happened, in a sentence."""
@@ -415,15 +415,16 @@ class PaymentFailed(_Payment):
 
 def asides() -> frozenset[OrderEventType]:
     """Return the types of the events that are asides."""
-    return frozenset(each.type for each in _happenings if each.is_aside)
+    return frozenset(each.type for each in _happenings.values() if each.is_aside)
 
 
 def id_types() -> dict[str, str]:
-    """Return the type of which each id in an event's data is, by its name there."""
-    found = {}
-    for holder in (*_happenings, Units, PlacedLine):
+    """Return the type of each id in the data of events, by the id's name there. Events must agree on it."""
+    found: dict[str, str] = {}
+    for holder in (*_happenings.values(), Units, PlacedLine):
         for name, annotation in holder.__annotations__.items():
             for type_ in (annotation, *get_args(annotation)):  # an id, or one that may be missing
                 if get_origin(type_) is Annotated:
-                    found[camel(name)] = type_.__metadata__[0]
+                    known = found.setdefault(camel(name), type_.__metadata__[0])
+                    assert known == type_.__metadata__[0], f"{holder.__name__}.{name} is not the id of a {known}"
     return found
