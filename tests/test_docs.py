@@ -1,8 +1,11 @@
 """What the documents name exists, and what they must list is listed."""
 
+import ast
 import re
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
@@ -18,6 +21,7 @@ EXAMPLES = ("order_held", "paywerk", "domain/imports/lines.py", "test_lines_impo
 
 CODE = re.compile(r"^ *```.*?^ *```", re.MULTILINE | re.DOTALL)
 NAME = re.compile(r"`([^`\n]+)`")
+PYTHON = re.compile(r"^ *```python\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
@@ -82,3 +86,18 @@ def test_every_automation_is_described_to_merchants() -> None:
 def test_every_import_format_is_described_to_operators() -> None:
     words = {word for code in NAME.findall(read("operating.md")) for word in code.split()}
     assert FORMATS.keys() - words == set()
+
+
+def imports(code: str) -> Iterator[tuple[str, str]]:
+    """Yield each name that the code imports, after its module."""
+    for node in ast.walk(ast.parse(dedent(code))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield from ((node.module, each.name) for each in node.names)
+
+
+def test_what_a_recipe_imports_exists() -> None:
+    found = [each for code in PYTHON.findall(read("contributing.md")) for each in imports(code)]
+    assert found
+    for module, name in found:
+        if not any(example in module for example in EXAMPLES):
+            assert hasattr(import_module(module), name), f"from {module} import {name}"
