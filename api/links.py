@@ -26,15 +26,15 @@ class Links:
         self._key: bytes | None = None
 
     async def delivery_note(self, note_id: UUID) -> str:
-        """To one delivery note."""
+        """Return a link to one delivery note."""
         return await self._signed(DELIVERY_NOTE_PATH.format(id=note_id), {})
 
     async def delivery_notes(self, note_ids: Sequence[UUID]) -> str:
-        """To several, in this order, in one file."""
+        """Return a link to these notes as one file, in this order."""
         return await self._signed(DELIVERY_NOTES_PATH, {"ids": ",".join(each.hex for each in note_ids)})
 
     async def download(self, line_id: UUID) -> str:
-        """To the digital product of an order's line, for `DOWNLOAD_SECONDS`."""
+        """Return a link to the digital product of an order's line. It is good for `DOWNLOAD_SECONDS`."""
         return await self._signed(DOWNLOAD_PATH.format(id=line_id), {}, DOWNLOAD_SECONDS)
 
     async def _signed(self, path: str, parameters: dict[str, str], seconds: int | None = None) -> str:
@@ -43,7 +43,7 @@ class Links:
         return f"{self._base}{path}?{urlencode({**given, 'signature': signed}, safe=',')}"
 
     async def opens(self, path: str, parameters: dict[str, str]) -> bool:
-        """Whether this is such a link, and still good."""
+        """Return whether this is such a link, and still good."""
         given = {name: value for name, value in parameters.items() if name != "signature"}
         expires = given.get("expires", "")
         return (
@@ -58,5 +58,5 @@ class Links:
 
 
 def _text(path: str, parameters: dict[str, str]) -> str:
-    """What is signed. The encoding keeps one parameter from reading like two."""
+    """Return the text that is signed. The encoding keeps one parameter from reading like two."""
     return f"{path}?{urlencode(sorted(parameters.items()))}"

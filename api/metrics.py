@@ -1,7 +1,7 @@
 """Prometheus metrics: what the service counts, and how several worker processes count as one.
 
-With one process the figures are in memory. With several, a scrape reaches any of them and is to tell of all: each
-writes its figures into files of one folder (prometheus_client's multiprocess mode), which whoever is asked adds up.
+With one process the figures are in memory. With several, each writes its figures into files of one folder
+(prometheus_client's multiprocess mode). The process that a scrape reaches adds them up.
 """
 
 import asyncio
@@ -42,7 +42,7 @@ _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0
 
 @contextmanager
 def shared_between_processes() -> Iterator[None]:
-    """While the block runs, the processes that are started in it have their metrics in common.
+    """Let the processes that are started in the block have their metrics in common.
 
     They must import this module themselves (started by `spawn`, not by `fork`). A folder that the environment names
     already is used as it is.
@@ -59,7 +59,7 @@ def shared_between_processes() -> Iterator[None]:
 
 
 class Metrics:
-    """What the service tells Prometheus. Where metrics are not wanted, nothing is counted."""
+    """What the service tells Prometheus. If metrics are not enabled, nothing is counted."""
 
     def __init__(self, enabled: bool) -> None:
         self._instruments = _Instruments() if enabled else None
@@ -68,28 +68,28 @@ class Metrics:
     def enabled(self) -> bool:
         return self._instruments is not None
 
-    def request(self, method: str, path: str, status: int, seconds: float) -> None:
-        """An HTTP request whose answer began after so many seconds. `path` is the route's, such as `/graphql`."""
+    def count_request(self, method: str, path: str, status: int, seconds: float) -> None:
+        """Count an HTTP request, and the seconds until its answer began. `path` is the route's, such as `/graphql`."""
         if self._instruments:
             self._instruments.requests.labels(method, path, str(status)).observe(seconds)
 
-    def operation(self, kind: str, outcome: str) -> None:
-        """A GraphQL operation: query, mutation, subscription or unknown; `success` or the first error's code."""
+    def count_operation(self, kind: str, outcome: str) -> None:
+        """Count a finished operation by kind and outcome. The outcome is `success` or the first error's code."""
         if self._instruments:
             self._instruments.operations.labels(kind, outcome).inc()
 
     def mutation(self, name: str, outcome: str) -> None:
-        """A mutation that was asked for: `success`, or the code of what stood in its way."""
+        """Count a mutation. The outcome is `success`, or the code of the refusal or the error."""
         if self._instruments:
             self._instruments.mutations.labels(name, outcome).inc()
 
-    def document(self, *, remembered: bool) -> None:
-        """An operation was looked for in a document that had been understood before, or had to be."""
+    def count_document(self, *, remembered: bool) -> None:
+        """Count an operation's document. `remembered` says that it was parsed and validated already."""
         if self._instruments:
             self._instruments.documents.labels("hit" if remembered else "miss").inc()
 
-    def delivered(self) -> None:
-        """An answer of a subscription is on its way."""
+    def count_delivery(self) -> None:
+        """Count an answer of a subscription that is on its way."""
         if self._instruments:
             self._instruments.delivered.inc()
 
@@ -103,12 +103,12 @@ class Metrics:
         if self._instruments:
             self._instruments.unplanned_events.labels(reason).inc()
 
-    def socket(self) -> AbstractContextManager[object]:
-        """A WebSocket is open while the block runs."""
+    def track_socket(self) -> AbstractContextManager[object]:
+        """Count a WebSocket as open while the block runs."""
         return self._instruments.sockets.track_inprogress() if self._instruments else nullcontext()
 
-    def subscriptions(self, change: int) -> None:
-        """So many more are followed."""
+    def add_subscriptions(self, change: int) -> None:
+        """Add to the number of open subscriptions; negative when they end."""
         if self._instruments:
             self._instruments.subscriptions.inc(change)
 
@@ -119,19 +119,19 @@ class Metrics:
             self._instruments.observe_lanes(lanes)
 
     async def run(self, feed: Feed, lanes: Callable[[], Iterable[Lane]]) -> None:
-        """Observes every second, because whoever is asked for all processes knows only what the others have noted."""
+        """Observe every second. A scrape reads of other processes only what they have noted."""
         while True:
             self.observe(feed, lanes())
             await asyncio.sleep(OBSERVE_SECONDS)
 
     def exposition(self) -> bytes:
-        """All metrics, of all worker processes, in the format of `CONTENT_TYPE`. Metrics must be enabled."""
+        """Return the metrics of all worker processes in the format of `CONTENT_TYPE`. Metrics must be enabled."""
         assert self._instruments
         return self._instruments.exposition()
 
 
 class _Instruments:
-    """The modes say how a scrape puts the gauges of several processes together."""
+    """The metrics. The modes of gauges say how a scrape puts those of several processes together."""
 
     def __init__(self) -> None:
         self._shared = bool(os.environ.get(_FOLDER))
@@ -220,7 +220,7 @@ class _Instruments:
             self._pool_waiting.set(pool.waiting)
 
     def observe_lanes(self, lanes: Iterable[Lane]) -> None:
-        """A lane that is empty now is told as such: what was told of it before would stay."""
+        """Set the gauges of all lanes. Set those of lanes that are empty now to zero, because they would stay."""
         now = datetime.now(UTC)
         found: dict[tuple[str, str], tuple[int, int, float]] = {}
         for lane in lanes:
@@ -235,7 +235,7 @@ class _Instruments:
             self._waiting.labels(*labels).set(seconds)
 
     def _labels(self, lane: Lane) -> tuple[str, str]:
-        """Those beyond `MOST_LANES` share one name, so that no shop has more series than a Prometheus likes."""
+        """Return the lane's labels. Lanes beyond `MOST_LANES` share one name, which limits the number of series."""
         kind, _, counterpart = lane.name.partition(":")
         labels = (kind, counterpart)
         if labels not in self._lanes and len(self._lanes) >= MOST_LANES:

@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def is_private_way(url: str) -> bool:
-    """Whether nobody between here and there can change what an address answers."""
+    """Return whether nobody between here and there can change what the address answers."""
     parts = urlsplit(url)
     return parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in ("127.0.0.1", "::1", "localhost"))
 

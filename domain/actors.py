@@ -70,7 +70,7 @@ class Actor:
             raise Forbidden.for_services()
 
     def nameless(self) -> Self:
-        """The same rights, and nobody in particular: what is worked out for it is good for all who have them."""
+        """Return an actor with the same rights and no identity. Results for it are good for all with these rights."""
         return replace(self, kind=ActorKind.TOKEN, id=None, name="", good_until=None, secret_hash=None)
 
     def sees(self, channel_id: UUID) -> bool:
@@ -78,5 +78,5 @@ class Actor:
 
 
 def system(name: str) -> Actor:
-    """A command of the operator's, such as an import: it may do everything."""
+    """Return the actor of an operator's command, such as an import. It may do everything."""
     return Actor(kind=ActorKind.SYSTEM, id=None, name=name, scopes=frozenset(Scope))

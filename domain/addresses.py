@@ -15,7 +15,7 @@ _USUAL: Final = "%O%n%N%n%A%n%Z %C"  # for a country that nobody knows
 
 
 def written(address: Address, *, locale: str, from_country: str) -> tuple[str, ...]:
-    """The lines of the address in the order of its own country.
+    """Return the lines of the address in the order of its own country.
 
     A letter abroad names the country in the sender's language and in capitals, and has in capitals what the country's
     post wants so (Universal Postal Union, S42; DIN 5008).
@@ -44,7 +44,7 @@ def written(address: Address, *, locale: str, from_country: str) -> tuple[str, .
 
 
 def _rules(country_code: str | None) -> tuple[str, frozenset[str]]:
-    """The country's layout, and which of our values it wants in capitals."""
+    """Return the country's layout, and which of our values it wants in capitals."""
     if country_code is None:
         return _USUAL, frozenset()
     try:

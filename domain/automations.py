@@ -16,7 +16,7 @@ _KEYS: Final = UUID("6f1d3a52-9c0e-4b7d-8a41-2f5be3c7d910")  # the namespace of 
 
 
 async def list_automations(*, actor: Actor) -> list[Automation]:
-    """What was ever set, with each row's `channel`: for the whole shop first, and then by channel.
+    """Return all settings, with each row's `channel`: those of the whole shop first, then by channel.
 
     A kind without a row is off. A caller who is bound to channels sees the shop's, and those of their channels.
     """
@@ -46,7 +46,7 @@ async def update_automation(
 
 
 def _key(kind: AutomationKind, channel_id: UUID | None) -> UUID:
-    """The same for the same setting: there is one row of it, whoever comes at the same moment."""
+    """Return the key of the setting's row. It depends on the setting alone, so that two changes meet in one row."""
     return uuid5(_KEYS, f"{kind}:{channel_id}")
 
 
@@ -62,7 +62,7 @@ async def _channel(actor: Actor, code: str | None) -> Channel | None:
 
 
 async def enabled_automations() -> Callable[[UUID], set[AutomationKind]]:
-    """What tells of a channel which are on in it now."""
+    """Return a function from a channel's key to the automations that are on in it now."""
     settings: dict[UUID | None, dict[AutomationKind, bool]] = {}
     for row in await read_where(Automation, ""):
         settings.setdefault(row.channel_id, {})[row.kind] = row.enabled

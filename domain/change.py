@@ -123,12 +123,12 @@ class UnitOfWork:
         if order is None:
             order = await load(Order, lock=True, id=order_id)
             self.now = datetime.now(UTC)  # a transaction that held the lock until now acted before
-        if order is None or not self.actor.sees(order.channel_id) or not await self._is_asked(order):
+        if order is None or not self.actor.sees(order.channel_id) or not await self._may_change(order):
             raise NotFound("There is no such order.", "order_id")
         self._track(order)
         return order
 
-    async def _is_asked(self, order: Order) -> bool:
+    async def _may_change(self, order: Order) -> bool:
         """Return whether the actor may change the order. A service may only if it is asked to ship something of it."""
         service_id = self.actor.service_id
         return service_id is None or await Fulfillment.exists(order_id=order.id, service_id=service_id)

@@ -13,7 +13,7 @@ LONGEST_CODE = 64
 
 
 async def list_channels(actor: Actor) -> list[Channel]:
-    """The channels that exist for the caller, by code."""
+    """Return the channels that exist for the caller, by code."""
     channels = Channel.all() if actor.channel_ids is None else Channel.filter(id__in=list(actor.channel_ids))
     return await channels.order_by("code")
 
@@ -24,7 +24,7 @@ async def find_channel(actor: Actor, code: str) -> Channel | None:
 
 
 async def find_channels(actor: Actor, codes: Collection[str]) -> list[Channel]:
-    """Those of the channels with these codes that exist for the caller."""
+    """Return the channels with these codes that exist for the caller."""
     possible = [code for code in codes if storable(code, LONGEST_CODE)]
     return [channel for channel in await Channel.filter(code__in=possible) if actor.sees(channel.id)]
 
@@ -37,9 +37,9 @@ def _checked_code(code: str, field: str) -> str:
 
 
 async def ensure_channel(actor: Actor, code: str, field: str = "channel") -> Channel:
-    """The channel of that code; it is opened where there is none and the caller is not bound to others.
+    """Return the channel of that code. Open it if there is none and the caller is not bound to others.
 
-    Raises `InvalidInput` for a code that is not one, and for a channel that does not exist for the caller.
+    Raise `InvalidInput` for a code that is not one, and for a channel that does not exist for the caller.
     """
     code = _checked_code(code, field)
     channel = await load(Channel, code=code)

@@ -112,7 +112,7 @@ async def end_pause(lane: str) -> None:
 
 
 async def failing_counterparts(actor: Actor) -> list[Trouble]:
-    """Those that have failed and not worked since, by kind."""
+    """Return the counterparts that have failed and not worked since, by kind."""
     actor.require(Scope.SETTINGS_WRITE)
     rows = await FailingCounterpart.all().order_by("lane")
     return [await _trouble(row) for row in rows if kind_of(row.lane) is not None]

@@ -33,7 +33,7 @@ def decode(cursor: str, kind: str, length: int, field: str, *, optional: int = 0
 
 
 def decode_key(cursor: str, kind: str, field: str) -> UUID:
-    """The key after the kind, in a list that is sorted by its keys alone. Raises as `decode` does."""
+    """Return the key after the kind, in a list that is sorted by its keys alone. Raise as `decode` does."""
     [key] = decode(cursor, kind, 1, field)
     try:
         return UUID(key)

@@ -36,7 +36,7 @@ def cursor_of(effect: Effect) -> str:
 
 
 async def failed_effects(actor: Actor, *, request: PageRequest) -> EffectPage:
-    """A page of those that were given up, oldest first. Raises `InvalidInput`."""
+    """Return a page of the effects that were given up, oldest first. Raise `InvalidInput`."""
     actor.require(Scope.ORDERS_READ)
     size = request.size
     query = Effect.filter(_visible(actor), state=EffectState.FAILED)
@@ -61,7 +61,7 @@ async def retry_effect(*, actor: Actor, effect_id: UUID) -> Effect:
 
 @command(Scope.ORDERS_WRITE)
 async def resend_email(*, actor: Actor, effect_id: UUID) -> Effect:
-    """Have an e-mail sent once more, whatever became of it. Raises `NotFound` for an effect that is none."""
+    """Have an e-mail sent once more, whatever became of it. Raise `NotFound` for an effect that is none."""
     return await _anew(actor, effect_id, EffectState.FAILED, EffectState.DONE, kind=EffectKind.EMAIL)
 
 

@@ -5,5 +5,5 @@ from uuid import UUID
 
 
 def global_id(type_name: str, key: UUID | int) -> str:
-    """The id by which callers know a row of that type."""
+    """Return the id by which callers know a row of that type."""
     return binascii.b2a_base64(f"{type_name}:{key}".encode(), newline=False).decode()

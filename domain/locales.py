@@ -8,7 +8,7 @@ _HOME: Final = {"de": "de-DE", "fr": "fr-CH", "it": "it-CH", "en": "en"}  # for 
 
 
 def best_locale(wanted: str | None, default: str) -> str:
-    """The one of `LOCALES` that serves a customer of that language (BCP 47), or the default where none does."""
+    """Return the locale of `LOCALES` for a customer of that language (BCP 47), or the default if there is none."""
     parts = (wanted or "").replace("_", "-").lower().split("-")
     for known in LOCALES:
         if known.lower() == "-".join(parts[:2]):

@@ -20,7 +20,7 @@ def _exponents() -> dict[str, int]:
 
 @cache
 def currencies_by_exponent() -> dict[int, list[str]]:
-    """The currency codes of ISO 4217 by their number of decimals."""
+    """Return the currency codes of ISO 4217 by their number of decimals."""
     groups: dict[int, list[str]] = {}
     for code, exponent in _exponents().items():
         groups.setdefault(exponent, []).append(code)
@@ -28,7 +28,7 @@ def currencies_by_exponent() -> dict[int, list[str]]:
 
 
 def require_currency(code: str, *field: str | int) -> str:
-    """The code in upper case. Raises `InvalidInput` for one that ISO 4217 does not have as money."""
+    """Return the code in upper case. Raise `InvalidInput` if ISO 4217 does not have it as money."""
     code = code.strip().upper()
     if code not in _exponents():
         raise InvalidInput("This is not the code of a currency (ISO 4217), such as CHF.", *field)
@@ -36,9 +36,9 @@ def require_currency(code: str, *field: str | int) -> str:
 
 
 def to_minor(amount: Decimal, currency: str, *field: str | int) -> int:
-    """The amount in minor units of the currency.
+    """Return the amount in minor units of the currency.
 
-    Raises `InvalidInput` where it is negative, too large, or finer than the currency's minor unit.
+    Raise `InvalidInput` if it is negative, too large, or finer than the currency's minor unit.
     """
     if not amount.is_finite():
         raise InvalidInput("This is not an amount.", *field)
@@ -59,7 +59,7 @@ def to_minor(amount: Decimal, currency: str, *field: str | int) -> int:
 # A shop has the same prices again and again: a list of orders has hundreds of amounts, and few that differ.
 @lru_cache(maxsize=10_000)
 def to_decimal(minor: int, currency: str) -> Decimal:
-    """The amount with as many decimals as the currency has."""
+    """Return the amount with as many decimals as the currency has."""
     return Decimal(minor).scaleb(-_exponents()[currency])
 
 
@@ -72,5 +72,5 @@ class Money:
         return f"{to_decimal(self.minor, self.currency)} {self.currency}"
 
     def as_data(self) -> dict[str, Any]:
-        """As it stands in an event's data, and in GraphQL."""
+        """Return the amount as it stands in an event's data, and in GraphQL."""
         return {"amount": str(to_decimal(self.minor, self.currency)), "currencyCode": self.currency}

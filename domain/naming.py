@@ -2,6 +2,6 @@
 
 
 def camel(name: str) -> str:
-    """`order_line_id` as `orderLineId`."""
+    """Return a name such as `order_line_id` as `orderLineId`."""
     head, *rest = name.split("_")
     return head + "".join(word.capitalize() for word in rest)

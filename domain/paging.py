@@ -21,7 +21,7 @@ class PageRequest:
 
     @property
     def size(self) -> int:
-        """How many are asked for. Raises `InvalidInput` for 0, for more than 100, and for both directions at once."""
+        """How many are asked for. Raise `InvalidInput` for 0, for more than 100, and for both directions at once."""
         if self.first is not None and self.last is not None:
             raise InvalidInput("Ask for first or for last, not for both.", "last")
         for name, value in (("first", self.first), ("last", self.last)):

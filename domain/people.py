@@ -24,7 +24,7 @@ async def person(
     channels: Collection[str] | None,
     good_until: datetime,
 ) -> Actor:
-    """The caller whom the issuer knows as `subject`, until then: always under the same id.
+    """Return the caller whom the issuer knows as `subject`, always with the same id. It ends at `good_until`.
 
     `channels` are the codes of the only channels that exist for them; codes of none are passed over, and `None` means
     every channel.

@@ -30,9 +30,9 @@ class Document:
 
 
 def hash_of(text: str) -> str:
-    """The SHA-256 of a document, by which clients call it: 64 hexadecimal digits.
+    """Return the SHA-256 of a document, by which clients call it: 64 hexadecimal digits.
 
-    Raises `UnicodeEncodeError` for a text that is not Unicode.
+    Raise `UnicodeEncodeError` for a text that is not Unicode.
     """
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -64,7 +64,7 @@ async def _register(document: Document) -> RegisteredDocument:
 
 
 async def _require_free(identifier: str, key: str) -> None:
-    """What clients call one document must not come to mean another."""
+    """Raise `InvalidInput` if it cannot be an identifier, or means another document already."""
     if not identifier or not storable(identifier, LONGEST_NAME):
         raise InvalidInput("An identifier has 1 to 255 characters.", "identifier")
     if re.fullmatch("[0-9a-f]{64}", identifier):
@@ -89,7 +89,7 @@ async def remove_document(*, actor: Actor, identifier: str) -> RegisteredDocumen
 
 
 async def registered_text(identifier: str) -> str | None:
-    """The document of this hash or identifier."""
+    """Return the document of this hash or identifier."""
     row = await _find(identifier) if storable(identifier, LONGEST_NAME) else None
     return None if row is None else row.text
 

@@ -13,22 +13,22 @@ _LAST_CHARACTER = "\U0010ffff"
 
 
 def normalize(text: str) -> str:
-    """As terms are kept and looked up: lower case, single spaces, without the # of an order number.
+    """Normalize a search term: lower case, single spaces, without the # of an order number.
 
-    Letters that can be written with one character or with several (é) are written with one.
+    Letters that can be written with one character or with several (é) are written with one (Unicode NFC).
     """
     plain = unicodedata.normalize("NFKC", text).casefold().strip()
     return " ".join(plain.removeprefix("#").split())[:LONGEST]
 
 
 def name_terms(name: str | None) -> list[str]:
-    """The name from each of its words on, so that "Norman" finds Bob Norman."""
+    """Return the name from each of its words on, so that "Norman" finds Bob Norman."""
     words = (name or "").split()
     return [" ".join(words[start:]) for start in range(min(len(words), 6))]
 
 
 def prefix_range(text: str) -> tuple[str, str]:
-    """The terms that begin with the text are those from the first of the two to below the second."""
+    """Return the range of terms that begin with the text: from the first of the two to below the second."""
     prefix = normalize(text)[: LONGEST - 1]  # leaves room for the last character
     return prefix, prefix + _LAST_CHARACTER
 
@@ -51,7 +51,7 @@ def _normalize_all(texts: Iterable[str | None]) -> set[str]:
 
 
 async def add_terms(order_id: UUID, texts: Iterable[str | None]) -> None:
-    """Inside a `change`: the order is found by these texts too."""
+    """Let the order be found by these texts, too. Call this inside a `change`."""
     await write(*new_terms(order_id, texts))
 
 

@@ -15,7 +15,7 @@ _ID: Final = 1
 
 
 async def signing_key() -> bytes:
-    """The secret key, 32 random bytes; made by whoever needs it first."""
+    """Return the secret key, 32 random bytes. The first call makes it."""
     row = await SigningKey.get_or_none(id=_ID)
     if row is None:
         new = SigningKey(id=_ID, secret=secrets.token_bytes(32), created_at=datetime.now(UTC))
@@ -25,10 +25,10 @@ async def signing_key() -> bytes:
 
 
 def signature(key: bytes, text: str) -> str:
-    """HMAC-SHA-256, in hexadecimal."""
+    """Return the text's HMAC-SHA-256, in hexadecimal."""
     return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
 
 
 def is_signed(key: bytes, text: str, given: str) -> bool:
-    """Whether this is the text's signature; takes as long for a wrong one as for the right one."""
+    """Return whether this is the text's signature. It takes as long for a wrong one as for the right one."""
     return hmac.compare_digest(signature(key, text).encode(), given.encode())

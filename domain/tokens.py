@@ -54,7 +54,7 @@ def _hash(secret: str) -> str:
 
 
 def _new_secret(token: ApiToken) -> str:
-    """A secret that the token has from now on; whoever changes a token writes it."""
+    """Give the token a new secret, and return it. The caller saves the token."""
     secret = PREFIX + secrets.token_urlsafe(32)
     token.prefix, token.hash = secret[: len(PREFIX) + 6], _hash(secret)
     return secret
@@ -71,7 +71,7 @@ async def create_token(
     expires_at: datetime | None = None,
     registered_only: bool = False,
 ) -> tuple[ApiToken, str]:
-    """A new token and its secret, which cannot be read again. Without channels it is good for all of them.
+    """Return a new token and its secret, which cannot be read again. Without channels it is good for all of them.
 
     A channel that does not exist is opened. That of a fulfillment service is good for answering what the service is
     asked, and nothing else. With `registered_only` it is good for registered documents alone. Nobody gives away more
@@ -141,7 +141,7 @@ async def _service(code: str | None, scopes: Collection[Scope]) -> FulfillmentSe
 
 
 async def list_tokens(*, actor: Actor, after: UUID | None = None, limit: int | None = None) -> list[ApiToken]:
-    """The tokens that the caller manages, oldest first: those whose channels are all the caller's, too."""
+    """Return the tokens that the caller manages, oldest first: those whose channels are all the caller's, too."""
     actor.require(Scope.TOKENS_WRITE)
     query = ApiToken.filter() if after is None else ApiToken.filter(id__gt=after)
     query = query.order_by("id")
@@ -151,7 +151,7 @@ async def list_tokens(*, actor: Actor, after: UUID | None = None, limit: int | N
 
 
 async def token_page(*, actor: Actor, request: PageRequest) -> TokenPage:
-    """A page of the same. Raises `InvalidInput`."""
+    """Return a page of the tokens that the caller manages. Raise `InvalidInput`."""
     actor.require(Scope.TOKENS_WRITE)
     size = request.size
     after = None if request.after is None else cursors.decode_key(request.after, _CURSOR, "after")
@@ -170,7 +170,7 @@ def _manages(actor: Actor, token: ApiToken) -> bool:
 
 
 async def find_token(*, actor: Actor, prefix_or_id: str) -> UUID:
-    """The key of the token that begins like this. Raises `NotFound`, and `InvalidInput` where several are meant."""
+    """Return the key of the token that begins like this. Raise `NotFound`, or `InvalidInput` if several do."""
     tokens = [
         str(token.id) for token in await list_tokens(actor=actor) if prefix_or_id in (str(token.id), token.prefix)
     ]
@@ -223,7 +223,7 @@ async def _created_by(token_id: UUID, *, lock: bool = False) -> list[ApiToken]:
 
 @command(Scope.TOKENS_WRITE)
 async def rotate_token(*, actor: Actor, token_id: UUID, grace: timedelta = DEFAULT_GRACE) -> tuple[ApiToken, str]:
-    """The same token with a new secret, which cannot be read again.
+    """Return the same token with a new secret, which cannot be read again.
 
     The secret that it had, and what is open under it, are good for as long as `grace`; one that was to end before that
     still does. Only callers who could have created the token rotate it. Raise `NotFound` and `InvalidInput`.
@@ -247,7 +247,7 @@ async def rotate_token(*, actor: Actor, token_id: UUID, grace: timedelta = DEFAU
 
 
 async def _lock(actor: Actor, token_id: UUID) -> ApiToken:
-    """The token, which nobody else can change until this transaction ends. Raises `NotFound`."""
+    """Return the token, locked until the transaction ends. Raise `NotFound`."""
     token = await ApiToken.filter(id=token_id).select_for_update().get_or_none()
     if token is None or not _manages(actor, token):
         raise NotFound("There is no such token.", "token_id")
@@ -278,7 +278,7 @@ def _all_scopes(token: ApiToken) -> set[str]:
 
 
 async def authenticate(secret: str) -> Actor | None:
-    """Whose token this is; `None` for one that is unknown, expired, retired or revoked."""
+    """Return the actor of the token with this secret. Return None if it is unknown, expired, retired or revoked."""
     if not secret.startswith(PREFIX):
         return None
     digest = _hash(secret)
@@ -318,7 +318,7 @@ class Callers:
         _callers.add(self)
 
     async def find(self, secret: str) -> Actor | None:
-        """As `authenticate` does."""
+        """Return what `authenticate` returns, which is remembered for a moment."""
         actor, until = self._known.get(secret, (None, 0.0))
         if time.monotonic() < until:
             return actor
@@ -343,7 +343,7 @@ def _forget_callers() -> None:
 
 
 async def ended_secrets(hashes: Collection[str]) -> set[str]:
-    """Those of the secrets, by their hashes, whose token has been revoked, or whose grace period is over."""
+    """Return the hashes of the secrets whose token has been revoked, or whose grace period is over."""
     current = ApiToken.filter(hash__in=list(hashes), revoked_at=None).values_list("hash", flat=True)
     others = set(hashes) - {str(each) for each in await current}
     if not others:

@@ -11,14 +11,14 @@ _LATEST = datetime(9000, 1, 1, tzinfo=UTC)
 
 
 def storable(text: str, longest: int) -> bool:
-    """Whether a column of that length could hold the text: if not, no row is found by it."""
+    """Return whether a column of that length could hold the text. If not, no row is found by it."""
     return len(text) <= longest and "\x00" not in text and not any("\ud800" <= each <= "\udfff" for each in text)
 
 
 def optional_text(value: str | None, *field: str | int, longest: int) -> str | None:
-    """The text without surrounding space, `None` where nothing is left.
+    """Return the text without surrounding space, or None if nothing is left.
 
-    Raises `InvalidInput` for more than `longest` characters, and for characters that no database text may hold.
+    Raise `InvalidInput` for more than `longest` characters, and for characters that no database text may hold.
     """
     if value is None:
         return None
@@ -31,7 +31,7 @@ def optional_text(value: str | None, *field: str | int, longest: int) -> str | N
 
 
 def required_text(value: str, *field: str | int, longest: int) -> str:
-    """As `optional_text`, and `InvalidInput` where nothing is left."""
+    """Return the text as `optional_text` does. Raise `InvalidInput` if nothing is left."""
     text = optional_text(value, *field, longest=longest)
     if text is None:
         raise InvalidInput("This must not be empty.", *field)
@@ -39,14 +39,14 @@ def required_text(value: str, *field: str | int, longest: int) -> str:
 
 
 def matching(value: str | None, pattern: str, hint: str, *field: str | int) -> str | None:
-    """The text, if it is one of the kind. Raises `InvalidInput` with the hint where it is not."""
+    """Return the value. Raise `InvalidInput` with the hint if it does not match the pattern."""
     if value is not None and not re.fullmatch(pattern, value):
         raise InvalidInput(hint, *field)
     return value
 
 
 def link(value: str | None, *field: str | int, longest: int) -> str | None:
-    """An http or https address: it is shown to people as a link."""
+    """Return the address, which is shown to people as a link. It must begin with http or https."""
     hint = "This must be an address that starts with http:// or https://."
     return matching(optional_text(value, *field, longest=longest), r"https?://\S+", hint, *field)
 
@@ -58,7 +58,7 @@ def quantity(value: int, *field: str | int) -> int:
 
 
 def moment(value: datetime, *field: str | int) -> datetime:
-    """A time with a zone, in UTC. One without a zone is taken as UTC."""
+    """Return the time in UTC. A time without a zone is taken as UTC."""
     if value.tzinfo is None:
         value = value.replace(tzinfo=UTC)
     if not _EARLIEST <= value <= _LATEST:

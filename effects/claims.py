@@ -19,8 +19,8 @@ from models import Effect
 from models.engine.lanes import Lane, find_lanes
 from models.enums import EffectState
 
-ABREAST: Final = 8  # effects of a kind that one process carries out at the same time
-ABREAST_IN_LANE: Final = 6  # of those that need the same counterpart
+MOST_AT_ONCE: Final = 8  # effects of a kind that one process carries out at the same time
+MOST_IN_LANE: Final = 6  # of those that need the same counterpart
 
 SKEW: Final = timedelta(minutes=1)  # by which the clocks of two processes may differ
 
@@ -43,8 +43,8 @@ class LaneShares:
         """Return how many more effects of the lane may begin."""
         running = self._running[lane]
         of_kind = sum(number for name, number in self._running.items() if kind_of(name) is kind_of(lane))
-        share = ABREAST_IN_LANE if counterpart_in(lane) else ABREAST
-        return max(min(share - running, ABREAST - of_kind), 0 if running else 1)
+        share = MOST_IN_LANE if counterpart_in(lane) else MOST_AT_ONCE
+        return max(min(share - running, MOST_AT_ONCE - of_kind), 0 if running else 1)
 
 
 async def load_lanes() -> list[Lane]:

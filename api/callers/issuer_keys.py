@@ -78,7 +78,7 @@ class IssuerKeys:
         return self._fetching is not None and not self._fetching.done()
 
     async def _fetch(self) -> bool:
-        """Whether they could be had. Who comes meanwhile waits for the same answer."""
+        """Fetch the keys. Return whether that worked. Callers that come meanwhile wait for the same answer."""
         if not self._is_fetching():
             self._asked = time.monotonic()
             self._fetching = asyncio.create_task(self._ask())
@@ -107,7 +107,7 @@ class IssuerKeys:
 
 
 def _usable(document: dict[str, Any]) -> list[PyJWK]:
-    """Those that are for signatures of the kinds that are taken. Raises `ValueError` where there are none."""
+    """Return the keys for signatures of the accepted kinds. Raise `ValueError` if there are none."""
     keys = [
         key
         for key in PyJWKSet.from_dict(document).keys

@@ -64,7 +64,7 @@ class TokenWatch:
             self._used.add(actor.id)
 
     @contextlib.contextmanager
-    def ends_with(self, actor: Actor | None, end: Callable[[], None]) -> Iterator[None]:
+    def on_token_end(self, actor: Actor | None, end: Callable[[], None]) -> Iterator[None]:
         """Call `end` if the caller's token expires or is revoked while the block runs."""
         if actor is None:
             yield

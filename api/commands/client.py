@@ -43,12 +43,12 @@ class Client:
         self._authorization = f"Bearer {token}"
 
     async def ask(self, query: str, variables: dict[str, Any] | None = None) -> dict[str, Any]:
-        """The data of a query or mutation. Raises `ApiError`, and `httpx.HTTPError` where there was no answer."""
+        """Return the data of a query or mutation. Raise `ApiError`, or `httpx.HTTPError` if there was no answer."""
         response = await self._http.post(self._url, **self._request(query, variables))
         return _data(_graphql(response))
 
     async def mutate(self, name: str, given: dict[str, Any], fields: str) -> dict[str, Any]:
-        """The order after a mutation. Raises `Refused`, and otherwise as `ask` does."""
+        """Return the order after a mutation. Raise `Refused`, and what `ask` raises."""
         input_type = f"{name[0].upper()}{name[1:]}Input!"
         payload = (
             await self.ask(
@@ -71,10 +71,10 @@ class Client:
     async def follow(
         self, query: str, variables: dict[str, Any] | None = None, opened: Callable[[Cut], None] = lambda _: None
     ) -> AsyncGenerator[dict[str, Any], None]:
-        """The data of a subscription's answers, until the server ends it.
+        """Yield the data of a subscription's answers, until the server ends it.
 
-        `opened` is given what cuts the connection without a word to the server. Raises `ApiError` for errors, and
-        `websockets.WebSocketException` or `OSError` where the connection breaks.
+        `opened` is given a function that cuts the connection without telling the server. Raise `ApiError` for errors,
+        and `websockets.WebSocketException` or `OSError` if the connection breaks.
         """
         async with connect(
             self._url.replace("http", "ws", 1),
@@ -107,7 +107,7 @@ class Client:
     async def stream(
         self, query: str, variables: dict[str, Any] | None = None, opened: Callable[[Cut], None] = lambda _: None
     ) -> AsyncGenerator[dict[str, Any], None]:
-        """As `follow`, by server-sent events. Raises `httpx.HTTPError` where the connection breaks."""
+        """Yield as `follow` does, by server-sent events. Raise `httpx.HTTPError` if the connection breaks."""
         request = self._request(query, variables)
         request["headers"]["Accept"] = "text/event-stream"
         async with self._http.stream("POST", self._url, **request) as response:
@@ -148,7 +148,7 @@ def _data(answer: Any) -> dict[str, Any]:
 
 @asynccontextmanager
 async def client_of(url: str, token: str, seconds: float = SECONDS) -> AsyncIterator[Client]:
-    """A client whose connections are closed with the block. It goes to the server directly, past any proxy.
+    """Yield a client whose connections are closed with the block. It goes to the server directly, past any proxy.
 
     It waits for one answer, or for the next part of a stream, for so many seconds.
     """

@@ -27,7 +27,7 @@ _ARTICLES: Final = (
 
 
 def sample(merchant: Merchant, *, locale: str = "de-CH", positions: int = 3, channel: str = CHANNEL) -> NoteContent:
-    """A made-up note of this merchant, with so many positions. The last of several is still to come."""
+    """Return a made-up note of this merchant, with so many positions. The last of several is still to come."""
     letterhead, prices = merchant.letterhead(channel), merchant.prices(channel)
     return NoteContent(
         number=f"{merchant.series.name(2026)}-{42:0{merchant.series.width}}",

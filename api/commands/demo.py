@@ -30,7 +30,7 @@ DEMO_SHOP = Path(__file__).with_name("demo_shop")
 
 
 async def _token(database_url: str, file: Path) -> str:
-    """The demo's token, which stays the same for as long as its database does."""
+    """Return the demo's token. It stays the same as long as its database does."""
     kept = _read(file)
     async with connected(database_url):
         if kept and await authenticate(kept):

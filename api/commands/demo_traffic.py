@@ -56,7 +56,7 @@ class Traffic:
         self._chance = chance
 
     async def run(self, seconds_between_steps: float) -> None:
-        """Fills an empty shop, and then takes one step after another for ever."""
+        """Fill an empty shop, and then take one step after another for ever."""
         if (await self._client.ask("query { orderCounts { total } }"))["orderCounts"]["total"] == 0:
             await self._place_download()
             for kind in AUTOMATIONS:
@@ -114,7 +114,7 @@ class Traffic:
         await self._mutate("placeOrder", new)
 
     async def _place_download(self) -> None:
-        """An order that nobody need touch."""
+        """Place an order of digital goods, which needs no work."""
         name, *_, locale = self._chance.choice(CUSTOMERS)
         title, file = self._chance.choice(PATTERNS)
         line = {

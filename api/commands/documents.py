@@ -72,7 +72,7 @@ def remove(
 
 
 def read(path: Path) -> list[Document]:
-    """The documents of a file. Raises `Unusable`, naming the file."""
+    """Return the documents of a file. Raise `Unusable`, naming the file."""
     try:
         content = path.read_bytes().decode()  # as it is: other line ends would be another document
         if path.suffix.lower() != ".json":
@@ -83,7 +83,7 @@ def read(path: Path) -> list[Document]:
 
 
 def _operations(manifest: Any) -> Iterator[tuple[str, Any]]:
-    """Identifiers and texts. Apollo's manifest is a list under a head, Relay's an object of texts by their ids."""
+    """Yield identifiers and texts. Apollo's manifest is a list under a head, Relay's an object of texts by id."""
     match manifest:
         case {"format": str(kind), "operations": list(operations)}:
             if kind != _APOLLO or manifest.get("version") != 1:
@@ -99,7 +99,7 @@ def _operations(manifest: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _document(text: Any, identifier: str | None) -> Document:
-    """Raises `Unusable` and `GraphQLError` for what could never be executed."""
+    """Return the document. Raise `Unusable` or `GraphQLError` if it could never be executed."""
     from api.schema.root import schema  # a second, which list and remove need not take
 
     if not isinstance(text, str):

@@ -14,11 +14,11 @@ from domain.errors import InvalidInput
 from domain.imports.format import Format
 from domain.imports.formats import FORMATS, find_format
 from domain.imports.running import Result, import_orders
-from domain.imports.shopify import SHOPIFY
 from models.engine.database import config, connected, migrate
 from models.engine.errors import DatabaseUnavailable, WrongVersion
 
 _FORMATS = "; ".join(f"{each.name}: {each.description}" for each in FORMATS.values())
+_FIRST_FORMAT = next(iter(FORMATS))
 
 
 def command(
@@ -34,7 +34,7 @@ def command(
     ],
     format: Annotated[
         str, typer.Option(metavar="|".join(FORMATS), help=f"Whose orders they are. {_FORMATS}.")
-    ] = SHOPIFY.name,
+    ] = _FIRST_FORMAT,
     with_effects: Annotated[
         bool,
         typer.Option(
@@ -99,12 +99,12 @@ async def _run(
     names = {place: format.describe(document) for place, document in documents}
     counts: Counter[Result] = Counter()
     async with connected(url):
-        async for outcome in import_orders(channel, documents, format.read_order, with_effects=with_effects):
-            counts[outcome.result] += 1
-            kind = "failed" if outcome.result is Result.FAILED else "warning"
-            for message in outcome.messages:
+        async for report in import_orders(channel, documents, format.read_order, with_effects=with_effects):
+            counts[report.result] += 1
+            kind = "failed" if report.result is Result.FAILED else "warning"
+            for message in report.messages:
                 typer.echo(
-                    f"{' '.join(filter(None, (outcome.place, names[outcome.place])))}: {kind}: {message}", err=True
+                    f"{' '.join(filter(None, (report.place, names[report.place])))}: {kind}: {message}", err=True
                 )
     return counts
 

@@ -59,7 +59,7 @@ class Life:
 
 
 def read_lives(path: Path) -> list[Life]:
-    """The lives in a CSV file with a line of column names. Raises `ValueError` with the line at fault."""
+    """Return the lives in a CSV file with a line of column names. Raise `ValueError` with the line at fault."""
     with path.open(encoding="utf-8-sig", newline="") as file:
         rows = csv.DictReader(file)
         if missing := [name for name in COLUMNS if name not in (rows.fieldnames or ())]:
@@ -112,7 +112,7 @@ def _time(row: Mapping[str, str | None], column: str) -> datetime | None:
 
 
 def timeline(lives: Iterable[Life]) -> list[Step]:
-    """The steps of all lives, as they followed one another."""
+    """Return the steps of all lives, as they followed one another."""
     return sorted((step for life in lives for step in life.steps), key=lambda step: step.at)
 
 
@@ -128,7 +128,7 @@ _TOWNS = (("São Paulo", "01310-100", "SP"), ("Recife", "50030-230", "PE"), ("Cu
 
 
 def new_order(life: Life, channel: str, reference: str) -> dict[str, Any]:
-    """The input of `placeOrder`. What is not recorded is made up, for the same order always in the same way."""
+    """Return the input of `placeOrder`. Make up what is not recorded, always in the same way for an order."""
     chance = random.Random(life.order_id)  # noqa: S311 - made-up goods
     town, postal_code, province = chance.choice(_TOWNS)
     return {
@@ -154,7 +154,7 @@ def new_order(life: Life, channel: str, reference: str) -> dict[str, Any]:
 
 
 def step_input(life: Life, act: Act, order: str) -> dict[str, Any]:
-    """The input of the mutations after the first. `order` is the API's id."""
+    """Return the input of the mutations after the first. `order` is the API's id."""
     match act:
         case Act.SHIP:
             number = f"OS{life.order_id[:12].upper()}BR"

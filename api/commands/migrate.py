@@ -14,7 +14,7 @@ from models.engine.errors import DatabaseUnavailable, StorageFailure, WrongVersi
 
 
 async def missing_migrations() -> list[str]:
-    """The names of the migrations that the models would still need."""
+    """Return the names of the migrations that the models still need."""
     async with TortoiseContext() as context:
         await context.init(config=TORTOISE_ORM)
         assert context.apps is not None

@@ -128,10 +128,10 @@ async def _counts(client: Client, channel: str) -> dict[str, int]:
 
 
 async def replay(client: Client, lives: Sequence[Life], options: Options) -> Report:
-    """Replays the lives and says what came of it.
+    """Replay the lives. Return what came of it.
 
     Nobody else may change orders of the channel meanwhile: their numbers are compared before and after.
-    Raises `AlreadyReplayed` before anything is changed, and `ApiError` and `httpx.HTTPError` where the API fails.
+    Raise `AlreadyReplayed` before anything is changed, and `ApiError` and `httpx.HTTPError` if the API fails.
     """
     known = {"channel": options.channel, "reference": options.reference(lives[0].order_id)}
     if (await client.ask(_KNOWN, known))["orderByReference"] is not None:

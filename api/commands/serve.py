@@ -38,7 +38,7 @@ _EVERYWHERE = ("0.0.0.0", "::", "")  # noqa: S104 - which address clients use is
 
 
 def server_options(settings: Settings) -> dict[str, Any]:
-    """How uvicorn is run, whatever it listens on."""
+    """Return the options with which uvicorn runs, whatever it listens on."""
     return {
         "http": HTTPConnection,
         "ws": WebSocketConnection,
@@ -159,7 +159,7 @@ def _look_after_mail(settings: Settings) -> None:
 
 
 def _allow_many_sockets() -> None:
-    """Each connection is an open file, of which a process may have 1,024 unless it asks for what it is granted."""
+    """Raise the limit of open files to what is granted. Each connection is one, and the default is often 1,024."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(ValueError, OSError):  # macOS says "no limit" and means another one
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

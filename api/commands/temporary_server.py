@@ -25,9 +25,9 @@ START_SECONDS = 120  # for the server to answer, also on a machine that has much
 
 @asynccontextmanager
 async def temporary_server(name: str, scopes: Sequence[Scope]) -> AsyncIterator[tuple[str, str]]:
-    """A server in a process of its own, on a database that is gone afterwards: its URL and a token.
+    """Run a server in a process of its own, on a database that is deleted afterwards. Yield its URL and a token.
 
-    Raises `RuntimeError` as `server_process` does.
+    Raise `RuntimeError` as `server_process` does.
     """
     with TemporaryDirectory(prefix=f"orderstream-{name}-") as folder:
         database_url = file_url("sqlite", f"{folder}/{name}.sqlite3")
@@ -47,9 +47,9 @@ async def server_process(
     cores: Collection[int] | None = None,
     port: int | None = None,
 ) -> AsyncIterator[tuple[str, asyncio.subprocess.Process]]:
-    """`scripts/serve` with these arguments, which answers already: its URL and its process.
+    """Run `scripts/serve` with these arguments. Once it answers, yield its URL and its process.
 
-    `environment` has more settings. Without `port`, one that is free is taken. Otherwise as `answering`.
+    `environment` has more settings. Without `port`, a free one is taken. The other arguments are those of `answering`.
     """
     port = port or free_port()
     command = (sys.executable, "-m", "api.commands.serve", "--port", str(port), *arguments)
@@ -68,10 +68,10 @@ async def answering(
     log: IO[bytes] | None = None,
     cores: Collection[int] | None = None,
 ) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A process that answers at this URL already, and is stopped with the block.
+    """Yield a process once it answers at this URL. It is stopped with the block.
 
-    `environment` is added to this process's own, `log` gets what it says, and it runs on these cores alone. Raises
-    `RuntimeError` with what it said where it does not start.
+    `environment` is added to this process's own, `log` gets what it says, and it runs on these cores alone. Raise
+    `RuntimeError` with what it said if it does not start.
     """
     with TemporaryFile() if log is None else nullcontext(log) as log:
         with on_cores(cores):
@@ -91,7 +91,7 @@ async def answering(
 
 @contextmanager
 def on_cores(cores: Collection[int] | None) -> Iterator[None]:
-    """What is started in the block runs on these cores alone; anywhere for `None`."""
+    """Run what is started in the block on these cores alone, or anywhere if `cores` is None."""
     if cores is None:
         yield
         return
@@ -104,7 +104,7 @@ def on_cores(cores: Collection[int] | None) -> Iterator[None]:
 
 
 def free_port() -> int:
-    """A port on which nothing listens now."""
+    """Return a port on which nothing listens now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -112,7 +112,7 @@ def free_port() -> int:
 
 
 async def _answers(url: str, process: asyncio.subprocess.Process) -> bool:
-    """Waits until the server answers; false where it does not, or has ended."""
+    """Wait until the server answers. Return False if it does not, or has ended."""
     deadline = time.monotonic() + START_SECONDS
     async with httpx.AsyncClient(trust_env=False) as client:
         while time.monotonic() < deadline and process.returncode is None:

@@ -37,7 +37,7 @@ _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 def duration_of(text: str) -> timedelta:
-    """`90d`, `12h`, `30m`, `45s` or `0`. Raises `BadParameter`."""
+    """Return the duration that is written as `90d`, `12h`, `30m`, `45s` or `0`. Raise `BadParameter`."""
     found = re.fullmatch(r"(\d{1,6})([smhd])|0", text, re.ASCII)
     if found is None:
         raise typer.BadParameter("give a number and one of d, h, m, s, such as 90d")
@@ -45,7 +45,7 @@ def duration_of(text: str) -> timedelta:
 
 
 def moment_of(text: str) -> datetime:
-    """After a duration from now, or at an ISO date or time, which is UTC without a zone. Raises `BadParameter`."""
+    """Return the moment after a duration, or at an ISO date or time (UTC without a zone). Raise `BadParameter`."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
@@ -167,7 +167,7 @@ async def _key(token: str) -> UUID:
 
 
 def spread(arguments: Sequence[str]) -> list[str]:
-    """Lets one --scope or --channel be followed by several values, which typer knows only one at a time."""
+    """Repeat --scope and --channel before each of their values, because typer knows one value at a time."""
     result: list[str] = []
     option = None
     for argument in arguments:

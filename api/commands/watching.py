@@ -84,7 +84,7 @@ class Watcher:
         self.closings: Counter[int] = Counter()
 
     async def run(self) -> None:
-        """Until cancelled. Raises `ApiError` where the server refuses."""
+        """Run until cancelled. Raise `ApiError` if the server refuses."""
         in_vain = 0
         while True:
             seen = len(self.cursors)
@@ -119,18 +119,18 @@ class Watcher:
         self._progress.set()
 
     async def reach(self, cursor: str) -> None:
-        """Returns once this event has been seen."""
+        """Wait until this event has been seen."""
         while cursor not in self.arrived:
             self._progress.clear()
             await self._progress.wait()
 
     def cut(self) -> None:
-        """Breaks the connection, if there is one, without a word to the server."""
+        """Break the connection, if there is one, without telling the server."""
         if self._cut is not None:
             self._cut()
 
     async def stall(self, seconds: float) -> None:
-        """Reads nothing for so long, while the connection stays open."""
+        """Read nothing for so long, while the connection stays open."""
         self._reading.clear()
         try:
             await asyncio.sleep(seconds)
@@ -164,7 +164,7 @@ class Differences:
 
 
 def differences(seen: Sequence[str], log: Sequence[str]) -> Differences:
-    """How what a subscriber saw differs from all that it should have seen."""
+    """Return how what a subscriber saw differs from all that it should have seen."""
     place = {cursor: number for number, cursor in enumerate(log)}
     counted = Counter(seen)
     out_of_order, furthest = 0, -1
@@ -181,7 +181,7 @@ def differences(seen: Sequence[str], log: Sequence[str]) -> Differences:
 
 
 async def events_after(client: Client, after: str | None) -> tuple[list[Event], str]:
-    """The log's events after a cursor, up to its end, and the cursor of that end."""
+    """Return the log's events after a cursor, up to its end, and the cursor of that end."""
     events: list[Event] = []
     while True:
         page = (await client.ask(_PAGE, {"after": after}))["orderEvents"]
@@ -193,7 +193,7 @@ async def events_after(client: Client, after: str | None) -> tuple[list[Event], 
 
 
 async def end_of_log(client: Client) -> str:
-    """Where the log ends now, found from an event that is near its end."""
+    """Return the cursor of the log's end, found from an event that is near it."""
     newest = (await client.ask(_NEWEST))["orders"]["nodes"]
     near = newest[0]["events"]["pageInfo"]["endCursor"] if newest else None
     return (await events_after(client, near))[1]
@@ -202,7 +202,7 @@ async def end_of_log(client: Client) -> str:
 async def problems_of(
     watchers: Sequence[Watcher], tasks: Sequence[asyncio.Task[None]], log: Sequence[Event]
 ) -> list[str]:
-    """What each subscriber has missed or seen too often, once it had the time to see the log's last event."""
+    """Return what each subscriber has missed or seen too often, after it had the time to see the log's last event."""
     cursors = [event.cursor for event in log]
     problems: list[str] = []
     if cursors:
@@ -218,13 +218,13 @@ async def problems_of(
 
 
 async def all_reach(watchers: Sequence[Watcher], cursor: str) -> None:
-    """Returns once all of them have seen this event."""
+    """Wait until all of them have seen this event."""
     for watcher in watchers:
         await watcher.reach(cursor)
 
 
 def quantile(values: Sequence[float], share: float) -> float:
-    """The value below or at which this share of the values lies; not a number where there are none."""
+    """Return the value at or below which this share of the values lies. Return NaN if there are none."""
     if not values:
         return math.nan
     if share == 0.5:

@@ -70,6 +70,8 @@ class NotCompiled(Exception):
 
 
 class Compiler:
+    """Compiles one operation of a document, with the values of its variables."""
+
     def __init__(
         self,
         schema: GraphQLSchema,
@@ -87,14 +89,18 @@ class Compiler:
         self._has_resolvers = False  # below the operation's own fields
         self._rights: set[Right] = set()  # of the selected fields
 
-    def plan(self) -> Plan:
-        root, selected = self._root()
-        step = self._without_loading_twice(lambda: self._fields(root, selected))
+    def compile_query(self) -> Plan:
+        """Return the plan of a query, or of one event of a subscription. Raise `NotCompiled`."""
+        root, selected = self._collect_root()
+        step = self._compile_rows_once(lambda: self._compile_fields(root, selected))
         return Plan(step, self._needed_rights())
 
-    def mutation(self) -> MutationPlan:
-        """Of several fields, each begins after all that is selected of the one before: that is left to graphql-core."""
-        root, selected = self._root()
+    def compile_mutation(self) -> MutationPlan:
+        """Return the plan of a mutation. Raise `NotCompiled`, also if it has several fields.
+
+        Each of several fields begins after all that is selected of the one before. graphql-core executes these.
+        """
+        root, selected = self._collect_root()
         if len(selected) != 1:
             raise NotCompiled
         [(key, details)] = selected.items()
@@ -105,17 +111,17 @@ class Compiler:
         definition = _definition(field)
         if definition.base_resolver is None or not definition.base_resolver.is_async:
             raise NotCompiled
-        call = self._call(field, definition, details)
-        shown = self._without_loading_twice(lambda: self._completed(field.type, details))
+        call = self._compile_call(field, definition, details)
+        shown = self._compile_rows_once(lambda: self._compile_output(field.type, details))
         return MutationPlan(key, name, call, shown, self._needed_rights())
 
     def _needed_rights(self) -> frozenset[Right]:
         return frozenset(self._rights - {GIVEN})
 
-    def _without_loading_twice(self, compile_: Callable[[], Step]) -> Step:
-        """A resolver may load whole rows: where one is selected, all that is loaded for the operation is whole.
+    def _compile_rows_once(self, compile_: Callable[[], Step]) -> Step:
+        """Compile so that each row is loaded once.
 
-        Otherwise, what was loaded in part would be loaded again for it.
+        A resolver may need whole rows. If one is selected, load all columns everywhere.
         """
         step = compile_()
         if not self._has_resolvers:
@@ -123,17 +129,17 @@ class Compiler:
         self._narrow = False
         return compile_()
 
-    def _root(self) -> tuple[GraphQLObjectType, dict[str, FieldDetailsList]]:
+    def _collect_root(self) -> tuple[GraphQLObjectType, dict[str, FieldDetailsList]]:
         root = self._schema.get_root_type(self._operation.operation)
         if root is None:
             raise NotCompiled
         selected = collect_fields(self._schema, self._fragments, self._variables, root, self._operation)
         return root, selected.grouped_field_set
 
-    def _fields(self, type_: GraphQLObjectType, fields: dict[str, FieldDetailsList]) -> Step:
-        """From objects to what is selected of them."""
+    def _compile_fields(self, type_: GraphQLObjectType, fields: dict[str, FieldDetailsList]) -> Step:
+        """Return a step from objects of the type to dictionaries of these fields."""
         keys = list(fields)
-        steps = [self._field(type_, details) for details in fields.values()]
+        steps = [self._compile_field(type_, details) for details in fields.values()]
         waiting = [index for index, step in enumerate(steps) if step.waits]
         if not steps:  # all of them are skipped
             return Step(lambda objects, _: [{} for _ in objects])
@@ -154,8 +160,8 @@ class Compiler:
 
         return Step(some_later, True, width) if waiting else Step(all_at_once, width=width)
 
-    def _field(self, parent: GraphQLObjectType, details: FieldDetailsList) -> Step:
-        """From objects to what one field of theirs is in the answer."""
+    def _compile_field(self, parent: GraphQLObjectType, details: FieldDetailsList) -> Step:
+        """Return a step from objects of the parent type to what one of their fields is in the answer."""
         node = details[0].node
         if details[0].fragment_variable_values is not None:
             raise NotCompiled
@@ -169,21 +175,21 @@ class Compiler:
         definition = _definition(field)
         if definition.base_resolver is not None and not isinstance(definition, Loaded):
             self._has_resolvers |= parent is not self._schema.get_root_type(self._operation.operation)
-        if isinstance(definition, Composed) and (step := self._of_parts(definition, field.type, details)):
+        if isinstance(definition, Composed) and (step := self._compile_parts(definition, field.type, details)):
             return step
-        values = self._values(field, definition, details)
+        values = self._compile_value(field, definition, details)
         if parent is self._schema.query_type and values.waits:
             values = remember_outcome(node.alias.value if node.alias else name, values)
         if isinstance(definition, Column) and definition.is_long_text:
             values = chain(values, Step(charge_texts))
-        return chain(values, self._completed(field.type, details))
+        return chain(values, self._compile_output(field.type, details))
 
-    def _of_parts(self, definition: Composed, type_: GraphQLOutputType, details: FieldDetailsList) -> Step | None:
-        """What is selected of an object that is nothing but its parts, where that is made of them alone."""
+    def _compile_parts(self, definition: Composed, type_: GraphQLOutputType, details: FieldDetailsList) -> Step | None:
+        """Return one step for an object that consists of its parts, or None if anything else is selected of it."""
         inner = type_.of_type if isinstance(type_, GraphQLNonNull) else None
         if not is_object_type(inner):
             return None
-        selected = self._selection(inner, details)
+        selected = self._collect_selection(inner, details)
         makers: list[tuple[Callable[..., Any] | None, tuple[str, ...], Step]] = []
         for each in selected.values():
             field = inner.fields.get(each[0].node.name.value)
@@ -194,7 +200,7 @@ class Compiler:
             function, names = (made.function, made.paths) if isinstance(made, Column) else (None, (made.python_name,))
             if made.base_resolver or not names or not definition.parts.keys() >= set(names):
                 return None
-            makers.append((function, names, self._completed(field.type, each)))
+            makers.append((function, names, self._compile_output(field.type, each)))
         if not makers:
             return None
         readers = {name: attrgetter(definition.parts[name]) for _, names, _ in makers for name in names}
@@ -210,8 +216,8 @@ class Compiler:
 
         return Step(make, width=1 + len(makers))
 
-    def _values(self, field: GraphQLField, definition: StrawberryField, details: FieldDetailsList) -> Step:
-        """From objects to what is known of a field of theirs before it is put into the answer."""
+    def _compile_value(self, field: GraphQLField, definition: StrawberryField, details: FieldDetailsList) -> Step:
+        """Return a step from objects to the values of one of their fields, as Python has them."""
         if definition.is_subscription:  # its event has come from elsewhere
             return Step(lambda objects, _: objects)
         if isinstance(definition, Redacted):
@@ -219,21 +225,21 @@ class Compiler:
         if isinstance(definition, Column):
             return read_each(definition.read)
         if isinstance(definition, Loaded):
-            columns = self._columns(field.type, definition, details) if self._narrow else None
+            columns = self._needed_columns(field.type, definition, details) if self._narrow else None
             return load_each(definition, columns)
         if definition.base_resolver is None:
             return read_each(attrgetter(definition.python_name))
-        return self._resolve(field, definition, details)
+        return self._compile_resolver(field, definition, details)
 
-    def _columns(self, type_: GraphQLOutputType, definition: Loaded, details: FieldDetailsList) -> Columns:
-        """Those that are needed of the rows that are loaded for the field: all, where that is not known."""
+    def _needed_columns(self, type_: GraphQLOutputType, definition: Loaded, details: FieldDetailsList) -> Columns:
+        """Return the columns that the selection needs of the loaded rows. Return None for all of them."""
         inner = get_named_type(type_)
         if is_leaf_type(inner):
             return definition.theirs
         if not is_object_type(inner):
             return None
         needed = definition.theirs
-        for each in self._selection(inner, details).values():
+        for each in self._collect_selection(inner, details).values():
             field = inner.fields.get(each[0].node.name.value)
             if field is None:  # __typename
                 continue
@@ -247,8 +253,8 @@ class Compiler:
             needed |= columns
         return needed
 
-    def _resolve(self, field: GraphQLField, definition: StrawberryField, details: FieldDetailsList) -> Step:
-        call = self._call(field, definition, details)
+    def _compile_resolver(self, field: GraphQLField, definition: StrawberryField, details: FieldDetailsList) -> Step:
+        call = self._compile_call(field, definition, details)
 
         def call_each(objects: Values, run: Run) -> Values:
             return [call(each, run) for each in objects]
@@ -268,14 +274,14 @@ class Compiler:
 
         if definition.base_resolver is not None and definition.base_resolver.is_async:
             return Step(call_and_wait, True)
-        # What is in a JSON value nobody has selected: it is as large as it is.
+        # The size of a JSON value is known only when it is made.
         is_json = getattr(get_named_type(field.type), "name", "") == "JSON"
         return Step(call_in_turns, True) if is_json else Step(call_each)
 
-    def _call(
+    def _compile_call(
         self, field: GraphQLField, definition: StrawberryField, details: FieldDetailsList
     ) -> Callable[[Any, Run], Any]:
-        """What calls the field's resolver for an object."""
+        """Return a function that calls the field's resolver for an object."""
         resolver = definition.base_resolver
         if resolver is None or resolver.parent_parameter or resolver.root_parameter or not resolver.self_parameter:
             raise NotCompiled
@@ -290,15 +296,15 @@ class Compiler:
 
         return call
 
-    def _completed(self, type_: GraphQLOutputType, details: FieldDetailsList) -> Step:
-        """From values of a type to what they are in the answer."""
+    def _compile_output(self, type_: GraphQLOutputType, details: FieldDetailsList) -> Step:
+        """Return a step from values of the type to what they are in the answer."""
         nullable, inner = True, cast(Any, type_)
         if isinstance(inner, GraphQLNonNull):
             nullable, inner = False, inner.of_type
         if is_leaf_type(inner):
             return write_leaf(inner, nullable)
         if isinstance(inner, GraphQLList):
-            return write_list(self._completed(inner.of_type, details), nullable)
+            return write_list(self._compile_output(inner.of_type, details), nullable)
         if is_object_type(inner):
             possible: Sequence[GraphQLObjectType] = [inner]
         elif is_interface_type(inner):
@@ -306,18 +312,20 @@ class Compiler:
             _require_plain(inner)
         else:
             raise NotCompiled
-        return write_objects({_require_plain(each): self._selected(each, details) for each in possible}, nullable)
+        return write_objects(
+            {_require_plain(each): self._compile_selection(each, details) for each in possible}, nullable
+        )
 
-    def _selected(self, type_: GraphQLObjectType, details: FieldDetailsList) -> Step:
-        return self._fields(type_, self._selection(type_, details))
+    def _compile_selection(self, type_: GraphQLObjectType, details: FieldDetailsList) -> Step:
+        return self._compile_fields(type_, self._collect_selection(type_, details))
 
-    def _selection(self, type_: GraphQLObjectType, details: FieldDetailsList) -> dict[str, FieldDetailsList]:
+    def _collect_selection(self, type_: GraphQLObjectType, details: FieldDetailsList) -> dict[str, FieldDetailsList]:
         selected = collect_subfields(self._schema, self._fragments, self._variables, self._operation, type_, details)
         return selected.grouped_field_set
 
 
 def cost_of_json(value: Any) -> int:
-    """Return what a JSON value of an answer costs: nobody has selected what is in it."""
+    """Return what a JSON value of an answer costs. It depends on its size, because no fields of it are selected."""
     return len(encode(value)) // BYTES_OF_ONE
 
 

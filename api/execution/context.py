@@ -108,7 +108,7 @@ class Context:
 
     @property
     def rights(self) -> Actor | None:
-        """Equal for two nameless contexts if their callers may see and do the same."""
+        """What the caller may see and do: equal for two nameless contexts if their callers may do the same."""
         return self._actor
 
     def nameless(self) -> Self:

@@ -192,7 +192,7 @@ async def _run_plan(
 
 
 def _count_answer(answer: Answer, context: Context) -> Answer:
-    context.server.metrics.operation(context.operation_kind, answer.outcome)
+    context.server.metrics.count_operation(context.operation_kind, answer.outcome)
     return answer if context.charge is None else answer.with_charge(context.charge)
 
 

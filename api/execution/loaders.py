@@ -45,7 +45,7 @@ class Loader(Generic[Key, Value]):
         self._next: tuple[list[Key], Task[None]] | None = None
 
     def prime(self, key: Key, value: Value) -> None:
-        """It is there already, and need not be loaded."""
+        """Set the key's value, which is there already, so that it is not loaded."""
         self._loaded.setdefault(key, value)
 
     async def load(self, key: Key) -> Value:
@@ -54,7 +54,7 @@ class Loader(Generic[Key, Value]):
         return self._loaded[key]
 
     async def load_many(self, keys: Sequence[Key]) -> list[Value]:
-        """In the order of the keys."""
+        """Return the values in the order of the keys."""
         if missing := [key for key in keys if key not in self._loaded]:
             await self._arrival(missing)
         return [self._loaded[key] for key in keys]
@@ -94,7 +94,7 @@ class TimelinePage:
 
 
 async def _timelines(pages: Sequence[TimelinePage]) -> list[list[OrderEvent]]:
-    """One statement for each choice of `after` and `limit`: an operation rarely has two."""
+    """Load the pages, with one statement for each choice of `after` and `limit`. An operation rarely has two."""
     orders = defaultdict(list)
     for page in pages:
         orders[page.after, page.limit].append(page.order_id)
@@ -146,9 +146,9 @@ class Loaders:
         return load
 
     def of(self, name: str, columns: Columns = None) -> Loader[UUID, Any]:
-        """The one that loads what is called so in `domain.orders.parts`, with these columns at least.
+        """Return the loader of that function of `domain.orders.parts`, for at least these columns.
 
-        Those who ask at the same time for different columns are given one loader, and so one statement, for all.
+        Callers that ask at the same time for different columns share one loader, and so one statement.
         """
         loader = self._parts.get(name)
         if loader is not None:
@@ -215,5 +215,5 @@ class Loaders:
 
     @cached_property
     def places(self) -> Loader[Place, bool]:
-        """Whether the event log has them: see `event_log.has_place`."""
+        """Return the loader of whether the event log has these places: see `event_log.has_place`."""
         return Loader(_have_places)

@@ -108,7 +108,7 @@ class Operation:
 
     @cached_property
     def is_about_schema(self) -> bool:
-        """Whether it is a query of introspection alone, whose answer depends on nothing but its variables."""
+        """Whether it is a query of introspection alone. The answer then depends on nothing but its variables."""
         if self.kind is not OperationType.QUERY:
             return False
         return all(name.startswith("__") for name in self.root_fields)
@@ -137,12 +137,12 @@ class Operation:
 
     @cached_property
     def cost(self) -> Cost:
-        """Of an operation without errors."""
+        """The cost of an operation without errors."""
         return Cost(self.schema, self.document, self.definition)
 
     @cached_property
     def shaping_variables(self) -> tuple[str, ...]:
-        """Those on which the answer to an event depends: all but those that are only arguments of the root fields."""
+        """The variables on which the answer to an event depends: all but mere arguments of the root fields."""
         found = _Variables()
         for definition in self.document.definitions:
             if isinstance(definition, FragmentDefinitionNode):
@@ -167,7 +167,7 @@ class _Variables(Visitor):
 
 
 def errors_in(schema: GraphQLSchema, document: DocumentNode, *, introspection: bool) -> list[GraphQLError]:
-    """What is wrong with it. Without introspection, that is asking for the schema, too, and no error hints at it."""
+    """Return the document's errors. Without introspection, asking for the schema is one, and none gives hints."""
     rules = _RULES if introspection else (*_RULES, NoSchemaIntrospectionCustomRule)
     errors = validate(schema, document, rules, max_errors=MOST_ERRORS, hide_suggestions=not introspection)
     if errors and isinstance(errors[-1], ValidationAbortedError) and len(errors) <= MOST_ERRORS:
@@ -193,7 +193,7 @@ class ParsedDocument:
 
 
 def _named(operations: list[Operation], name: str | None) -> Operation:
-    """Raises `GraphQLError` where there is none of this name, or several where no name is given."""
+    """Return the operation. Raise `GraphQLError` if none has this name, or if no name is given for several."""
     if name is None:
         if len(operations) == 1:
             return operations[0]
@@ -246,7 +246,7 @@ class Operations:
     def _document(self, query: str, introspection: bool) -> ParsedDocument:
         key = (self._limits, query, introspection)
         document = self._documents.get(key)
-        self._metrics.document(remembered=document is not None)
+        self._metrics.count_document(remembered=document is not None)
         if document is None:
             document = ParsedDocument(self._schema, query, self._settings, introspection=introspection)
             if document.is_kept:

@@ -65,6 +65,8 @@ def _compile(
 ) -> Plan | MutationPlan | None:
     compiler = Compiler(schema, document, operation, variables)
     try:
-        return compiler.mutation() if operation.operation is OperationType.MUTATION else compiler.plan()
+        return (
+            compiler.compile_mutation() if operation.operation is OperationType.MUTATION else compiler.compile_query()
+        )
     except (NotCompiled, GraphQLError, RecursionError):
         return None

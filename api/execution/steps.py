@@ -28,11 +28,7 @@ from models.engine.rows import Columns
 from models.engine.turns import take_turn
 
 PIECE: Final = 5_000  # values of an answer that are made without a pause: some milliseconds
-
-
 SHOWN_TOGETHER: Final = 500  # items of loaded lists of which the types' objects are made without a pause
-
-
 LOADED_TOGETHER: Final = 500  # items of a list for which more has to be loaded
 
 
@@ -300,28 +296,28 @@ def write_objects(selected: dict[type, Step], nullable: bool) -> Step:
             kinds.discard(NoneType)
         if not kinds <= selected.keys():
             raise Unexpected
-        places = {kind: [place for place, each in enumerate(objects) if type(each) is kind] for kind in kinds}
-        return [(selected[kind], [objects[place] for place in found], found) for kind, found in places.items()]
+        indexes = {kind: [index for index, each in enumerate(objects) if type(each) is kind] for kind in kinds}
+        return [(selected[kind], [objects[index] for index in found], found) for kind, found in indexes.items()]
 
-    def put(done: Values, places: Sequence[int], made: Values) -> None:
-        for place, each in zip(places, made, strict=True):
-            done[place] = each
+    def put(done: Values, indexes: Sequence[int], made: Values) -> None:
+        for index, each in zip(indexes, made, strict=True):
+            done[index] = each
 
     def at_once(objects: Values, run: Run) -> Values:
         if step := alike(objects):
             return cast(Values, step.function(objects, run))
         done: Values = [None] * len(objects)
-        for step, found, places in by_class(objects):
-            put(done, places, step.function(found, run))
+        for step, found, indexes in by_class(objects):
+            put(done, indexes, step.function(found, run))
         return done
 
     async def later(objects: Values, run: Run) -> Values:
         if step := alike(objects):
             return cast(Values, await step.function(objects, run) if step.waits else step.function(objects, run))
         done: Values = [None] * len(objects)
-        for step, found, places in by_class(objects):
+        for step, found, indexes in by_class(objects):
             made = step.function(found, run)
-            put(done, places, await made if step.waits else made)
+            put(done, indexes, await made if step.waits else made)
         return done
 
     width = max((step.width for step in selected.values()), default=1)

@@ -99,7 +99,7 @@ class Subscriptions:
         self._feed = feed
         self._operations = operations
         self._metrics = metrics
-        self.count_delivery = metrics.delivered  # call it when an answer of a subscription is on its way
+        self.count_delivery = metrics.count_delivery  # call it when an answer of a subscription is on its way
         self._groups: WeakValueDictionary[Hashable, Group[Answer]] = WeakValueDictionary()
         self._dispatchers: WeakValueDictionary[Hashable, Dispatcher[Answer]] = WeakValueDictionary()
         self._states: WeakValueDictionary[Hashable, _SharedState] = WeakValueDictionary()
@@ -115,18 +115,18 @@ class Subscriptions:
         """Send the answers to the outbox until `unsubscribe` is called. Return an answer if this cannot begin."""
         subscription = await self._subscribe_if_allowed(operation, request, context, outbox)
         if isinstance(subscription, Answer):
-            self._metrics.operation(context.operation_kind, subscription.outcome)
+            self._metrics.count_operation(context.operation_kind, subscription.outcome)
         else:
             self._callers[subscription] = context.caller
-            self._metrics.subscriptions(1)
+            self._metrics.add_subscriptions(1)
         return subscription
 
     def unsubscribe(self, subscription: Subscription, outcome: str) -> None:
         """End a subscription, whose last answer had this outcome."""
         subscription.close()
         self._open_counts.remove_subscription(self._callers.pop(subscription))
-        self._metrics.subscriptions(-1)
-        self._metrics.operation(OperationType.SUBSCRIPTION.value, outcome)
+        self._metrics.add_subscriptions(-1)
+        self._metrics.count_operation(OperationType.SUBSCRIPTION.value, outcome)
 
     async def _subscribe_if_allowed(
         self, operation: Operation, request: Request, context: Context, outbox: Outbox[Answer]

@@ -209,7 +209,7 @@ class HTTPConnection(HttpToolsProtocol):
         abort_once_stalled(self, self._is_idle)
 
     def _is_idle(self) -> bool:
-        """No request is worked on. One whose body does not come is none."""
+        """Return whether no request is worked on. A request whose body does not come does not count."""
         return self.cycle is None or self.cycle.response_complete or self.cycle.more_body
 
 

@@ -156,7 +156,7 @@ class RequestLog:
             nonlocal answered, status
             if message["type"] == "http.response.start":
                 answered, status = time.perf_counter(), message["status"]
-                _show(message, request_id)
+                _add_request_id(message, request_id)
             await send(message)
 
         try:
@@ -175,7 +175,7 @@ class RequestLog:
             await Response(body, 500, media_type="application/json")(scope, receive, sending)
         finally:
             ended = time.perf_counter()
-            self._metrics.request(scope["method"], _route(scope), status, (answered or ended) - begun)
+            self._metrics.count_request(scope["method"], _route(scope), status, (answered or ended) - begun)
             level = logging.DEBUG if scope["path"] in _QUIET else logging.INFO
             fields = {"method": scope["method"], "path": _path(scope), "status": status, **_operation(scope)}
             _say(level, "request", begun, **fields)
@@ -187,10 +187,10 @@ class RequestLog:
         def sending(message: Message) -> Any:  # awaits nothing itself: every event of every socket passes here
             nonlocal status
             if message["type"] == "websocket.accept":
-                _show(message, request_id)
+                _add_request_id(message, request_id)
             elif message["type"] == "websocket.http.response.start":  # the handshake was refused
                 status = message["status"]
-                _show(message, request_id)
+                _add_request_id(message, request_id)
             elif message["type"] == "websocket.close":
                 status = message.get("code", 1000)
             return send(message)
@@ -221,7 +221,7 @@ def _request_id(scope: Scope) -> str:
     return str(uuid7())
 
 
-def _show(message: Message, request_id: str) -> None:
+def _add_request_id(message: Message, request_id: str) -> None:
     message["headers"] = [*message.get("headers", ()), (REQUEST_ID, request_id.encode())]
 
 

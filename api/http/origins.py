@@ -27,7 +27,7 @@ def cors(settings: Settings) -> dict[str, Any]:
     }
 
 
-def is_welcome(headers: Headers, settings: Settings) -> bool:
+def is_origin_allowed(headers: Headers, settings: Settings) -> bool:
     """Return whether a WebSocket handshake with these headers is allowed.
 
     Browsers do not apply CORS to WebSockets, so the server must. Clients that send no Origin are not browsers and are

@@ -103,7 +103,7 @@ class Server(uvicorn.Server):
 
 
 def _say_where(config: uvicorn.Config) -> None:
-    """As uvicorn does it where it has opened the socket."""
+    """Log the address, as uvicorn does if it has opened the socket."""
     host = f"[{config.host}]" if ":" in config.host else config.host or "0.0.0.0"  # noqa: S104 - it is said, not done
     log.info("Uvicorn running on http://%s:%d (Press CTRL+C to quit)", host, config.port)
 
@@ -149,7 +149,7 @@ class _Worker:
 
     @property
     def is_overdue(self) -> bool:
-        """It was told to stop, and should long have ended."""
+        """Whether it was told to stop, and should long have ended."""
         return self.runs and time.monotonic() - self.since > KILL_SECONDS
 
 
@@ -244,7 +244,7 @@ class Supervisor:
         self._reap()
 
     def _cannot_start(self) -> bool:
-        """Where the first workers end at once, the next ones would, too."""
+        """Return whether the first workers ended at once. The next ones would, too."""
         self._have_served = self._have_served or any(worker.last_beat.value for worker in self._workers)
         return not self._have_served and not all(worker.runs for worker in self._workers)
 
@@ -266,7 +266,7 @@ class Supervisor:
             self._workers[index] = self._start()
 
     def _replace_all(self) -> None:
-        """Where a new worker does not serve, the old ones stay."""
+        """Replace all workers. If a new one does not serve, the old ones stay."""
         log.info("Received SIGHUP, replacing the workers.")
         for index in range(self._count):
             new = self._start()

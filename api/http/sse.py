@@ -58,7 +58,7 @@ class EventStream(Response):
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         token_ended = asyncio.Event()
         gone = asyncio.create_task(_disconnected(receive))
-        with self._service.tokens.ends_with(self._actor, token_ended.set):
+        with self._service.tokens.on_token_end(self._actor, token_ended.set):
             sending = asyncio.create_task(self._send_all(send))
             ends = [
                 asyncio.create_task(token_ended.wait()),

@@ -32,7 +32,7 @@ async def receive(request: Request, service: Service) -> Response:
         payload = await read_body(request, service.settings.max_body_bytes)
         reference = gateway.read_webhook(payload, request.headers)
         if reference is not None:
-            await service.payments.hear(provider.name, reference)
+            await service.payments.ask_about(provider.name, reference)
     except TooLarge:
         return refused(413, f"This is more than {name} sends.", "BAD_USER_INPUT")
     except BadSignature as error:

@@ -85,7 +85,7 @@ class GraphQLWebSocket:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one WebSocket, from its handshake to its end."""
         websocket = WebSocket(scope, receive, send)
-        if not origins.is_welcome(Headers(scope=scope), self._service.settings):
+        if not origins.is_origin_allowed(Headers(scope=scope), self._service.settings):
             await origins.refuse(websocket)
             return
         if SUBPROTOCOL not in scope.get("subprotocols", ()):
@@ -93,7 +93,7 @@ class GraphQLWebSocket:
             await websocket.close(SUBPROTOCOL_NOT_ACCEPTABLE, "Subprotocol not acceptable")
             return
         try:
-            with self._service.open_counts.connection_from(scope), self._service.metrics.socket():
+            with self._service.open_counts.connection_from(scope), self._service.metrics.track_socket():
                 await websocket.accept(SUBPROTOCOL)
                 await _Connection(websocket, self._service).run()
         except TooManyOpen as error:
@@ -208,7 +208,7 @@ class _Connection:
             if actor is None:
                 return
             counted = self._service.open_counts.connection_of(caller_of(actor, None))
-            with counted, self._service.tokens.ends_with(actor, self._end_of_token):
+            with counted, self._service.tokens.on_token_end(actor, self._end_of_token):
                 self.write(b'{"type":"connection_ack"}')
                 while (text := await self._next_text()) is not None:
                     await self._handle(text)

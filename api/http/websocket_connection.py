@@ -83,7 +83,7 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         """
         frames = self._frames_of_turn
         if not frames:
-            self._turn.ends_with(self)
+            self._turn.add(self)
         length = len(message)
         frames += (_frame_head(length), message)
         self._bytes_of_turn += length
@@ -148,7 +148,8 @@ class _Turn:
         self._loop = loop
         self._connections: list[WebSocketConnection] = []
 
-    def ends_with(self, connection: WebSocketConnection) -> None:
+    def add(self, connection: WebSocketConnection) -> None:
+        """Send what is written to the connection when the pass ends."""
         if not self._connections:
             self._loop.call_soon(self._end)
         self._connections.append(connection)

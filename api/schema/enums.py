@@ -76,7 +76,7 @@ class _AnyOther:
         return UNKNOWN
 
 
-def _show(vocabulary: type[Vocabulary], name: str | None = None) -> None:
+def _make_enum(vocabulary: type[Vocabulary], name: str | None = None) -> None:
     """Make the vocabulary an enum of GraphQL. One that is stored has UNKNOWN besides its words."""
     strawberry.enum(vocabulary, description=f"{vocabulary.__doc__}{_MAY_GROW}", name=name)
     definition = vocabulary.__strawberry_definition__  # type: ignore[attr-defined]
@@ -87,4 +87,4 @@ def _show(vocabulary: type[Vocabulary], name: str | None = None) -> None:
 
 
 for _name in __all__:
-    _show(globals()[_name], name="UserErrorCode" if _name == "ErrorCode" else None)
+    _make_enum(globals()[_name], name="UserErrorCode" if _name == "ErrorCode" else None)

@@ -29,7 +29,7 @@ class Issuer(Protocol):
 
 
 def checked_locale(locale: str | None) -> str | None:
-    """One of `LOCALES`, in their spelling. Raises `InvalidInput` for anything else."""
+    """Return one of `LOCALES`, in their spelling. Raise `InvalidInput` for anything else."""
     if locale is None:
         return None
     for known in LOCALES:
@@ -49,7 +49,7 @@ async def build(
     replaces: str | None,
     now: datetime,
 ) -> NoteContent:
-    """Everything that the note of this fulfillment shows, in the given locale or the one that suits the order."""
+    """Return what the note of this fulfillment shows, in the given locale or the one that suits the order."""
     channel = await Channel.get(id=order.channel_id)
     customer = await Customer.get_or_none(id=order.customer_id) if order.customer_id else None
     address = await Address.get_or_none(order_id=order.id, kind=AddressKind.SHIPPING)
@@ -78,13 +78,13 @@ async def build(
 
 
 def _reference(order: Order) -> str | None:
-    """What the customer knows the order by elsewhere, and the channel."""
+    """Return how the customer knows the order elsewhere, and the channel."""
     known = dict.fromkeys(filter(None, (order.external_number, order.external_reference)))
     return " · ".join(known) or None
 
 
 def _positions(packing: Packing, fulfillment: Fulfillment, prices: bool) -> Iterable[Position]:
-    """The lines of which something leaves or is still to come."""
+    """Return the lines of which something leaves or is still to come."""
     units = {each.line_id: each.quantity for each in packing.units_in(fulfillment)}
     leaving = fulfillment.state is FulfillmentState.OPEN  # otherwise its units are counted as shipped already
     for line in packing.lines:
@@ -107,6 +107,6 @@ def _positions(packing: Packing, fulfillment: Fulfillment, prices: bool) -> Iter
 
 
 def _share(line: OrderLine, delivered: int) -> int:
-    """What so many of the line's units cost after its discounts, to the nearest minor unit."""
+    """Return what so many of the line's units cost after its discounts, to the nearest minor unit."""
     share: int = (2 * line.total * delivered + line.quantity) // (2 * line.quantity)
     return share

@@ -26,7 +26,7 @@ async def create_delivery_note(
     replaces: UUID | None = None,
     locale: str | None = None,
 ) -> DeliveryNote:
-    """The delivery note of a fulfillment, with a number of its own; the one that it has, if it has one.
+    """Return the delivery note of a fulfillment. Create it, with a number of its own, if there is none.
 
     By default it is that of the open fulfillment; where none is open, one is opened for all that is left, or else the
     only one that has left is meant. With `replaces`, a corrected one is created in place of that note, from the order
@@ -50,7 +50,7 @@ async def create_delivery_note(
 
 
 def _replaced(notes: Sequence[DeliveryNote], replaces: UUID | None, fulfillment_id: UUID | None) -> DeliveryNote | None:
-    """The note that is to be replaced. Raises `NotFound`, and `InvalidInput` for one of another fulfillment."""
+    """Return the note to be replaced, if any. Raise `NotFound`, or `InvalidInput` for another fulfillment's note."""
     if replaces is None:
         return None
     old = next((each for each in notes if each.id == replaces), None)
@@ -62,7 +62,7 @@ def _replaced(notes: Sequence[DeliveryNote], replaces: UUID | None, fulfillment_
 
 
 def _fulfillment(packing: Packing, fulfillment_id: UUID | None) -> Fulfillment:
-    """Raises `InvalidInput` where several could be meant, and `NothingToShip` where there is none and nothing left."""
+    """Return the fulfillment. Raise `InvalidInput` if several are possible, `NothingToShip` if nothing is left."""
     if fulfillment_id is not None:
         return packing.find(fulfillment_id)
     candidates = packing.in_state(FulfillmentState.OPEN)

@@ -82,12 +82,12 @@ class NoteContent:
     letterhead: Letterhead
 
     def as_data(self) -> dict[str, Any]:
-        """The document as JSON has it."""
+        """Return the content as JSON has it."""
         return {**asdict(self), "date": self.date.isoformat(), "order_date": self.order_date.isoformat()}
 
     @classmethod
     def from_data(cls, data: dict[str, Any]) -> "NoteContent":
-        """What `as_data` was called on, also after a way through JSON."""
+        """Return the content from what `as_data` returned, also after a way through JSON."""
         letterhead = data["letterhead"]
         return cls(
             **{

@@ -15,14 +15,14 @@ class NumberSeries:
     yearly: bool = True
 
     def name(self, year: int) -> str:
-        """What all numbers of the series begin with."""
+        """Return what all numbers of the series begin with in this year."""
         return f"{self.prefix}-{year}" if self.yearly else self.prefix
 
 
 async def take_number(series: NumberSeries, year: int) -> str:
-    """The next number, inside a `change`: it is taken once that is committed, and free again where it is not.
+    """Return the next number, inside a `change`. It is taken if that is committed, and free again if not.
 
-    Until then whoever wants the next one waits, so it should be among the last things that the change does.
+    Until then, others wait for the next number. So call this near the end of the change.
     """
     name = series.name(year)
     row = await DeliveryNoteSeries.filter(name=name).select_for_update(no_key=True).get_or_none()

@@ -9,13 +9,13 @@ from models import DeliveryNote, DeliveryNoteFile
 
 
 async def find_delivery_notes(actor: Actor | None, ids: Collection[UUID]) -> dict[UUID, DeliveryNote]:
-    """Those that exist for the caller, with their `order`; `None` is somebody who has been given them already."""
+    """Return the notes that exist for the actor, with their `order`. None stands for a signed link, which shows all."""
     notes = await DeliveryNote.filter(id__in=list(ids)).select_related("order")
     return {note.id: note for note in notes if actor is None or actor.sees(note.order.channel_id)}
 
 
 async def stored_files(note_ids: Collection[UUID]) -> dict[UUID, bytes]:
-    """The files of those notes that have been rendered."""
+    """Return the files of the notes that have been rendered."""
     rows = await DeliveryNoteFile.filter(delivery_note_id__in=list(note_ids))
     return {row.delivery_note_id: row.content for row in rows}
 

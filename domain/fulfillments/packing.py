@@ -62,7 +62,7 @@ class Packing:
 
     @property
     def lines(self) -> Iterable[OrderLine]:
-        """The order's lines, by position."""
+        """Return the order's lines, by position."""
         return self._lines.values()
 
     def in_state(self, *states: FulfillmentState) -> list[Fulfillment]:

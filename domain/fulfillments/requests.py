@@ -56,7 +56,7 @@ def _wanted(packing: Packing, only: FulfillmentService | None) -> dict[UUID, dic
 async def accept_fulfillment(*, actor: Actor, target: Target, fulfillment_id: UUID) -> Order:
     """Record that the service will ship it."""
     async with change(actor) as work:
-        order, _, fulfillment = await _asked(work, target, fulfillment_id)
+        order, _, fulfillment = await _open_request(work, target, fulfillment_id)
         if fulfillment.request_status is RequestStatus.ACCEPTED:
             return order
         _require_open(order, fulfillment)
@@ -71,7 +71,7 @@ async def reject_fulfillment(*, actor: Actor, target: Target, fulfillment_id: UU
     """Record that the service does not ship it, and free its units."""
     reason = required_text(reason, "reason", longest=LONGEST_REASON)
     async with change(actor) as work:
-        order, packing, fulfillment = await _asked(work, target, fulfillment_id)
+        order, packing, fulfillment = await _open_request(work, target, fulfillment_id)
         if fulfillment.request_status is RequestStatus.REJECTED:
             return order
         _require_open(order, fulfillment)
@@ -83,7 +83,7 @@ async def reject_fulfillment(*, actor: Actor, target: Target, fulfillment_id: UU
     return work.order
 
 
-async def _asked(work: UnitOfWork, target: Target, fulfillment_id: UUID) -> tuple[Order, Packing, Fulfillment]:
+async def _open_request(work: UnitOfWork, target: Target, fulfillment_id: UUID) -> tuple[Order, Packing, Fulfillment]:
     order = await work.lock_order(target)
     packing = await Packing.open(work, order)
     return order, packing, packing.find(fulfillment_id)

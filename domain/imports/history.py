@@ -83,7 +83,7 @@ class History:
 
 
 @retry_conflicts
-async def relive(*, actor: Actor, history: History, with_effects: bool = False) -> list[str]:
+async def replay(*, actor: Actor, history: History, with_effects: bool = False) -> list[str]:
     """Place the order and take its steps in one transaction, each event at the time when it happened.
 
     The events have no effects unless `with_effects` is set, because customers heard of them years ago.

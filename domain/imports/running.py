@@ -7,7 +7,7 @@ from typing import Any
 
 from domain.actors import Actor, Scope
 from domain.errors import DomainError
-from domain.imports.history import History, relive
+from domain.imports.history import History, replay
 from domain.imports.reading import path_text
 from domain.orders.placing import DuplicateReference
 from models.enums import ActorKind
@@ -54,17 +54,17 @@ async def import_orders(
             if reference in places:
                 yield ImportReport(place, Result.FAILED, (f"the file has this order twice: see {places[reference]}",))
                 continue
-            warnings = await relive(actor=actor, history=history, with_effects=with_effects)
-            outcome = ImportReport(place, Result.IMPORTED, tuple(warnings))
+            warnings = await replay(actor=actor, history=history, with_effects=with_effects)
+            report = ImportReport(place, Result.IMPORTED, tuple(warnings))
         except DuplicateReference:
-            outcome = ImportReport(place, Result.ALREADY_THERE)
+            report = ImportReport(place, Result.ALREADY_THERE)
         except DomainError as refusal:
             if refusal.field == ("channel",):
                 raise
-            outcome = ImportReport(place, Result.FAILED, (_explain(refusal),))
-        if outcome.result is not Result.FAILED:
+            report = ImportReport(place, Result.FAILED, (_explain(refusal),))
+        if report.result is not Result.FAILED:
             places[reference] = place
-        yield outcome
+        yield report
 
 
 def _explain(refusal: DomainError) -> str:

@@ -287,7 +287,7 @@ async def read(wanted: EventFilter, *, after: int, limit: int, up_to: int | None
     """Return the next matching events in log order. `up_to` is a position that `read_on` has passed."""
     await take_turn()  # a filter takes milliseconds to become a statement
     found = OrderEvent.filter(wanted.query(), id__gt=after).order_by("id").limit(limit)
-    return await _settled(found.all) if up_to is None else await found.filter(id__lte=up_to)
+    return await _read_settled(found.all) if up_to is None else await found.filter(id__lte=up_to)
 
 
 async def timelines(order_ids: Collection[UUID], *, after: int, limit: int) -> dict[UUID, list[OrderEvent]]:
@@ -296,12 +296,12 @@ async def timelines(order_ids: Collection[UUID], *, after: int, limit: int) -> d
     numbered = OrderEvent.filter(order_id__in=list(order_ids), id__gt=after).annotate(place=place)
     sql = f'SELECT * FROM ({numbered.sql(params_inline=True)}) AS "n" WHERE "place" <= {int(limit)} ORDER BY "id"'  # noqa: S608 - keys and numbers only
     found: dict[UUID, list[OrderEvent]] = {each: [] for each in order_ids}
-    for event in await _settled(lambda: OrderEvent.raw(sql)):
+    for event in await _read_settled(lambda: OrderEvent.raw(sql)):
         found[event.order_id].append(event)
     return found
 
 
-async def _settled(read: Callable[[], Awaitable[Any]]) -> list[OrderEvent]:
+async def _read_settled(read: Callable[[], Awaitable[Any]]) -> list[OrderEvent]:
     """Return what is read, once no event can come before the last of it: its cursors must be good for the whole log.
 
     Whoever writes such an event is about to commit. Raise DatabaseUnavailable if one of them does not come to an end.
@@ -320,5 +320,5 @@ async def _settled(read: Callable[[], Awaitable[Any]]) -> list[OrderEvent]:
 
 
 async def find(actor: Actor, event_id: int) -> OrderEvent | None:
-    events = await _settled(lambda: OrderEvent.filter(id=event_id))
+    events = await _read_settled(lambda: OrderEvent.filter(id=event_id))
     return events[0] if events and actor.sees(events[0].channel_id) else None

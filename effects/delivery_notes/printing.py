@@ -19,7 +19,7 @@ from effects.merchant.texts import fill_in
 from models import DeliveryNote
 
 MOST_AT_ONCE: Final = 100
-_ABREAST: Final = 4  # notes of one request at the same time, so that others can print, too
+_CONCURRENCY: Final = 4  # notes of one request at the same time, so that others can print, too
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +73,10 @@ class Printing:
         if not 1 <= len(fulfillment_ids) <= MOST_AT_ONCE:
             raise InvalidInput(f"Name 1 to {MOST_AT_ONCE} fulfillments.", "fulfillment_ids")
         await self._renderer.require()
-        abreast = asyncio.Semaphore(_ABREAST)
+        free = asyncio.Semaphore(_CONCURRENCY)
 
         async def one(index: int, fulfillment_id: UUID) -> Printed:
-            async with abreast:
+            async with free:
                 try:
                     fulfillment = await get_fulfillment(actor, fulfillment_id)
                     if fulfillment is None:

@@ -47,7 +47,7 @@ class Process:
 
     @classmethod
     async def start(cls, folder: Path) -> "Process":
-        """A new process, which knows nothing of the server's settings.
+        """Start a new process, which knows nothing of the server's settings.
 
         The folder has fontconfig's configuration in it, and gets what the process leaves behind.
         """

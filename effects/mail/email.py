@@ -39,8 +39,8 @@ class Email:
         """Return the fields of the letter that not all e-mails have. By default all that was ordered."""
         return {"items": await occasion.items()}
 
-    def heading(self, letter: Letter) -> str:
-        """Return how the names of its texts begin: those of its subject, heading and first paragraph."""
+    def text_prefix(self, letter: Letter) -> str:
+        """Return how the names of the texts of its subject, heading and first paragraph begin."""
         return self.kind.lower()
 
     def paragraphs(self, letter: Letter, texts: Texts) -> Sequence[str]:

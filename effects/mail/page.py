@@ -67,7 +67,7 @@ def page(letter: Letter, settings: MailSettings) -> dict[str, Any]:
         "channel": letter.channel,
         "name": one_line(letter.customer.name or ""),
     }
-    head = email.heading(letter)
+    prefix = email.text_prefix(letter)
     return {
         "letter": letter,
         "texts": texts,
@@ -75,11 +75,11 @@ def page(letter: Letter, settings: MailSettings) -> dict[str, Any]:
         "accent": sender.accent,
         "on_accent": _readable_on(sender.accent),
         "footer": sender.footer,
-        "subject": fill_in(texts[f"{head}_subject"], values),
-        "heading": fill_in(texts[f"{head}_heading"], values),
+        "subject": fill_in(texts[f"{prefix}_subject"], values),
+        "heading": fill_in(texts[f"{prefix}_heading"], values),
         "reference": fill_in(texts["reference"], values),
         "greeting": fill_in(texts["greeting" if values["name"] else "greeting_nameless"], values),
-        "paragraphs": [fill_in(texts[f"{head}_intro"], values), *email.paragraphs(letter, texts)],
+        "paragraphs": [fill_in(texts[f"{prefix}_intro"], values), *email.paragraphs(letter, texts)],
         "rows": [_row(item, letter, texts, formats) for item in letter.items],
         "sums": _sums(letter, texts, formats),
         "payments": _payments(letter, texts, formats),

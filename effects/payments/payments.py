@@ -109,7 +109,7 @@ class Payments:
             return refusals
         return _refusals(await failures_of(actor, target.idempotency))
 
-    async def hear(self, gateway: str, reference: str) -> None:
+    async def ask_about(self, gateway: str, reference: str) -> None:
         """Ask the gateway what became of the requests about a payment, because it says that it has news.
 
         No request is made. Raise GatewayUnavailable.
@@ -120,7 +120,9 @@ class Payments:
             parent_id__in=[each.id for each in parents],
             status__in=(TransactionStatus.PENDING, TransactionStatus.FAILED),
         )
-        for transaction in unsure:  # also while it is asked for: another process may do that
+        # Without the order's lock: a webhook must not wait for a request of this process. Another process may make one
+        # at the same time anyway.
+        for transaction in unsure:
             await self._find_outcome(transaction)
 
     async def _settle_each(self, transactions: Sequence[Transaction]) -> None:

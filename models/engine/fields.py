@@ -82,7 +82,7 @@ class DetailsField(fields.JSONField[Any]):
 
 
 def choice(vocabulary: type[StoredVocabulary], length: int, **options: Any) -> Any:
-    """A column that holds one word of a vocabulary.
+    """Return a column that holds one word of a vocabulary.
 
     It carries no comment that lists the words, so that a new word needs no migration; `length` leaves room for one.
     """

@@ -218,8 +218,8 @@ async def test_nothing_is_written_between_what_a_change_reads_and_what_it_writes
     """Otherwise SQLite would refuse the change as soon as another process has written: "database is locked"."""
     order = await place()
     other = sqlite3.connect(sqlite_path(database), isolation_level=None, timeout=0)
-    async with change(ADA) as unit:
-        await unit.lock_order(on(order))
+    async with change(ADA) as work:
+        await work.lock_order(on(order))
         with pytest.raises(sqlite3.OperationalError, match="database is locked"):
             other.execute("UPDATE orders SET note = 'Theirs.'")
         await add_order_note(actor=ADA, target=on(order), note="Mine.")

@@ -14,7 +14,7 @@ from api.settings import Settings
 from domain import counterparts
 from domain.counterparts import FAILURES, FIRST_PAUSE, LONGEST_PAUSE, PROBE, pause_after
 from effects.attempts import ATTEMPT_SECONDS
-from effects.claims import ABREAST, ABREAST_IN_LANE, LaneShares, load_lanes
+from effects.claims import MOST_AT_ONCE, MOST_IN_LANE, LaneShares, load_lanes
 from effects.engine import Engine
 from effects.fulfillment_requests import FulfillmentRequests
 from effects.outgoing import Outgoing
@@ -137,7 +137,7 @@ async def test_a_service_that_dribbles_delays_no_mail_and_no_other_service(
     await request(server, house.url, 16)
 
     async def is_full() -> bool:
-        return house.open == ABREAST_IN_LANE
+        return house.open == MOST_IN_LANE
 
     await until(is_full)
     await is_confirmed(server, office)
@@ -149,7 +149,7 @@ async def test_a_service_that_dribbles_delays_no_mail_and_no_other_service(
             return other.calls == 1
 
         await until(is_heard)
-    assert (house.calls, house.most) == (ABREAST_IN_LANE, ABREAST_IN_LANE)
+    assert (house.calls, house.most) == (MOST_IN_LANE, MOST_IN_LANE)
 
 
 async def make_due() -> None:
@@ -453,7 +453,7 @@ def test_pauses_grow_and_end() -> None:
 def test_each_lane_and_each_kind_has_its_share() -> None:
     shares = LaneShares()
     slow, slower, quick = (f"FULFILLMENT_REQUEST:{name}" for name in ("slow", "slower", "quick"))
-    assert (ABREAST, ABREAST_IN_LANE) == (8, 6)
+    assert (MOST_AT_ONCE, MOST_IN_LANE) == (8, 6)
     assert [shares.free(lane) for lane in (slow, "AUTOMATION:", "EMAIL:smtp")] == [6, 8, 6]
     for lane, number in ((slow, 6), (slower, 2)):
         for _ in range(number):

@@ -465,20 +465,20 @@ async def test_news_of_a_payment(
 ) -> None:
     order, intent = await asked(account, kind)
     async with nothing_changes():
-        await payments.hear("stripe", intent)  # nothing was done yet, and hearing does nothing
-        await payments.hear("stripe", "pi_unknown")
+        await payments.ask_about("stripe", intent)  # nothing was done yet, and asking does nothing
+        await payments.ask_about("stripe", "pi_unknown")
     proxy.faults = ["after"]
     await payments.settle_now(order.id)
-    await payments.hear("stripe", intent)
+    await payments.ask_about("stripe", intent)
     await is_done_once(order, intent, kind, account)
     async with nothing_changes():
-        await payments.hear("stripe", intent)
+        await payments.ask_about("stripe", intent)
 
 
 async def test_a_success_is_heard_of_after_a_failure(payments: Payments, account: Account) -> None:
     order, intent = await asked(account, REFUND)
     await payments.settle_now(order.id)
     await Transaction.filter(order_id=order.id, kind=REFUND).update(status=FAILED, failure="No.")
-    await payments.hear("stripe", intent)
+    await payments.ask_about("stripe", intent)
     transaction = (await transactions_of(order))[-1]
     assert (transaction.status, transaction.failure) == (SUCCEEDED, None)

@@ -32,7 +32,7 @@ class ShippingConfirmation(Email):
             "parcels": tuple(Parcel(each.number, each.carrier, each.url) for each in tracking),
         }
 
-    def heading(self, letter: Letter) -> str:
+    def text_prefix(self, letter: Letter) -> str:
         return "shipped_in_parts" if letter.in_parts else "shipping_confirmation"
 
     def samples(self, order: Letter) -> Mapping[str, Letter]:
