@@ -65,8 +65,8 @@ def is_paused(failures: int, paused_until: datetime | None, now: datetime) -> bo
     return failures >= FAILURES and paused_until is not None and now < paused_until <= now + LONGEST_PAUSE
 
 
-async def record_failure(lane: str, effect_id: UUID, error: str) -> None:
-    """Count a failure that is the counterpart's fault, and pause it after too many of them.
+async def record_failure(lane: str, effect_id: UUID, error: str, *, at_least: timedelta = timedelta()) -> None:
+    """Count a failure that is the counterpart's fault, and pause it after too many of them: `at_least` for so long.
 
     While it is paused, only its probe counts: the others were under way before.
     """
@@ -80,7 +80,8 @@ async def record_failure(lane: str, effect_id: UUID, error: str) -> None:
         row.error = error[:LONGEST_ERROR]
         if row.probe_id == effect_id or not is_paused(row.failures, row.paused_until, now):
             row.failures += 1
-            row.paused_until = now + pause_after(row.failures) if row.failures >= FAILURES else None
+            pause = min(max(pause_after(row.failures), at_least), LONGEST_PAUSE)
+            row.paused_until = now + pause if row.failures >= FAILURES else None
             row.probe_id = None
         await save(row)
 

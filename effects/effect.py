@@ -30,19 +30,19 @@ class GivenUp(Exception):
     """Another attempt would not help, or could do something twice. A person must decide. The message says why."""
 
 
-class TryAgain(Exception):
-    """The other side has asked to be tried again after this time. The message is for people."""
-
-    def __init__(self, message: str, after: timedelta) -> None:
-        super().__init__(message)
-        self.after = after
-
-
 class CounterpartFailed(Exception):
     """The external service is down, overloaded or silent, so that other effects would fail, too.
 
     An error that is also a GivenUp is not tried again, but counts as a failure of the service.
     """
+
+
+class TryAgain(CounterpartFailed):
+    """The external service has asked to be tried again after this time. The message is for people."""
+
+    def __init__(self, message: str, after: timedelta) -> None:
+        super().__init__(message)
+        self.after = after
 
 
 class EffectsOfKind(Protocol):

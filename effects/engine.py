@@ -9,6 +9,7 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import timedelta
 from functools import partial
 from typing import Final
 
@@ -19,7 +20,7 @@ from domain.stream.feed import Feed
 from domain.stream.pauses import apart, set_within
 from effects.attempts import attempt
 from effects.claims import LaneShares, claim, load_lanes
-from effects.effect import CounterpartFailed, EffectsOfKind
+from effects.effect import CounterpartFailed, EffectsOfKind, TryAgain
 from effects.planning import PAGE, Planning, begin, plan_known_again, plan_page
 from models import Effect
 from models.engine.errors import DatabaseUnavailable
@@ -136,7 +137,8 @@ class Engine:
 async def _judge(effect: Effect, error: BaseException | None) -> None:
     """Write down what the attempt says about its counterpart. Nothing is written while all is well."""
     if isinstance(error, CounterpartFailed):
-        await counterparts.record_failure(effect.lane, effect.id, str(error))
+        after = error.after if isinstance(error, TryAgain) else timedelta()
+        await counterparts.record_failure(effect.lane, effect.id, str(error), at_least=after)
     elif error is None:
         await counterparts.record_success(effect.lane)
     else:

@@ -6,6 +6,7 @@ import itertools
 import logging
 import os
 import resource
+import signal
 import time
 from contextlib import nullcontext
 from functools import partial
@@ -79,6 +80,7 @@ def main(
     ),
 ) -> None:
     """Bring the database up to date, and serve the API at /graphql until told to stop."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # what it asks for is being done: until the supervisor listens to it
     settings = read_settings()
     _require_what_is_named(settings)
     sockets = listen_at(host, port, "scripts/serve")

@@ -240,7 +240,7 @@ async def require_kept(position: int) -> None:
 
 async def _keeps(position: int) -> bool:
     oldest = await OrderEvent.all().order_by("id").first().only("id")
-    if oldest is None or position >= oldest.id - 1:
+    if oldest is not None and position >= oldest.id - 1:
         return True
     return position == 0 and await _reaches_back()
 

@@ -167,6 +167,17 @@ async def test_sockets_that_stay_open_through_a_restore_are_told_to_load_anew(se
 
 
 @pytest.mark.wire
+async def test_a_log_that_was_emptied(server: Server) -> None:
+    await server.place()
+    await OrderEvent.all().delete()
+    for after in (cursor_at(0), cursor_at(1), Place(1, 1).cursor):
+        answer = await server.send(f'{{ orderEvents(after: "{after}") {{ nodes {{ id }} }} }}')
+        assert [error["extensions"]["code"] for error in answer["errors"]] == ["CURSOR_EXPIRED"]
+    query = "{ liveCursor orderEvents { nodes { id } } }"
+    assert (await server.ask(query))["orderEvents"]["nodes"] == []
+
+
+@pytest.mark.wire
 async def test_cursors_made_before_they_had_a_fingerprint_are_taken(server: Server) -> None:
     placed = [await server.place() for _ in range(3)]
     async with live(server) as client:

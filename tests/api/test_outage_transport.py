@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -176,9 +177,12 @@ async def test_a_start_without_a_database_says_so_once_and_gives_up() -> None:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
+    assert process.stderr is not None
+    waiting = (await process.stderr.readline()).decode()
+    process.send_signal(signal.SIGHUP)  # which asks a server to reload, and is not to end it
     out, err = (text.decode() for text in await process.communicate())
     assert (process.returncode, out) == (1, "")
-    waiting, end = err.splitlines()
+    [end] = err.splitlines()
     assert waiting.startswith("The database cannot be reached yet, waiting for it: ")
     assert end.startswith("The database cannot be reached: ")
 

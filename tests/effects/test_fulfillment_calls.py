@@ -269,11 +269,15 @@ async def test_a_service_without_a_url_is_not_called(calls: FulfillmentRequests)
     assert await Effect.all().count() == 0
 
 
+LATER = b"HTTP/1.1 503 X\r\nRetry-After: 3\r\nContent-Length: 0\r\n\r\n"
+
+
 @pytest.mark.parametrize(
-    ("answer", "is_its_fault"), [(500, True), (503, True), (429, True), (None, True), (404, False), (301, False)]
+    ("answer", "is_its_fault"),
+    [(500, True), (503, True), (429, True), (LATER, True), (None, True), (404, False), (301, False)],
 )
 async def test_whose_fault_it_is(
-    calls: FulfillmentRequests, service: Service, answer: int | None, is_its_fault: bool
+    calls: FulfillmentRequests, service: Service, answer: int | bytes | None, is_its_fault: bool
 ) -> None:
     """A service that fails again and again is paused; one that refuses a request is not."""
     service.answers = [answer]

@@ -466,3 +466,17 @@ def test_each_lane_and_each_kind_has_its_share() -> None:
     for _ in range(2):
         shares.end(slow)
     assert [shares.free(lane) for lane in (slow, slower, quick)] == [1, 1, 1]
+
+
+@pytest.mark.usefixtures("database")
+@pytest.mark.parametrize(
+    ("asked", "least"), [(timedelta(seconds=2), 15), (timedelta(seconds=60), 60), (timedelta(days=1), 300)]
+)
+async def test_a_service_that_asks_for_time_is_paused_as_long(asked: timedelta, least: int) -> None:
+    before = datetime.now(UTC)
+    for _ in range(FAILURES):
+        await counterparts.record_failure("FULFILLMENT_REQUEST:lager", new_key(), "busy", at_least=asked)
+    paused_until = (await FailingCounterpart.get()).paused_until
+    assert paused_until is not None
+    pause = timedelta(seconds=least)
+    assert before + pause <= paused_until <= datetime.now(UTC) + pause
