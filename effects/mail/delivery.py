@@ -24,7 +24,7 @@ class NotTaken(Exception):
 
 
 class ServerFailed(NotTaken, CounterpartFailed):
-    """The message was not accepted because the mail server is down, overloaded or silent."""
+    """The message was not accepted because the mail server, or the folder, is down or overloaded."""
 
 
 class Refused(Exception):

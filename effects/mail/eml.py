@@ -12,7 +12,7 @@ from itertools import count
 from pathlib import Path
 from typing import Final
 
-from effects.mail.delivery import HandOver, Mail, NotTaken
+from effects.mail.delivery import HandOver, Mail, ServerFailed
 from models.engine import private
 
 _LONGEST_NAME: Final = 180  # characters, of the 255 that file systems have room for
@@ -53,7 +53,7 @@ class FolderTransport:
                 os.fsync(file.fileno())
                 _link(file.name, mail, self._paths(mail.name))
         except OSError as error:
-            raise NotTaken(str(error)) from error
+            raise ServerFailed(str(error)) from error
 
     def _paths(self, name: str) -> Iterator[Path]:
         safe = re.sub(r"[^A-Za-z0-9._@+-]+", "_", name).strip(".")[:_LONGEST_NAME]

@@ -144,3 +144,10 @@ def test_a_folder_with_a_space() -> None:
     transport = transport_of("file:///var/spool/my%20mail")
     assert isinstance(transport, FolderTransport)
     assert transport.folder == Path("/var/spool/my mail")
+
+
+async def test_a_folder_in_trouble_counts_as_failing(tmp_path: Path) -> None:
+    """So that it is shown: every other message fails, too."""
+    (tmp_path / "mail").touch()
+    with pytest.raises(ServerFailed):
+        await handed_over(FolderTransport(tmp_path / "mail"), mail("a"))
