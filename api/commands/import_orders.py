@@ -65,7 +65,7 @@ def command(
     except ValueError as error:
         _stop(f"--format: {error}")
     try:
-        documents = chosen.read_documents(_content(file))
+        entries = chosen.read_entries(_content(file))
     except (OSError, ValueError) as error:
         _stop(f"{file}: {error}")
     try:
@@ -74,7 +74,7 @@ def command(
     except ValueError as error:
         _stop(str(error))
     try:
-        counts = asyncio.run(_run(url, chosen, channel, documents, with_effects))
+        counts = asyncio.run(_run(url, chosen, channel, entries, with_effects))
     except InvalidInput as refusal:
         _stop(f"--channel {channel}: {refusal.message}")
     except (DatabaseUnavailable, WrongVersion) as error:
@@ -93,19 +93,17 @@ def _stop(message: str) -> NoReturn:
 
 
 async def _run(
-    url: str, format: Format, channel: str, documents: list[tuple[str, Any]], with_effects: bool
+    url: str, format: Format, channel: str, entries: list[tuple[str, Any]], with_effects: bool
 ) -> Counter[Result]:
     await migrate(url)
-    names = {place: format.describe(document) for place, document in documents}
+    names = {path: format.describe(entry) for path, entry in entries}
     counts: Counter[Result] = Counter()
     async with connected(url):
-        async for report in import_orders(channel, documents, format.read_order, with_effects=with_effects):
+        async for report in import_orders(channel, entries, format.read_order, with_effects=with_effects):
             counts[report.result] += 1
             kind = "failed" if report.result is Result.FAILED else "warning"
             for message in report.messages:
-                typer.echo(
-                    f"{' '.join(filter(None, (report.place, names[report.place])))}: {kind}: {message}", err=True
-                )
+                typer.echo(f"{' '.join(filter(None, (report.path, names[report.path])))}: {kind}: {message}", err=True)
     return counts
 
 

@@ -83,7 +83,7 @@ async def _create(
 ) -> DeliveryNote:
     order, replaces = work.order, old.number if old else None
     number = await take_number(issuer.series, work.now.astimezone(issuer.time_zone).year)
-    document = await build(
+    content = await build(
         issuer, order, fulfillment, packing, locale=locale, number=number, replaces=replaces, now=work.now
     )
     note = await DeliveryNote.create(
@@ -92,8 +92,8 @@ async def _create(
         fulfillment_id=fulfillment.id,
         position=old.position + 1 if old else 1,
         number=number,
-        locale=document.locale,
-        document=document.as_data(),
+        locale=content.locale,
+        document=content.as_data(),
         created_at=work.now,
     )
     await search.add_terms(order.id, [number])

@@ -29,7 +29,7 @@ class Position:
     """A line of the order, in units. `ordered` is what is due, `remaining` what is still to come after this delivery.
 
     `weight_grams` is the weight of one unit. `unit_price` and `total` (of the units delivered) are in minor units of
-    the document's currency, and `None` where no prices are wanted.
+    the note's currency, and `None` where no prices are wanted.
     """
 
     sku: str | None

@@ -21,9 +21,9 @@ class Result(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ImportReport:
-    """What became of the order at that place of the file. `messages`: its warnings, or why it failed."""
+    """What became of the order at that path of the file. `messages` are its warnings, or say why it failed."""
 
-    place: str
+    path: str
     result: Result
     messages: tuple[str, ...] = ()
 
@@ -35,35 +35,35 @@ def channel_actor(code: str) -> Actor:
 
 async def import_orders(
     channel: str,
-    documents: Iterable[tuple[str, Any]],
+    entries: Iterable[tuple[str, Any]],
     read: Callable[[str, Any], History],
     *,
     with_effects: bool = False,
 ) -> AsyncIterator[ImportReport]:
-    """Import each document, given with its place, and yield what became of it. A failed order leaves nothing.
+    """Import each entry, given with its path, and yield what became of it. A failed order leaves nothing.
 
     The orders have no effects (e-mail, automations, payments, requests) unless `with_effects` is set. Raise
     InvalidInput for a code that no channel can have.
     """
     actor = channel_actor(channel)
-    places: dict[str | None, str] = {}
-    for place, document in documents:
+    paths: dict[str | None, str] = {}
+    for path, entry in entries:
         try:
-            history = read(channel, document)
+            history = read(channel, entry)
             reference = history.new.external_reference
-            if reference in places:
-                yield ImportReport(place, Result.FAILED, (f"the file has this order twice: see {places[reference]}",))
+            if reference in paths:
+                yield ImportReport(path, Result.FAILED, (f"the file has this order twice: see {paths[reference]}",))
                 continue
             warnings = await replay(actor=actor, history=history, with_effects=with_effects)
-            report = ImportReport(place, Result.IMPORTED, tuple(warnings))
+            report = ImportReport(path, Result.IMPORTED, tuple(warnings))
         except DuplicateReference:
-            report = ImportReport(place, Result.ALREADY_THERE)
+            report = ImportReport(path, Result.ALREADY_THERE)
         except DomainError as refusal:
             if refusal.field == ("channel",):
                 raise
-            report = ImportReport(place, Result.FAILED, (_explain(refusal),))
+            report = ImportReport(path, Result.FAILED, (_explain(refusal),))
         if report.result is not Result.FAILED:
-            places[reference] = place
+            paths[reference] = path
         yield report
 
 

@@ -270,7 +270,7 @@ async def read_on(*, after: int, limit: int) -> list[OrderEvent]:
     events = await _next_events(after, limit)
     if not events or events[-1].id - after == len(events):
         return events
-    whole = [event for place, event in enumerate(events, start=after + 1) if event.id == place]
+    whole = [event for position, event in enumerate(events, start=after + 1) if event.id == position]
     reached = after + len(whole)
     horizon = await _horizon()
     if horizon > reached:
@@ -292,9 +292,9 @@ async def read(wanted: EventFilter, *, after: int, limit: int, up_to: int | None
 
 async def timelines(order_ids: Collection[UUID], *, after: int, limit: int) -> dict[UUID, list[OrderEvent]]:
     """Return the next events of each of these orders in log order, with one statement for all of them."""
-    place = RawSQL('ROW_NUMBER() OVER (PARTITION BY "order_id" ORDER BY "id")')
-    numbered = OrderEvent.filter(order_id__in=list(order_ids), id__gt=after).annotate(place=place)
-    sql = f'SELECT * FROM ({numbered.sql(params_inline=True)}) AS "n" WHERE "place" <= {int(limit)} ORDER BY "id"'  # noqa: S608 - keys and numbers only
+    rank = RawSQL('ROW_NUMBER() OVER (PARTITION BY "order_id" ORDER BY "id")')
+    numbered = OrderEvent.filter(order_id__in=list(order_ids), id__gt=after).annotate(rank=rank)
+    sql = f'SELECT * FROM ({numbered.sql(params_inline=True)}) AS "n" WHERE "rank" <= {int(limit)} ORDER BY "id"'  # noqa: S608 - keys and numbers only
     found: dict[UUID, list[OrderEvent]] = {each: [] for each in order_ids}
     for event in await _read_settled(lambda: OrderEvent.raw(sql)):
         found[event.order_id].append(event)

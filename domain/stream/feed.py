@@ -73,7 +73,7 @@ class _Index:
 
     def add(self, subscriber: Subscriber) -> None:
         self.subscribers.add(subscriber)
-        axis, values, is_all = self._place(subscriber.wanted)
+        axis, values, is_all = self._keys_of(subscriber.wanted)
         for value in values:
             self._listed.setdefault(axis, {}).setdefault(value, {})[subscriber] = is_all
 
@@ -81,7 +81,7 @@ class _Index:
         if subscriber not in self.subscribers:
             return
         self.subscribers.discard(subscriber)
-        axis, values, _ = self._place(subscriber.wanted)
+        axis, values, _ = self._keys_of(subscriber.wanted)
         for value in values:
             listed = self._listed[axis]
             del listed[value][subscriber]
@@ -90,7 +90,7 @@ class _Index:
             if not listed:
                 del self._listed[axis]
 
-    def _place(self, wanted: EventFilter) -> tuple[_Axis, Collection[Hashable], bool]:
+    def _keys_of(self, wanted: EventFilter) -> tuple[_Axis, Collection[Hashable], bool]:
         """Return the axis and the values under which a filter is listed, and whether they are the whole filter."""
         channels, types = wanted.channels, wanted.types
         rest = wanted.to_status is not None or wanted.status_changes_only

@@ -1,16 +1,16 @@
-"""Errors of rendering. The document and its number are kept nevertheless."""
+"""Errors of rendering. The note and its number are kept nevertheless."""
 
 from domain.errors import DomainError, ErrorCode
 
 
 class RenderingFailed(DomainError):
-    """This document cannot be rendered: its template, its texts or its images must be corrected."""
+    """This note cannot be rendered: its template, its texts or its images must be corrected."""
 
     code = ErrorCode.RENDERING_FAILED
 
 
 class RenderingBusy(DomainError):
-    """Too many documents wait to be rendered. The same request may succeed in a moment."""
+    """Too many notes wait to be rendered. The same request may succeed in a moment."""
 
     code = ErrorCode.RENDERING_BUSY
 

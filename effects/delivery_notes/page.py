@@ -1,4 +1,4 @@
-"""The variables of the template: the document in words, in the order in which the page shows it."""
+"""The variables of the template: the note in words, in the order in which the page shows it."""
 
 import math
 import unicodedata
@@ -68,28 +68,28 @@ class Fact:
     values: tuple[str, ...]
 
 
-def page(document: NoteContent, presentation: Presentation) -> dict[str, Any]:
+def page(content: NoteContent, presentation: Presentation) -> dict[str, Any]:
     """Return the variables of the template."""
-    texts = presentation.texts[document.locale]
-    formats = Formats(document.locale)
-    delivered = [each for each in document.positions if each.delivered]
-    to_follow = [each for each in document.positions if not each.delivered]
+    texts = presentation.texts[content.locale]
+    formats = Formats(content.locale)
+    delivered = [each for each in content.positions if each.delivered]
+    to_follow = [each for each in content.positions if not each.delivered]
     return {
-        "document": document,
+        "document": content,
         "texts": texts,
-        "date": formats.date(document.date),
-        "facts": _facts(document, texts, formats),
-        "language": _LANGUAGES.get(document.recipient_country or ""),
-        "address_size": _address_size(document.recipient),
-        "delivered": _rows(delivered, document, formats, first=1),
-        "to_follow": _rows(to_follow, document, formats, first=len(delivered) + 1),
-        "totals": _totals(delivered, document, texts, formats),
+        "date": formats.date(content.date),
+        "facts": _facts(content, texts, formats),
+        "language": _LANGUAGES.get(content.recipient_country or ""),
+        "address_size": _address_size(content.recipient),
+        "delivered": _rows(delivered, content, formats, first=1),
+        "to_follow": _rows(to_follow, content, formats, first=len(delivered) + 1),
+        "totals": _totals(delivered, content, texts, formats),
         "has_weights": any(each.weight_grams for each in delivered),
-        "barcode": barcode(document.number, _BARCODE_HEIGHT),
-        **_qr(document, texts),
+        "barcode": barcode(content.number, _BARCODE_HEIGHT),
+        **_qr(content, texts),
         "logo": presentation.logo,
         "page_count": _counters(texts["page"]),
-        "footer_lines": max(map(len, document.letterhead.footer), default=0),
+        "footer_lines": max(map(len, content.letterhead.footer), default=0),
     }
 
 
@@ -104,17 +104,17 @@ def direction(text: str) -> str:
     return "ltr"
 
 
-def _facts(document: NoteContent, texts: Texts, formats: Formats) -> list[Fact]:
+def _facts(content: NoteContent, texts: Texts, formats: Formats) -> list[Fact]:
     facts = [
-        Fact(texts["note_number"], (document.number,)),
-        Fact(texts["note_date"], (formats.date(document.date),)),
-        Fact(texts["order_number"], (document.order_number,)),
-        Fact(texts["order_date"], (formats.date(document.order_date),)),
+        Fact(texts["note_number"], (content.number,)),
+        Fact(texts["note_date"], (formats.date(content.date),)),
+        Fact(texts["order_number"], (content.order_number,)),
+        Fact(texts["order_date"], (formats.date(content.order_date),)),
     ]
-    if document.external_reference:
-        facts.append(Fact(texts["external_reference"], (document.external_reference,)))
-    facts.append(Fact(texts["channel"], (document.channel,)))
-    for carrier, numbers in _by_carrier(document.parcels).items():
+    if content.external_reference:
+        facts.append(Fact(texts["external_reference"], (content.external_reference,)))
+    facts.append(Fact(texts["channel"], (content.channel,)))
+    for carrier, numbers in _by_carrier(content.parcels).items():
         if carrier:
             facts.append(Fact(texts["carrier"], (carrier,)))
         facts.append(Fact(texts["tracking_number" if len(numbers) == 1 else "tracking_numbers"], tuple(numbers)))
@@ -129,11 +129,11 @@ def _by_carrier(parcels: Sequence[Parcel]) -> dict[str | None, list[str]]:
     return numbers
 
 
-def _rows(positions: Sequence[Position], document: NoteContent, formats: Formats, first: int) -> list[Row]:
-    return [_row(number, each, document, formats) for number, each in enumerate(positions, first)]
+def _rows(positions: Sequence[Position], content: NoteContent, formats: Formats, first: int) -> list[Row]:
+    return [_row(number, each, content, formats) for number, each in enumerate(positions, first)]
 
 
-def _row(number: int, position: Position, document: NoteContent, formats: Formats) -> Row:
+def _row(number: int, position: Position, content: NoteContent, formats: Formats) -> Row:
     weight, price, total = position.weight_grams, position.unit_price, position.total
     return Row(
         number=number,
@@ -145,31 +145,31 @@ def _row(number: int, position: Position, document: NoteContent, formats: Format
         delivered=formats.quantity(position.delivered),
         remaining=formats.quantity(position.remaining),
         weight=formats.weight(weight * position.delivered) if weight and position.delivered else "",
-        unit_price="" if price is None else formats.amount(price, document.currency),
-        amount="" if total is None or not position.delivered else formats.amount(total, document.currency),
+        unit_price="" if price is None else formats.amount(price, content.currency),
+        amount="" if total is None or not position.delivered else formats.amount(total, content.currency),
     )
 
 
-def _totals(delivered: Sequence[Position], document: NoteContent, texts: Texts, formats: Formats) -> Totals:
+def _totals(delivered: Sequence[Position], content: NoteContent, texts: Texts, formats: Formats) -> Totals:
     weight = formats.weight(sum(each.delivered * (each.weight_grams or 0) for each in delivered))
     if any(each.requires_shipping and each.weight_grams is None for each in delivered):
         weight = fill_in(texts["at_least"], {"weight": weight})
     return Totals(
         delivered=formats.quantity(sum(each.delivered for each in delivered)),
         weight=weight,
-        amount=formats.amount(sum(each.total or 0 for each in delivered), document.currency),
+        amount=formats.amount(sum(each.total or 0 for each in delivered), content.currency),
     )
 
 
-def _qr(document: NoteContent, texts: Texts) -> dict[str, Any]:
+def _qr(content: NoteContent, texts: Texts) -> dict[str, Any]:
     """Return a code that opens the first parcel's tracking, or else contains the order's number, and its caption."""
-    parcel = document.parcels[0] if document.parcels else None
+    parcel = content.parcels[0] if content.parcels else None
     if parcel and parcel.url and parcel.url.startswith(("https://", "http://")):
         code = qr(parcel.url)
         if code is not None:
             return {"qr": code, "qr_caption": texts["track"], "qr_detail": parcel.number}
-    caption = fill_in(texts["order"], {"number": document.order_number})
-    return {"qr": qr(document.order_number), "qr_caption": caption, "qr_detail": None}
+    caption = fill_in(texts["order"], {"number": content.order_number})
+    return {"qr": qr(content.order_number), "qr_caption": caption, "qr_detail": None}
 
 
 def _counters(text: str) -> str:

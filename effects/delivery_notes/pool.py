@@ -16,7 +16,7 @@ from effects.delivery_notes.process import Process, ProcessEnded
 
 log = logging.getLogger(__name__)
 
-MOST_JOBS: Final = 500  # of one process, because WeasyPrint and Pango leak memory with each document (decision 0009)
+MOST_JOBS: Final = 500  # of one process, because WeasyPrint and Pango leak memory with each file (decision 0009)
 
 _UNAVAILABLE: Final = (
     "Delivery notes need Pango, which is missing here: install it with apt-get install libpango-1.0-0"

@@ -106,9 +106,9 @@ class Printing:
         files = await stored_files([note.id for note in notes])
         for note in notes:  # usually all are stored, because they are rendered when they are created
             if note.id not in files:
-                document = NoteContent.from_data(note.document)
-                content = await self._renderer.render(document, self._merchant.presentation(document.channel_code))
-                files[note.id] = await store_file(note.id, content)
+                content = NoteContent.from_data(note.document)
+                file = await self._renderer.render(content, self._merchant.presentation(content.channel_code))
+                files[note.id] = await store_file(note.id, file)
         return [files[note.id] for note in notes]
 
     def stop(self) -> None:

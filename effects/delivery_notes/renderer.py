@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 
 class Renderer:
-    """Turns documents into PDF files, in `processes` processes that are reused.
+    """Turns delivery notes into PDF files, in `processes` processes that are reused.
 
     They are started with the first call. A job may take `seconds` after a process has begun it, and `waiting` jobs may
     wait for a process. The processes belong to the event loop of the first call; another event loop gets new ones.
@@ -37,9 +37,9 @@ class Renderer:
             await self._do({"do": "nothing"})
             self._is_available = True
 
-    async def render(self, document: NoteContent, presentation: Presentation) -> bytes:
-        """Return the document as a PDF. Raise RenderingFailed, RenderingBusy and RenderingUnavailable."""
-        request = {"do": "render", "document": document.as_data(), "presentation": presentation.as_data()}
+    async def render(self, content: NoteContent, presentation: Presentation) -> bytes:
+        """Return the note as a PDF. Raise RenderingFailed, RenderingBusy and RenderingUnavailable."""
+        request = {"do": "render", "content": content.as_data(), "presentation": presentation.as_data()}
         return await self._do(request)
 
     async def merge(self, files: Sequence[bytes], title: str) -> bytes:

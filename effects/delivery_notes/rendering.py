@@ -1,4 +1,4 @@
-"""A document as a PDF file. Only for the worker process: importing this needs Pango, and takes a while."""
+"""A delivery note as a PDF file. Only for the worker process: importing this needs Pango, and takes a while."""
 
 from pathlib import Path
 from typing import Final
@@ -16,12 +16,12 @@ use_harfbuzz()
 spell_out()
 
 
-def render(document: NoteContent, presentation: Presentation) -> bytes:
-    """Return the PDF file, always the same for the same document and presentation. Raise RenderingFailed."""
+def render(content: NoteContent, presentation: Presentation) -> bytes:
+    """Return the PDF file, always the same for the same content and presentation. Raise RenderingFailed."""
     style = _STYLE if presentation.style is None else presentation.style
-    return write_pdf(write_html(document, presentation), style, document.number)
+    return write_pdf(write_html(content, presentation), style, content.number)
 
 
 def warm_up() -> None:
-    """Load everything that the first document needs."""
+    """Load everything that the first note needs."""
     write_pdf('<html lang="en"><title>-</title><p>-<b>-</b></p></html>', _STYLE, "-")

@@ -1,4 +1,4 @@
-"""The page as HTML, from a template and a document."""
+"""The page as HTML, from a template and a note's content."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -16,9 +16,9 @@ DEFAULT: Final = "default/template.html"  # which a merchant's own may extend
 _FOLDER: Final = Path(__file__).parent
 
 
-def write_html(document: NoteContent, presentation: Presentation) -> str:
+def write_html(content: NoteContent, presentation: Presentation) -> str:
     """Return the page. Raise RenderingFailed, which names the template and the line, if the template is wrong."""
-    variables = page(document, presentation)
+    variables = page(content, presentation)
     try:
         return _templates(presentation.template).fill(NAME, variables)
     except TemplateFault as fault:

@@ -116,7 +116,7 @@ def _do(request: Message) -> bytes:
     match request.data["do"]:
         case "render":
             return render(
-                NoteContent.from_data(request.data["document"]), Presentation.from_data(request.data["presentation"])
+                NoteContent.from_data(request.data["content"]), Presentation.from_data(request.data["presentation"])
             )
         case "merge":
             return merge(request.files, request.data["title"])

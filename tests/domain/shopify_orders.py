@@ -176,8 +176,8 @@ def refund(*units: tuple[int, int, str], amount: str | None, **changes: Any) -> 
 
 
 async def run(document: Any) -> list[ImportReport]:
-    documents = shopify.read_documents(json.dumps(document).encode())
-    return [outcome async for outcome in import_orders("web", documents, shopify.read_order)]
+    entries = shopify.read_entries(json.dumps(document).encode())
+    return [outcome async for outcome in import_orders("web", entries, shopify.read_order)]
 
 
 async def imported(document: Any, *warnings: str) -> Order:

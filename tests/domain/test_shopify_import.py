@@ -92,7 +92,7 @@ async def test_a_second_run_changes_nothing(database: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("document", "place"),
+    ("document", "path"),
     [
         (shopify_order(), "order"),
         ({"order": shopify_order()}, "order"),
@@ -103,8 +103,8 @@ async def test_a_second_run_changes_nothing(database: str) -> None:
     ],
     ids=["order", "wrapped", "list", "list of wrapped", "wrapped list", "one under orders"],
 )
-async def test_every_wrapping(database: str, document: Any, place: str) -> None:
-    assert await run(document) == [ImportReport(place, Result.IMPORTED)]
+async def test_every_wrapping(database: str, document: Any, path: str) -> None:
+    assert await run(document) == [ImportReport(path, Result.IMPORTED)]
 
 
 async def test_the_oldest_form(database: str) -> None:
@@ -145,7 +145,7 @@ async def test_the_reference(database: str, missing: tuple[str, ...], reference:
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"7", b'"x"', b"null", b"[" * 100_000])
 def test_what_is_no_file_of_orders(content: bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
-        shopify.read_documents(content)
+        shopify.read_entries(content)
 
 
 async def test_bad_orders_leave_nothing_and_do_not_stop_the_rest(database: str) -> None:
@@ -171,7 +171,7 @@ async def test_bad_orders_leave_nothing_and_do_not_stop_the_rest(database: str) 
         shopify_order(id=11, name="#11"),
     ]
     outcomes = await run(document)
-    failed = {outcome.place: outcome.messages[0] for outcome in outcomes if outcome.result is Result.FAILED}
+    failed = {outcome.path: outcome.messages[0] for outcome in outcomes if outcome.result is Result.FAILED}
     assert failed == {
         "orders[1]": "total_price: This is missing.",
         "orders[2]": "This must be an object.",
@@ -186,7 +186,7 @@ async def test_bad_orders_leave_nothing_and_do_not_stop_the_rest(database: str) 
         "orders[11]": "id: This is missing, and so are name and token.",
         "orders[12]": "This must be an object.",
     }
-    assert [outcome.place for outcome in outcomes if outcome.result is Result.IMPORTED] == ["orders[0]", "orders[13]"]
+    assert [outcome.path for outcome in outcomes if outcome.result is Result.IMPORTED] == ["orders[0]", "orders[13]"]
     assert await column(Order, "external_reference") == ["1", "11"]
     assert await OrderLine.all().count() == 4
     assert await OrderEvent.all().count() == 4

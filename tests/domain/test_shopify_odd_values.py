@@ -49,7 +49,7 @@ def test_no_odd_value_anywhere_is_more_than_a_refusal() -> None:
     for path in _paths(base)[1:]:
         for odd in ODD_VALUES:
             text = json.dumps(_broken(base, path, odd)).encode()
-            ((_, document),) = shopify.read_documents(text)
+            ((_, document),) = shopify.read_entries(text)
             try:
                 shopify.read_order("web", document)
                 read += 1

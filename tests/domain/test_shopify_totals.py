@@ -18,7 +18,7 @@ async def test_lines_with_discounts_and_several_taxes(database: str) -> None:
 
 
 def test_amounts_keep_every_digit() -> None:
-    ((_, document),) = shopify.read_documents(b'\xef\xbb\xbf{"total_price": 90071992547409.93}')
+    ((_, document),) = shopify.read_entries(b'\xef\xbb\xbf{"total_price": 90071992547409.93}')
     assert document["total_price"] == Decimal("90071992547409.93")
 
 

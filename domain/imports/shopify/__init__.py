@@ -3,15 +3,15 @@
 from typing import Final
 
 from domain.imports.format import Format
-from domain.imports.shopify.orders import describe, read_documents, read_order
+from domain.imports.shopify.orders import describe, read_entries, read_order
 
-__all__ = ["SHOPIFY", "read_documents", "read_order"]
+__all__ = ["SHOPIFY", "read_entries", "read_order"]
 
 SHOPIFY: Final = Format(
     name="shopify",
     description="as its REST API and its orders/* webhooks send them, in a JSON file: one order, a list of them, or"
     " either wrapped in order or orders",
-    read_documents=read_documents,
+    read_entries=read_entries,
     describe=describe,
     read_order=read_order,
 )

@@ -36,41 +36,41 @@ _MARKETPLACES = ("amazon", "ebay", "etsy", "facebook", "google", "instagram", "t
 _GLOBAL_ID = "gid://shopify/Order/"
 
 
-def read_documents(content: bytes) -> list[tuple[str, Any]]:
-    """Return the orders of a file, each with its place: one order, a list, or either wrapped in `order` or `orders`.
+def read_entries(content: bytes) -> list[tuple[str, Any]]:
+    """Return the orders of a file, each with its path: one order, a list, or either wrapped in `order` or `orders`.
 
     Raise ValueError if it is not JSON in UTF-8, or neither an order nor a list.
     """
     try:
-        document = json.loads(content.decode("utf-8-sig"), parse_float=Decimal, parse_constant=str)
+        parsed = json.loads(content.decode("utf-8-sig"), parse_float=Decimal, parse_constant=str)
     except RecursionError:
         raise ValueError("the JSON is nested too deeply") from None
-    if isinstance(document, dict) and "orders" in document:
-        document = document["orders"]
-    if isinstance(document, dict):
-        return [("order", _unwrap(document))]
-    if isinstance(document, list):
-        return [(f"orders[{index}]", _unwrap(each)) for index, each in enumerate(document)]
+    if isinstance(parsed, dict) and "orders" in parsed:
+        parsed = parsed["orders"]
+    if isinstance(parsed, dict):
+        return [("order", _unwrap(parsed))]
+    if isinstance(parsed, list):
+        return [(f"orders[{index}]", _unwrap(each)) for index, each in enumerate(parsed)]
     raise ValueError("the JSON is neither an order nor a list of orders")
 
 
-def _unwrap(document: Any) -> Any:
-    return document["order"] if isinstance(document, dict) and "order" in document else document
+def _unwrap(entry: Any) -> Any:
+    return entry["order"] if isinstance(entry, dict) and "order" in entry else entry
 
 
-def describe(document: Any) -> str:
+def describe(entry: Any) -> str:
     """Return the order's name and id, as far as they can be read, for messages to people."""
-    if not isinstance(document, dict):
+    if not isinstance(entry, dict):
         return ""
-    name, number = (value if isinstance(value := document.get(key), str | int) else None for key in ("name", "id"))
+    name, number = (value if isinstance(value := entry.get(key), str | int) else None for key in ("name", "id"))
     return " ".join(str(part) for part in (name, f"({number})" if number else None) if part)
 
 
-def read_order(channel: str, document: Any) -> History:
+def read_order(channel: str, entry: Any) -> History:
     """Return the order and its history. Raise InvalidInput, whose `field` is the path in Shopify's JSON."""
-    if not isinstance(document, dict):
+    if not isinstance(entry, dict):
         raise InvalidInput("This must be an object.")
-    order = JsonObject(document)
+    order = JsonObject(entry)
     source = Source(order, _currency(order))
     if order.flag("test"):
         source.warn("this is a test order")
