@@ -69,12 +69,16 @@ class Answer:
                 self._json = encode({"errors": [fault(error)]})
         return self._json
 
-    async def encode_in_turns(self) -> None:
-        """Encode a long answer in advance and in pieces, so that it does not hold up the process."""
+    async def encode_in_turns(self, most_bytes: int) -> bool:
+        """Encode a long answer in advance and in pieces, so that it does not hold up the process.
+
+        Return False if it has more than `most_bytes`, and so is not encoded.
+        """
         try:
-            self._json = await encode_in_turns(self.payload)
+            self._json = await encode_in_turns(self.payload, most_bytes)
         except TypeError as error:
             self._json = encode({"errors": [fault(error)]})
+        return self._json is not None
 
 
 def refusal(message: str, code: str = "BAD_USER_INPUT") -> Answer:

@@ -1,5 +1,6 @@
 """Answers as JSON."""
 
+import sys
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -16,15 +17,21 @@ def encode(value: Any) -> bytes:
     return orjson.dumps(value, default=str)
 
 
-async def encode_in_turns(value: Any) -> bytes:
-    """Return the value as JSON, encoded in pieces with a turn for everything else between them."""
+async def encode_in_turns(value: Any, most_bytes: int = sys.maxsize) -> bytes | None:
+    """Return the value as JSON, encoded in pieces with a turn for everything else between them.
+
+    Return None as soon as it has more than `most_bytes`.
+    """
     pieces: list[bytes] = []
-    size = 0
+    size = since_turn = 0
     for piece in _pieces(value, DEEPEST):
         pieces.append(piece)
         size += len(piece)
-        if size > PIECE_BYTES:
-            size = 0
+        since_turn += len(piece)
+        if size > most_bytes:
+            return None
+        if since_turn > PIECE_BYTES:
+            since_turn = 0
             await take_turn()
     return b"".join(pieces)
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable
+import sys
 from typing import Any, Final
 
 from graphql import GraphQLError, OperationType, VariableValues
@@ -10,6 +10,7 @@ from graphql import GraphQLError, OperationType, VariableValues
 from api.callers.rates import Charge
 from api.execution.answers import SUCCESS, Answer, give_up, not_executed, refusal
 from api.execution.context import Context
+from api.execution.costs import BYTES_OF_ONE
 from api.execution.errors import RATE_LIMITED
 from api.execution.executor import WithoutToken, execute, prepare
 from api.execution.limits import LimitExceeded
@@ -164,9 +165,9 @@ async def _run(operation: Operation, request: Request, context: Context) -> Answ
         context.charge = await context.server.rates.take_what_is_left(
             context.caller, extra=context.budget.extra, total=context.budget.total
         )
-    answer = _count_answer(answer, context)
-    await _encode_long([answer], context)
-    return answer
+    if context.budget.is_long:
+        answer = await _encode_long(answer, context)
+    return _count_answer(answer, context)
 
 
 async def _run_plan(
@@ -212,8 +213,7 @@ async def answers_of(
             answers = [
                 Answer({"data": data}, executed=True) for data in await plan.data(root_values, together, variables)
             ]
-            await _encode_long(answers, together)
-            return answers
+            return [await _encode_long(each, context) for each in answers] if together.budget.is_long else answers
         except DatabaseUnavailable:
             raise
         except LimitExceeded as error:
@@ -231,11 +231,17 @@ async def _answer_of(operation: Operation, variables: VariableValues, context: C
     """Return what graphql-core answers to one event."""
     alone = context.with_budget(context.budget.times(1))
     answer = await execute(prepare(operation, variables, alone).build_per_event_executor(root_value))
-    await _encode_long([answer], alone)
-    return answer
+    return await _encode_long(answer, alone) if alone.budget.is_long else answer
 
 
-async def _encode_long(answers: Iterable[Answer], context: Context) -> None:
-    if context.budget.is_long:
-        for answer in answers:
-            await answer.encode_in_turns()
+async def _encode_long(answer: Answer, context: Context) -> Answer:
+    """Return the answer, which is long, encoded. Return an error in its place if it has too many bytes to be sent.
+
+    What a mutation has done must be told, however long it is.
+    """
+    most = context.budget.most
+    is_done = context.operation_kind == OperationType.MUTATION.value
+    if await answer.encode_in_turns(sys.maxsize if is_done else most * BYTES_OF_ONE):
+        return answer
+    found = f"The answer has more than {most * BYTES_OF_ONE:,} bytes, each {BYTES_OF_ONE} of which cost one"
+    return give_up(LimitExceeded(found, most, "max_cost"))

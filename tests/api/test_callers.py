@@ -270,6 +270,22 @@ async def test_long_texts_are_charged(server: Server, besides: str) -> None:
 
 
 @pytest.mark.wire
+@pytest.mark.parametrize("settings", [{"max_cost": 25_000}], indirect=True)
+@pytest.mark.parametrize("besides", ["", BY_CORE])
+async def test_an_answer_of_too_many_bytes(server: Server, besides: str) -> None:
+    """Of texts that are not long, each of them."""
+    lines = [{"title": "😀" * 250, "quantity": 1, "unitPrice": "1"} for _ in range(5)]
+    for _ in range(10):
+        await server.place(lines=lines)
+    names = " ".join(f"a{number}: title" for number in range(100))
+    query = f"{{ {besides} orders(first: %d) {{ nodes {{ lines {{ {names} }} }} }} }}"
+    assert "errors" not in await server.send(query % 1)
+    [error] = (await server.send(query % 45))["errors"]
+    assert error["message"].startswith("The answer has more than 1,250,000 bytes")
+    assert error["extensions"]["code"] == "BAD_USER_INPUT"
+
+
+@pytest.mark.wire
 async def test_filters_are_put_together_one_after_another(server: Server) -> None:
     """Sixty of them in one operation, and between each two of them something else."""
     counts = [f'a{number}: orderCounts(filter: {{ tags: ["x"] }}) {{ total }}' for number in range(60)]
