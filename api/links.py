@@ -27,17 +27,17 @@ class Links:
 
     async def delivery_note(self, note_id: UUID) -> str:
         """Return a link to one delivery note."""
-        return await self._signed(DELIVERY_NOTE_PATH.format(id=note_id), {})
+        return await self._sign(DELIVERY_NOTE_PATH.format(id=note_id), {})
 
     async def delivery_notes(self, note_ids: Sequence[UUID]) -> str:
         """Return a link to these notes as one file, in this order."""
-        return await self._signed(DELIVERY_NOTES_PATH, {"ids": ",".join(each.hex for each in note_ids)})
+        return await self._sign(DELIVERY_NOTES_PATH, {"ids": ",".join(each.hex for each in note_ids)})
 
     async def download(self, line_id: UUID) -> str:
         """Return a link to the digital product of an order's line. It is good for `DOWNLOAD_SECONDS`."""
-        return await self._signed(DOWNLOAD_PATH.format(id=line_id), {}, DOWNLOAD_SECONDS)
+        return await self._sign(DOWNLOAD_PATH.format(id=line_id), {}, DOWNLOAD_SECONDS)
 
-    async def _signed(self, path: str, parameters: dict[str, str], seconds: int | None = None) -> str:
+    async def _sign(self, path: str, parameters: dict[str, str], seconds: int | None = None) -> str:
         given = {**parameters, "expires": str(int(time.time()) + (seconds or self._seconds))}
         signed = signature(await self._secret(), _text(path, given))
         return f"{self._base}{path}?{urlencode({**given, 'signature': signed}, safe=',')}"

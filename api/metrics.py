@@ -32,7 +32,7 @@ CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 _FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
 
 OBSERVE_SECONDS: Final = 1.0
-MOST_LANES: Final = 100  # of effects that are told by name
+MOST_LANES: Final = 100  # of effects that have labels of their own
 
 _LANE: Final = ("kind", "counterpart")
 _QUIET: Final = (0, 0, 0.0)

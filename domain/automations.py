@@ -32,8 +32,8 @@ async def update_automation(
 ) -> Automation:
     """Turn a rule on or off: in one channel, or in all that have no setting of their own.
 
-    `None` takes a channel's own setting away. Raises `InvalidInput` for a channel that there is not, and for the whole
-    shop where the caller is bound to channels.
+    `None` takes a channel's own setting away. Raise `InvalidInput` if there is no such channel, and for the whole shop
+    if the caller is bound to channels.
     """
     found = await _channel(actor, channel)
     channel_id = None if found is None else found.id

@@ -173,7 +173,7 @@ class UnitOfWork:
     async def write(self) -> bool:
         """Save the changed orders and the events. Return whether there are events."""
         writes = [
-            self._changed(self._orders[order_id])
+            self._update_order(self._orders[order_id])
             for order_id in dict.fromkeys(each["order_id"] for each in self._events)
         ]
         if self._idempotency is not None:
@@ -183,7 +183,8 @@ class UnitOfWork:
         await write(*writes)
         return bool(self._events)
 
-    def _changed(self, order: Order) -> Write:
+    def _update_order(self, order: Order) -> Write:
+        """Return the statement that saves the order's changed columns."""
         order.updated_at = self.now
         stored, columns = self._stored[order.id], vars(order)
         return update(order, [name for name in _COLUMNS if columns[name] != stored[name]])

@@ -39,7 +39,7 @@ def hash_of(text: str) -> str:
 
 @command(Scope.SETTINGS_WRITE)
 async def register_documents(*, actor: Actor, documents: Sequence[Document]) -> list[RegisteredDocument]:
-    """Register all of them or none; one that is registered already stays. Raises `InvalidInput`, which names it."""
+    """Register all of them or none. One that is registered stays. Raise `InvalidInput`, which names the document."""
     async with change(actor):
         return [await _register(document) for document in documents]
 
@@ -80,7 +80,7 @@ async def list_documents(*, actor: Actor) -> list[RegisteredDocument]:
 
 @command(Scope.SETTINGS_WRITE)
 async def remove_document(*, actor: Actor, identifier: str) -> RegisteredDocument:
-    """Take a document off the list, by its hash or identifier. Raises `NotFound`."""
+    """Take a document off the list, by its hash or identifier. Raise `NotFound`."""
     row = await _find(identifier)
     if row is None:
         raise NotFound("There is no such document.", "identifier")

@@ -73,9 +73,11 @@ async def create_token(
 ) -> tuple[ApiToken, str]:
     """Return a new token and its secret, which cannot be read again. Without channels it is good for all of them.
 
-    A channel that does not exist is opened. That of a fulfillment service is good for answering what the service is
-    asked, and nothing else. With `registered_only` it is good for registered documents alone. Nobody gives away more
-    than they have: what a caller creates whose own token is good for those alone, is so, too. Raises `InvalidInput`.
+    A channel that does not exist is opened. The token of a fulfillment service is good for answering what the service
+    is asked, and nothing else. With `registered_only` it is good for registered documents alone.
+
+    Callers give away no more than they have. If the caller's own token is good for registered documents alone, so is
+    the new one. Raise `InvalidInput`.
     """
     name = required_text(name, "name", longest=255)
     _require_grantable(actor, scopes)
@@ -283,7 +285,7 @@ async def authenticate(secret: str) -> Actor | None:
         return None
     digest = _hash(secret)
     token, good_until = next(iter(await rows.read_by(ApiToken, "hash", [digest])), None), None
-    if token is None:  # only who comes with an old secret, or with none, is looked up twice
+    if token is None:  # only an old or an unknown secret is looked up twice
         retired = await RetiredSecret.get_or_none(_in_grace(), hash=digest).select_related("token")
         if retired is None:
             return None

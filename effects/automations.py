@@ -93,7 +93,7 @@ class Automations:
 async def _automations_missed_by(event: OrderEvent) -> set[AutomationKind]:
     """Return the automations that may catch up because the order was released: all that it has ever triggered.
 
-    Events without effects do not count, so an imported order is not confirmed because somebody had put it on hold.
+    Events without effects do not count, so an imported order is not confirmed because it had been put on hold.
     """
     if event.type is not OrderEventType.ORDER_RELEASED:
         return set()

@@ -9,7 +9,7 @@ from models.engine.table import Table
 class RegisteredDocument(Table):
     """A GraphQL document that may be sent by callers who may send no other.
 
-    `hash` is the SHA-256 of `text` in hexadecimal digits. `identifier` is what clients call it, where that is
+    `hash` is the SHA-256 of `text` in hexadecimal digits. `identifier` is what clients call it, if that is
     something else. `name` is for people: its operations.
     """
 

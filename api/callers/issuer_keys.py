@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 ALGORITHMS: Final = ("RS256", "ES256", "EdDSA")
 
 REFRESH_SECONDS = 3600.0
-PAUSE_SECONDS = 10.0  # between two times that the issuer is asked, whoever makes up keys
+PAUSE_SECONDS = 10.0  # between two requests to the issuer, even if clients make up keys
 
 _FETCH_SECONDS: Final = 5.0
 _OK: Final = 200

@@ -22,7 +22,7 @@ Cut = Callable[[], None]
 class ApiError(Exception):
     """The API answered with errors, or with what is no GraphQL.
 
-    `code` is the first error's `extensions.code`, or `None` where there is none.
+    `code` is the first error's `extensions.code`, or None if there is none.
     """
 
     def __init__(self, message: str, code: str | None = None) -> None:

@@ -16,7 +16,7 @@ _ABSENT: Final = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 def listen_at(host: str, port: int, command: str) -> list[socket.socket]:
     """Bind a socket to each address of the host, all with the same port; 0 means any port that is free.
 
-    An empty host means all addresses of this machine. Clients can connect once somebody listens on the sockets. Exit
+    An empty host means all addresses of this machine. Clients can connect once a process listens on the sockets. Exit
     with a sentence if this machine has none of the addresses, or cannot give the port to the command.
     """
     bound: list[socket.socket] = []

@@ -162,7 +162,7 @@ def revoke(
 
 
 async def _key(token: str) -> UUID:
-    # list ends a beginning with an ellipsis, which is several other characters where the locale is not of UTF-8.
+    # list ends a beginning with an ellipsis, which is several other characters if the locale is not of UTF-8.
     return await find_token(actor=ACTOR, prefix_or_id=token.encode("ascii", "ignore").decode())
 
 

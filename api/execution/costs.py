@@ -37,7 +37,7 @@ LONG_TEXT: Final = 500  # characters of a text that costs more than one
 LIST_SIZE: Final = 5  # items that a list is taken to have which is no page
 
 # What a field costs besides: by its name, or by its type's for each field that has no entry of its own; and what an
-# argument of it costs where it is given.
+# argument of it costs if it is given.
 WEIGHTS: Final = {
     "Query": 10,  # a statement
     "Query.orders(search)": 90,

@@ -61,16 +61,16 @@ async def understand(
         context.operation_kind = operation.kind.value
         context.operation_name = operation.name
         if operation.errors:
-            return await _refused(not_executed(operation.errors), context)
+            return await _charge_refusal(not_executed(operation.errors), context)
         if context.rights is None and not operation.is_about_schema:  # nothing is done with what it has given
-            return await _refused(await _refuse_without_token(operation, request, context), context)
+            return await _charge_refusal(await _refuse_without_token(operation, request, context), context)
         context.budget = operations.budget(operation, request)
     except DocumentRefused as error:
-        return await _refused(refusal(str(error), error.code), context)
+        return await _charge_refusal(refusal(str(error), error.code), context)
     except DatabaseUnavailable as error:
         return _count_answer(not_executed([GraphQLError(str(error), original_error=error)]), context)
     except NotUnderstood as error:
-        return await _refused(not_executed(error.errors), context)
+        return await _charge_refusal(not_executed(error.errors), context)
     if context.server.rates is not None:
         context.charge = await context.server.rates.take(context.caller, context.budget.expected)
         if not context.charge.taken:
@@ -100,7 +100,8 @@ async def _refuse_without_token(operation: Operation, request: Request, context:
     return answer
 
 
-async def _refused(answer: Answer, context: Context) -> Answer:
+async def _charge_refusal(answer: Answer, context: Context) -> Answer:
+    """Charge the caller for a refused request. Return the answer, or another one if the caller has asked too much."""
     if context.server.rates is not None:
         context.charge = await context.server.rates.take_for_refusal(context.caller)
         if not context.charge.taken:

@@ -79,7 +79,7 @@ class Loader(Generic[Key, Value]):
         return batches
 
     async def _run(self, keys: list[Key]) -> None:
-        await sleep(0)  # who has been woken together with the first of them asks for its keys, too
+        await sleep(0)  # tasks that were woken together with the first one ask for their keys, too
         self._next = None
         self._loaded.update(zip(keys, await self._load(keys), strict=True))
 

@@ -39,7 +39,7 @@ from api.metrics import Metrics
 from api.settings import Settings
 
 MOST_DOCUMENTS: Final = 512
-MOST_ERRORS: Final = 5  # of a document that are told: each costs work, the more so where it has a suggestion
+MOST_ERRORS: Final = 5  # of a document that are shown: each costs work, and more if it has a suggestion
 LONGEST_REMEMBERED: Final = 16 * 1024  # characters: what is longer is read anew each time, so that few cannot fill it
 
 _INTROSPECTION_TYPES: Final = frozenset({"Boolean", "String"})
@@ -192,7 +192,7 @@ class ParsedDocument:
         return [Operation(self._schema, self, each) for each in definitions]
 
 
-def _named(operations: list[Operation], name: str | None) -> Operation:
+def _find_operation(operations: list[Operation], name: str | None) -> Operation:
     """Return the operation. Raise `GraphQLError` if none has this name, or if no name is given for several."""
     if name is None:
         if len(operations) == 1:
@@ -228,7 +228,7 @@ class Operations:
     def find(self, request: Request, *, introspection: bool) -> Operation:
         """Return the operation that is asked for. Raise `NotUnderstood` if there is none, or it is too large."""
         try:
-            return _named(self._document(request.query, introspection).operations, request.operation_name)
+            return _find_operation(self._document(request.query, introspection).operations, request.operation_name)
         except GraphQLError as error:
             raise NotUnderstood(error) from None
 

@@ -205,7 +205,7 @@ def write_leaf(type_: GraphQLLeafType, nullable: bool) -> Step:
             raise Unexpected
         return written
 
-    # What nearly all values are is told by their class: a call for each of them would take five times as long.
+    # Nearly all values are known by their class: a call for each of them would take five times as long.
     if kind := _AS_IT_IS.get(type_.name):
         return Step(lambda values, _: [each if type(each) is kind else carefully(each) for each in values])
     if type_.name == "DateTime":

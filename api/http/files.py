@@ -57,7 +57,7 @@ async def download(request: Request, service: Service) -> Response:
     """Redirect a caller with a signed link to the digital product of an order's line."""
     caller = caller_of(None, address_of(request.scope))
     try:
-        async with _admitted(request, service, caller, FILE_COST):
+        async with _admit(request, service, caller, FILE_COST):
             if not await service.links.opens(request.url.path, dict(request.query_params)):
                 raise _Refused(403, "This link is not valid any more: ask for a new one.", "FORBIDDEN")
             url = await download_url(UUID(request.path_params["id"]))
@@ -76,7 +76,7 @@ async def _answer(request: Request, service: Service, keys: Sequence[str]) -> Re
     try:
         actor = await _caller(request, service)
         caller = caller_of(actor, address_of(request.scope))
-        async with _admitted(request, service, caller, FILE_COST * min(len(keys), MOST_AT_ONCE)):
+        async with _admit(request, service, caller, FILE_COST * min(len(keys), MOST_AT_ONCE)):
             return await _print(request, service, await _find(actor, keys))
     except ClientDisconnect:
         return Response(status_code=400)  # which nobody reads
@@ -91,7 +91,7 @@ async def _answer(request: Request, service: Service, keys: Sequence[str]) -> Re
 
 
 @asynccontextmanager
-async def _admitted(request: Request, service: Service, caller: str, cost: int) -> AsyncIterator[None]:
+async def _admit(request: Request, service: Service, caller: str, cost: int) -> AsyncIterator[None]:
     """Work for the caller within the block, as for an operation: at its cost, with its slot and its share.
 
     Raise `_Refused` if it has asked for too much, and ClientDisconnect if the client goes while it waits for a slot.

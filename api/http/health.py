@@ -84,7 +84,7 @@ class Readiness:
         )
 
     async def _database(self) -> dict[str, Any]:
-        # A question that is not answered yet goes on, and who asks next waits for the same: to a database that is
+        # A question that is not answered yet goes on, and the next request waits for the same: to a database that is
         # silently dead there is one on its way, not one for each look, and none holds up the answer by its end.
         if self._asking is None or self._asking.done():
             self._asking = asyncio.create_task(self._ask())

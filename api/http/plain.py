@@ -31,7 +31,7 @@ async def read_body(request: Request, most_bytes: int) -> bytes:
 
 
 async def run_unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """Run the work to its end, but cancel it if the client goes. Raises Starlette's `ClientDisconnect` then."""
+    """Run the work to its end, but cancel it if the client goes. Then raise Starlette's `ClientDisconnect`."""
     running = asyncio.ensure_future(work)
     gone = asyncio.create_task(_disconnect(request))
     try:

@@ -24,7 +24,7 @@ import uvicorn
 
 log = logging.getLogger("uvicorn.error")  # where uvicorn tells of its own processes
 
-# A server that is told to stop has this long: uvicorn waits until SHUTDOWN_SECONDS for what is open, the rest is for
+# A server that has to stop has this long: uvicorn waits until SHUTDOWN_SECONDS for what is open, the rest is for
 # the application to let go of its database. A process that is still there then is ended by force.
 SHUTDOWN_SECONDS = 6
 EXIT_SECONDS = 7.5

@@ -57,7 +57,7 @@ class EventStream(Response):
     async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         token_ended = asyncio.Event()
-        gone = asyncio.create_task(_disconnected(receive))
+        gone = asyncio.create_task(_wait_for_disconnect(receive))
         with self._service.tokens.on_token_end(self._actor, token_ended.set):
             sending = asyncio.create_task(self._send_all(send))
             ends = [
@@ -117,7 +117,7 @@ class EventStream(Response):
                 await _cancel(following)
 
 
-async def _disconnected(receive: Receive) -> None:
+async def _wait_for_disconnect(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
 

@@ -1,4 +1,4 @@
-"""How messages are written to a WebSocket's client: at once, so that nobody who has something for many waits for one.
+"""How messages are written to a WebSocket's client: at once, so that a message for many clients waits for none of them.
 
 Our own server's connection is a writer itself (`api.http.websocket_connection`). Under any other ASGI server,
 `writer_of` returns one that does the same through `websocket.send`.

@@ -28,9 +28,9 @@ async def create_delivery_note(
 ) -> DeliveryNote:
     """Return the delivery note of a fulfillment. Create it, with a number of its own, if there is none.
 
-    By default it is that of the open fulfillment; where none is open, one is opened for all that is left, or else the
-    only one that has left is meant. With `replaces`, a corrected one is created in place of that note, from the order
-    as it is now.
+    By default it is that of the open fulfillment. If none is open, one is opened for all that is left. If nothing is
+    left, the only fulfillment that has left is meant. With `replaces`, a corrected note is created in place of that
+    one, from the order as it is now.
     """
     locale = checked_locale(locale)
     note = None

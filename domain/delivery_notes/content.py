@@ -29,7 +29,7 @@ class Position:
     """A line of the order, in units. `ordered` is what is due, `remaining` what is still to come after this delivery.
 
     `weight_grams` is the weight of one unit. `unit_price` and `total` (of the units delivered) are in minor units of
-    the note's currency, and `None` where no prices are wanted.
+    the note's currency, and None if no prices are wanted.
     """
 
     sku: str | None
@@ -57,7 +57,7 @@ class Parcel:
 class NoteContent:
     """`channel` is the channel's name for people, `channel_code` the one by which the merchant's settings know it.
 
-    `recipient` are the lines of the address, none where the goods are picked up: then `customer` says by whom.
+    `recipient` are the lines of the address. There are none if the goods are picked up: `customer` says by whom.
 
     `recipient_country` (ISO 3166-1) tells how the lines are written. Days are those of the merchant's time zone;
     `locale` is one of `domain.locales`; `replaces` is the number of the note that this one corrects.

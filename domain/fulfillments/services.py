@@ -48,11 +48,11 @@ async def save_service(
     new_secret: bool = False,
     egress: Egress = PUBLIC_ONLY,
 ) -> tuple[FulfillmentService, str | None]:
-    """Enter a service, or change the one of that code. It is asked at its URL or, where it has none, by e-mail.
+    """Enter a service, or change the one of that code. It is asked at its URL, or by e-mail if it has none.
 
-    Calls to its URL are signed with a secret (Standard Webhooks): made when it first has a URL, and anew where that is
-    asked for. It is answered then, and cannot be read again. The secret before it signs beside it for `BOTH_SIGN`, so
-    that the service can change over without missing a call.
+    Calls to its URL are signed with a secret (Standard Webhooks). It is made when the service first has a URL, and anew
+    if `new_secret` is set. It is returned then, and cannot be read again. The secret before it signs beside it for
+    `BOTH_SIGN`, so that the service can change over without missing a call.
 
     `egress` says which URLs may be called. A name is looked up anew for each call, not here.
 

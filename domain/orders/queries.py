@@ -51,7 +51,7 @@ class OrderSort:
     direction: SortDirection = SortDirection.DESC
 
 
-async def _seen(actor: Actor, column: str, key: UUID | int) -> Order | None:
+async def _find_visible(actor: Actor, column: str, key: UUID | int) -> Order | None:
     """Return the order with that key if the caller sees its channel."""
     for row in await rows.read_by(Order, column, [key]):
         if actor.sees(row.channel_id):
@@ -60,7 +60,7 @@ async def _seen(actor: Actor, column: str, key: UUID | int) -> Order | None:
 
 
 async def get_order(actor: Actor, order_id: UUID) -> Order | None:
-    return await _seen(actor, "id", order_id)
+    return await _find_visible(actor, "id", order_id)
 
 
 async def get_refused_order(actor: Actor, order_id: UUID) -> Order | None:
@@ -75,7 +75,7 @@ async def get_order_by_number(actor: Actor, number: str) -> Order | None:
     digits = number.strip().removeprefix("#")
     if not (digits.isascii() and digits.isdigit() and len(digits) < 19):
         return None
-    return await _seen(actor, "number", int(digits))
+    return await _find_visible(actor, "number", int(digits))
 
 
 async def get_order_by_reference(actor: Actor, channel: str, reference: str) -> Order | None:
@@ -137,7 +137,7 @@ async def list_orders(
             query = query.filter(_beyond(sort, request.after, "after", ascending))
         if request.before is not None:
             query = query.filter(_beyond(sort, request.before, "before", not ascending))
-        found = await rows.read(_sorted(query, sort, request.backward, size + 1))
+        found = await rows.read(_sort(query, sort, request.backward, size + 1))
     orders, more = found[:size], len(found) > size
     if request.backward:
         orders.reverse()
@@ -145,7 +145,7 @@ async def list_orders(
     return OrderPage(orders, more, request.after is not None, sort)
 
 
-def _sorted(query: QuerySet[Order], sort: OrderSort, backward: bool, limit: int) -> QuerySet[Order]:
+def _sort(query: QuerySet[Order], sort: OrderSort, backward: bool, limit: int) -> QuerySet[Order]:
     sign = "" if (sort.direction is SortDirection.ASC) is not backward else "-"
     return query.order_by(f"{sign}{sort.by.lower()}", f"{sign}id").limit(limit)
 
@@ -156,7 +156,7 @@ def _beginning(
 ) -> rows.Selection[Order]:
     """Return the first page of all orders, which nearly every client asks for. Its SQL is kept: see
     docs/decisions/0012-hot-paths.md."""
-    return rows.Selection.of(_sorted(Order.filter(visible(channel_ids)), sort, backward, limit))
+    return rows.Selection.of(_sort(Order.filter(visible(channel_ids)), sort, backward, limit))
 
 
 def _beyond(sort: OrderSort, cursor: str, field: str, ascending: bool) -> Q:

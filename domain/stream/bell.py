@@ -23,7 +23,7 @@ _RING, _HEARTBEAT = "ring", "heartbeat"
 
 HEARTBEAT_SECONDS = 2.0  # of silence after which a heartbeat shows whether messages still come through
 ANSWER_SECONDS = 2.0  # for the broker to connect, to take a message, and to bring back our own
-APART_SECONDS = 0.004  # from one ring to the next, where there is always something to ring for: see `Bell`
+APART_SECONDS = 0.004  # from one ring to the next, if there is always something to ring for: see `Bell`
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0  # seconds between attempts to connect: doubled each time
 
 
@@ -152,7 +152,7 @@ async def _end(task: asyncio.Task[None]) -> None:
     A task that is cancelled while it subscribes ends with a KeyError of broadcaster's, which means nothing.
     """
     task.cancel()
-    task.add_done_callback(_cause)  # looked at, so that nobody is told that it was not
+    task.add_done_callback(_cause)  # taken, so that asyncio does not log that nobody took it
     await asyncio.wait((task,), timeout=ANSWER_SECONDS)
 
 

@@ -54,7 +54,7 @@ class PostgresBackend(BroadcastBackend):
             await self._connection.execute("SELECT pg_notify($1, $2)", channel, message)
 
     async def next_published(self) -> Event:
-        """Wait for the next message. Raise `DatabaseUnavailable` when the connection has ended."""
+        """Wait for the next message, for broadcaster. Raise `DatabaseUnavailable` if the connection has ended."""
         event = await self._heard.get()
         if event is None:
             raise DatabaseUnavailable("the connection that listens has ended")

@@ -304,7 +304,7 @@ async def timelines(order_ids: Collection[UUID], *, after: int, limit: int) -> d
 async def _read_settled(read: Callable[[], Awaitable[Any]]) -> list[OrderEvent]:
     """Return what is read, once no event can come before the last of it: its cursors must be good for the whole log.
 
-    Whoever writes such an event is about to commit. Raise DatabaseUnavailable if one of them does not come to an end.
+    Writers of such events are about to commit. Raise DatabaseUnavailable if one of them does not come to an end.
     """
     horizon = await _horizon()
     events: list[OrderEvent] = list(await read())

@@ -20,7 +20,7 @@ from models.engine.errors import DatabaseUnavailable
 log = logging.getLogger(__name__)
 
 PAGE = 500  # events read from the log at a time
-APART_SECONDS = 0.002  # from one reading of the log to the next, where there is always something new: see `Feed`
+APART_SECONDS = 0.002  # from one reading of the log to the next, if there is always something new: see `Feed`
 HANDLE_SECONDS = 0.5  # for which the feed waits until its subscribers have handled a page
 FIRST_READ_SECONDS = 5.0  # for which the start waits for the database; the feed goes on trying
 

@@ -9,7 +9,7 @@ from barcode import Code128
 
 # Code 128 (ISO/IEC 15417) wants 10 modules of quiet around it, QR (ISO/IEC 18004) 4. Below a quarter of a millimetre
 # a bar is not safe from a laser printer and a worn scanner.
-_NARROWEST, _WIDEST, _BARCODE_WIDTH = 0.25, 0.33, 70.0  # millimetres: of a module, and of all of it where it can be
+_NARROWEST, _WIDEST, _BARCODE_WIDTH = 0.25, 0.33, 70.0  # millimetres: of a module, and of all of it if possible
 _BARCODE_QUIET, _QR_QUIET = 10, 4  # modules
 _QR_MODULE, _QR_SIZE, _LARGEST_QR = 0.4, 22.0, 45.0  # millimetres: at least, at least, at most
 

@@ -137,7 +137,7 @@ class Payments:
 
     async def _settle(self, transaction: Transaction) -> None:
         """Settle the transaction, after older ones of the same parent: a gateway gets one request at a time."""
-        async with self._locked(transaction.order_id):
+        async with self._lock(transaction.order_id):
             pending = [each for each in await _pending(transaction.order_id) if each.parent_id == transaction.parent_id]
             keys = [each.id for each in pending]
             for each in pending[: keys.index(transaction.id) + 1] if transaction.id in keys else ():
@@ -160,7 +160,7 @@ class Payments:
         return gateway
 
     @contextlib.asynccontextmanager
-    async def _locked(self, order_id: UUID) -> AsyncIterator[None]:
+    async def _lock(self, order_id: UUID) -> AsyncIterator[None]:
         lock = self._locks.setdefault(order_id, asyncio.Lock())
         async with lock:
             yield

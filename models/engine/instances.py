@@ -67,25 +67,25 @@ def _select(model: type[Table], tail: str) -> str:
 
 async def add(row: Table) -> None:
     """Insert a new row."""
-    await Model.save(_loaded(row), force_create=True)
+    await Model.save(_require_loaded(row), force_create=True)
 
 
 async def save(row: Table, *columns: str) -> None:
     """Write these columns of a loaded row. Without columns, write all of a row, which may be a new one."""
-    await Model.save(_loaded(row), update_fields=columns or None)
+    await Model.save(_require_loaded(row), update_fields=columns or None)
 
 
 async def remove(row: Table) -> None:
     """Delete a loaded row."""
-    await Model.delete(_loaded(row))
+    await Model.delete(_require_loaded(row))
 
 
 async def reload(row: Table) -> None:
     """Give a loaded row the values that the database has now."""
-    await Model.refresh_from_db(_loaded(row))
+    await Model.refresh_from_db(_require_loaded(row))
 
 
-def _loaded(row: Table) -> Model:
+def _require_loaded(row: Table) -> Model:
     """Return the row. Raise TypeError if it was only read."""
     if not isinstance(row, Model):
         raise TypeError(f"A {type(row).__name__} was only read: load it to change it.")

@@ -89,7 +89,7 @@ def insert(
     that violates a unique constraint is left out. On PostgreSQL, `after` is a SELECT of one row: its functions are
     called before the first row gets its number.
     """
-    columns = _written(model)
+    columns = _written_columns(model)
     values = converted(model, ((name, row.get(name)) for row in rows for name in columns))
     make = _kept_insert if len(values) <= _MOST_KEPT else _insert
     return Write(make(model, len(rows), unless_there, after), values)
@@ -107,7 +107,7 @@ def _writers(model: type[Table]) -> dict[str, Callable[[Any, type[Table]], Any]]
 
 
 def _insert(model: type[Table], rows: int, unless_there: bool, after: str | None) -> str:
-    columns = _written(model)
+    columns = _written_columns(model)
     source = _values(model, columns, rows, typed=after is not None)
     if after is not None:
         # The numbers are taken for what is joined, and so after its row is there; OFFSET 0 keeps it whole.
@@ -132,7 +132,7 @@ def _row(model: type[Table], columns: tuple[str, ...], typed: bool) -> str:
 
 
 @lru_cache
-def _written(model: type[Table]) -> tuple[str, ...]:
+def _written_columns(model: type[Table]) -> tuple[str, ...]:
     """Return the columns of a new row: all but the number that the database gives it."""
     generated = model._meta.generated_db_fields
     return tuple(name for name in model._meta.fields_db_projection if name not in generated)

@@ -82,7 +82,7 @@ def _line(source: Source, item: JsonObject) -> NewLine:
         discount=source.sum(allocations, "amount") if allocations else source.amount(item, "total_discount"),
         tax=source.sum(item.objects("tax_lines"), "price"),
         requires_shipping=item.flag("requires_shipping", default=True),
-        weight_grams=item.whole("grams") or None,  # 0 where the shop does not know it
+        weight_grams=item.whole("grams") or None,  # 0 if the shop does not know it
         # A tip is listed like goods, but nothing of it is ever sent.
         removed_quantity=count if item.has("tip_payment_gateway") else 0,
     )
