@@ -26,16 +26,23 @@ INSTALL = ("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-
 
 @asynccontextmanager
 async def running(script: str, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A script of tests/node, with pipes from its output and to its input; it is ended with the block.
+    """A script of tests/node, as `running_text` does it."""
+    async with running_text((FOLDER / script).read_text(encoding="utf-8"), *arguments) as process:
+        yield process
 
-    The test is skipped where Node or the packages are not to be had.
+
+@asynccontextmanager
+async def running_text(script: str, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Run a module given as text, with pipes from its output and to its input, until the block ends.
+
+    Skip the test if Node or the packages are not to be had.
     """
     node = shutil.which("node")
     if node is None or shutil.which("npm") is None:
         pytest.skip(NODE)
     # A module finds its packages beside itself, or, if it is given as text, in the current folder.
     process = await asyncio.create_subprocess_exec(
-        *(node, "--input-type=module", "--eval", (FOLDER / script).read_text(encoding="utf-8"), *arguments),
+        *(node, "--input-type=module", "--eval", script, *arguments),
         cwd=await asyncio.to_thread(_installed),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
