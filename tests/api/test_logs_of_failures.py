@@ -120,7 +120,7 @@ def text() -> Iterator[Text]:
 async def test_a_fault_that_tells_a_token_does_not_write_it_down(
     server: Server, issuer: LocalIssuer, text: Text, monkeypatch: pytest.MonkeyPatch, kind: type[Exception]
 ) -> None:
-    async def broken(token: str) -> Any:
+    async def broken(token: str) -> Any:  # no fault that is known says the token, so none can be brought about
         raise kind(f"nobody can read {token}")
 
     monkeypatch.setattr("domain.tokens.authenticate", broken)

@@ -8,20 +8,18 @@ import asyncio
 import os
 import pickle
 from collections import Counter
-from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 from uuid import UUID
 
-import pytest
-
 from domain.actors import system
 from domain.errors import DomainError
 from domain.fulfillments.services import save_service
 from domain.orders import actions
-from domain.stream import bell
+from domain.stream.bell import Bell
 from models import Order
 from models.engine.database import connected
 from tests.database import reader_of
@@ -68,11 +66,22 @@ def copied(model: ModelOrder) -> ModelOrder:
     return copy
 
 
+class CountedBell(Bell):
+    """A bell that only counts how often it is rung."""
+
+    def __init__(self) -> None:
+        super().__init__("memory://")
+        self.rings = 0
+
+    def ring(self) -> None:
+        self.rings += 1
+
+
 @dataclass
 class Tally:
     """What happened in all lives: how often the bell rang, and how often each command came to what."""
 
-    rings: int = 0
+    bell: CountedBell = field(default_factory=CountedBell)
     outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def seen(self) -> set[str]:
@@ -127,7 +136,7 @@ class Lives:
     def act(self, call: Call) -> None:
         """Sends the call, and holds what comes of it against the model, the log and the database's constraints."""
         self.calls.append(call)
-        before, rung = self.rows, self.tally.rings
+        before, rung = self.rows, self.tally.bell.rings
         expected, new_key = self.predict(call)
         try:
             answer = self.runner.run(perform(call, self.keys_for(call)))
@@ -140,7 +149,7 @@ class Lives:
         assert answered == expected, call
         self.tally.outcomes[call.step, expected if isinstance(expected, str) else "done" if expected else "again"] += 1
         recorded = not isinstance(expected, str) and bool(expected)
-        assert self.tally.rings - rung == (1 if recorded else 0)
+        assert self.tally.bell.rings - rung == (1 if recorded else 0)
         if not recorded:
             assert len(self.rows["idempotency_records"]) - len(before["idempotency_records"]) == (1 if new_key else 0)
             assert self.without_keys(self.rows) == self.without_keys(before), call
@@ -286,22 +295,27 @@ class Lives:
         assert available & set(trials) == possible, model
 
 
+@contextmanager
+def ringing(runner: asyncio.Runner, bell: Bell) -> Iterator[None]:
+    running = bell.running(lambda: None)
+    runner.run(running.__aenter__())
+    try:
+        yield
+    finally:
+        runner.run(running.__aexit__(None, None, None))
+
+
 def test_every_command_of_an_order_has_a_model() -> None:
     """A command that `tests/domain/life/` does not know is never sent: declare its step there."""
     assert {each.command.name for each in STEPS.values()} == declared_commands()
 
 
-def test_random_lives(engine: str, new_database: Callable[[], str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_random_lives(engine: str, new_database: Callable[[], str]) -> None:
     tally = Tally()
     number = int(os.environ.get("LIVES", LIVES[engine]))
 
-    def ring() -> None:
-        tally.rings += 1
-
-    monkeypatch.setattr(bell, "ring", ring)
-
     lived = 0
-    with asyncio.Runner() as runner:
+    with asyncio.Runner() as runner, ringing(runner, tally.bell):
         while lived < number or (tally.missing(number) and lived < number * MOST_LIVES):
             seed = FIRST_SEED[engine] + lived
             lives = Lives(runner, new_database(), tally)
