@@ -64,7 +64,10 @@ async def get_order(actor: Actor, order_id: UUID) -> Order | None:
 
 
 async def get_refused_order(actor: Actor, order_id: UUID) -> Order | None:
-    """Return the order that the actor could not change, if a change finds it: a fulfillment service must be asked."""
+    """Return the order of a refused change, or None if it does not exist for the actor.
+
+    For a fulfillment service, only orders exist of which it is asked to ship something.
+    """
     service_id = actor.service_id
     if service_id is not None and not await Fulfillment.exists(order_id=order_id, service_id=service_id):
         return None

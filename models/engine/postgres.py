@@ -110,9 +110,9 @@ class _Pooled(PoolConnectionWrapper[Any]):
 async def _take(client: Any) -> tuple[Any, asyncio.Semaphore | None]:
     """Return a connection of the pool, and the caller's share that it is counted in.
 
-    One that is free is there at once (and has a time limit of its own if it must be made anew). Only waiting needs
-    a clock. The pool's own would take a task for each. To wait for one's own share is no outage: it ends when
-    the caller's other statements do.
+    A free connection is there at once (and has a time limit of its own if it must be made anew). Only waiting needs a
+    clock. The pool's own would take a task for each. To wait for one's own share is no outage: it ends when the
+    caller's other statements do.
     """
     pool = client._pool
     share = client.shares.of_this_caller(pool.get_max_size())
