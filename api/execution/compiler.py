@@ -260,6 +260,8 @@ class Compiler:
             return [call(each, run) for each in objects]
 
         async def call_and_wait(objects: Values, run: Run) -> Values:
+            if run.context.budget.is_long:  # the same field may be asked for under many names
+                await take_turn()
             return await gather_all(call_each(objects, run))
 
         async def call_in_turns(objects: Values, run: Run) -> Values:

@@ -39,6 +39,7 @@ LIST_SIZE: Final = 5  # items that a list is taken to have which is no page
 # What a field costs besides: by its name, or by its type's for each field that has no entry of its own; and what an
 # argument of it costs if it is given.
 WEIGHTS: Final = {
+    "Order.availableActions": 50,  # a situation, and some twenty rules
     "Query": 10,  # a statement
     "Query.orders(search)": 90,
     "Query.orderCounts": 100,

@@ -286,6 +286,16 @@ async def test_an_answer_of_too_many_bytes(server: Server, besides: str) -> None
 
 
 @pytest.mark.wire
+@pytest.mark.parametrize("settings", [{"max_cost": 2_000_000}], indirect=True)
+async def test_what_is_resolved_under_many_names_is_resolved_in_turns(server: Server) -> None:
+    for _ in range(20):
+        await server.place()
+    names = [f"a{number}: availableActions {{ code }}" for number in range(60)]
+    one = await longest_pass(server, f"{{ orders {{ nodes {{ {names[0]} }} }} }}")
+    assert await longest_pass(server, f"{{ orders {{ nodes {{ {' '.join(names)} }} }} }}") < one * 30
+
+
+@pytest.mark.wire
 async def test_filters_are_put_together_one_after_another(server: Server) -> None:
     """Sixty of them in one operation, and between each two of them something else."""
     counts = [f'a{number}: orderCounts(filter: {{ tags: ["x"] }}) {{ total }}' for number in range(60)]

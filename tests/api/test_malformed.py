@@ -62,7 +62,11 @@ EVENT_CURSORS = [
         ["event", 10**400],
         ["event", [1]],
         ["event", {}],
-        ["event", 1, 2],
+        ["event", 1, -2],
+        ["event", 1, 2**32],
+        ["event", 1, True],
+        ["event", 1, "2"],
+        ["event", 1, 2, 3],
         ["order", 1],
     )
 ]

@@ -32,6 +32,7 @@ from api.schema.orders.parts import (
 from domain.orders import actions
 from domain.orders.queries import OrderPage
 from domain.payments.balances import open_authorizations, under_way, unknown_gateways
+from models.engine.turns import take_turn
 from models.enums import AddressKind, FulfillmentState, TransactionKind
 
 if TYPE_CHECKING:
@@ -155,6 +156,8 @@ class Order(Node):
     async def available_actions(self, info: Info) -> list[AvailableAction]:
         actor = info.context.actor
         situation = await _situation(self.row, info.context, is_service=actor.service_id is not None)
+        if info.context.budget.is_long:
+            await take_turn()
         return [
             AvailableAction(action=each.action, available=each.available, reason=each.reason, code=each.code)
             for each in actions.available_actions(situation, actor)
