@@ -3,7 +3,8 @@
 Each test that opens a database runs on SQLite and on PostgreSQL, with two kinds of exceptions, said by a mark:
 `sqlite` and `postgres` are for tests of one engine's own ways; `wire` is for tests of what lies above the database
 (how requests are read and answers are written, and the commands), which run on SQLite only unless
-`--databases both` or `--databases postgres` asks for more.
+`--databases both` or `--databases postgres` asks for more. Without `--slow`, the tests of `api` and `effects` run on
+SQLite only, unless they are about PostgreSQL's own ways.
 """
 
 import asyncio
@@ -41,6 +42,7 @@ from tests.missing import PANGO, VARIABLE
 from tests.servers import Databases, SharedServers, url_of
 
 ENGINES = ("sqlite", "postgres")
+_ABOVE = (Path(__file__).parent / "api", Path(__file__).parent / "effects")  # what runs on PostgreSQL with --slow
 Fill = Callable[[], Awaitable[None]]  # writes rows into the open database
 _shared = pytest.StashKey[SharedServers]()
 
@@ -166,7 +168,10 @@ def _runs(item: pytest.Item, wanted: str, *, slow: bool) -> bool:
         return wanted != "sqlite" or "postgres_url" not in item.fixturenames
     if wanted in ENGINES:
         return bool(engine == wanted)
-    return wanted == "both" or engine == "sqlite" or item.get_closest_marker("wire") is None
+    if wanted == "both" or engine == "sqlite" or item.get_closest_marker("postgres"):
+        return True
+    is_close_to_it = not item.path.is_relative_to(_ABOVE[0]) and not item.path.is_relative_to(_ABOVE[1])
+    return item.get_closest_marker("wire") is None and (slow or is_close_to_it)
 
 
 @pytest.fixture(scope="session")

@@ -44,6 +44,7 @@ async def test_in_this_process(complaints: Complaints) -> None:
     assert never_retrieved.startswith("Task exception was never retrieved")
 
 
+@pytest.mark.slow
 async def test_in_a_process_that_is_started(request: pytest.FixtureRequest) -> None:
     from api.commands import temporary_server
 

@@ -138,6 +138,7 @@ async def longest_pass(server: Server, query: str) -> float:
     return min(longest)
 
 
+@pytest.mark.slow
 @pytest.mark.wire
 @pytest.mark.parametrize("query", [LONG, LONG.replace("{ orders", "{ __schema { queryType { name } } orders")])
 async def test_a_long_answer_is_made_in_pieces(server: Server, monkeypatch: pytest.MonkeyPatch, query: str) -> None:

@@ -75,6 +75,7 @@ def faults(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
 
 
+@pytest.mark.slow
 async def test_no_request_breaks_anything(server: Server, caplog: pytest.LogCaptureFixture) -> None:
     headers = {"Authorization": f"Bearer {server.token}", "Content-Type": "application/json"}
     for query, variables in found(st.tuples(documents(), st.none() | st.dictionaries(st.text(), JSON) | JSON)):

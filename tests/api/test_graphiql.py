@@ -179,6 +179,7 @@ async def _run(server: Server, name: str, operation: str = "", **variables: Any)
     return answer["data"]
 
 
+@pytest.mark.slow
 @pytest.mark.rendering
 async def test_the_examples_take_an_order_through_its_life(server: Server) -> None:
     placed = (await _run(server, "PlaceOrder"))["placeOrder"]
@@ -251,6 +252,7 @@ async def _open_tab(page: browser.Page, name: str) -> None:
     )
 
 
+@pytest.mark.slow
 @in_a_browser
 async def test_events_appear_in_the_browser_one_after_another(server: Server, tmp_path: Path) -> None:
     order, cursor = await _placed(server)
@@ -287,6 +289,7 @@ async def _show_documentation(page: browser.Page, text: str) -> None:
     await page.wait_for(f"{shown} || ({show}?.click(), false)")
 
 
+@pytest.mark.slow
 @in_a_browser
 async def test_the_documentation_comes_with_the_token(server: Server, tmp_path: Path) -> None:
     async with browser.opened(server.url, tmp_path / "profile") as page:
@@ -300,6 +303,7 @@ async def test_the_documentation_comes_with_the_token(server: Server, tmp_path: 
         assert page.problems == []
 
 
+@pytest.mark.slow
 @in_a_browser
 @pytest.mark.parametrize("introspection", ["all"])
 async def test_without_a_token_the_browser_shows_the_documentation_and_says_what_is_missing(

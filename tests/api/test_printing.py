@@ -143,6 +143,7 @@ async def test_a_note_is_told_live(server: Server) -> None:
     }
 
 
+@pytest.mark.slow
 async def test_many_notes_are_one_file_in_the_order_asked(server: Server) -> None:
     made = [await ready(server) for _ in range(3)]
     pending = await server.place()
@@ -175,6 +176,7 @@ async def test_many_notes_are_one_file_in_the_order_asked(server: Server) -> Non
     assert (await fetch(server, payload["url"])).headers["ETag"] == response.headers["ETag"]
 
 
+@pytest.mark.slow
 async def test_what_is_asked_of_many_notes(server: Server) -> None:
     before = await all_rows()
     for fulfillments, field in (([], ["fulfillmentIds"]), (["x"] * 3, ["fulfillmentIds", "0"])):
@@ -271,6 +273,7 @@ class TestWithSettingsOfTheMerchant:
             assert expected in text
 
 
+@pytest.mark.slow
 async def test_what_a_customer_is_called_is_text(server: Server) -> None:
     """And what is on the server's disk or in its network stays there."""
     name = '<img src="file:///etc/passwd"><script>alert(1)</script> {{ 7 * 7 }}'

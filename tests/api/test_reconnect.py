@@ -163,6 +163,7 @@ async def settle(subscribers: list[Subscriber], wanted: EventFilter | None = Non
     return log
 
 
+@pytest.mark.slow
 async def test_subscribers_that_reconnect_again_and_again_see_exactly_the_log(server: Server) -> None:
     sockets = [OverWebSocket(server, random.Random(f"socket {number}")) for number in range(3)]
     streams = [OverEventStream(server, random.Random(f"stream {number}")) for number in range(2)]

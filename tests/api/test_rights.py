@@ -478,6 +478,7 @@ CALLERS = [
 ]
 
 
+@pytest.mark.slow
 async def test_plans_refuse_what_graphql_core_refuses(server: Server) -> None:
     """Any document has the same answer, data and errors, whether or not there is a plan for it."""
     await some_of_everything()

@@ -116,6 +116,7 @@ async def test_a_full_disk_is_told_and_outlived(tmp_path: Path) -> None:
         await outlives_a_full_disk(url, disk)
 
 
+@pytest.mark.slow
 async def test_a_full_disk_of_postgresql_is_told_and_outlived(postgres_url: str) -> None:
     with TemporaryDirectory() as folder, small_disk(Path(folder) / "disk", 64) as disk:
         os.chmod(folder, 0o755)

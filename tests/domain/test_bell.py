@@ -110,6 +110,7 @@ async def test_rings_that_follow_one_another_closely_wait_to_be_told_elsewhere_t
         assert other.heard == before + 1, "its own ring alone"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["restart", "crash"])
 async def test_after_the_broker_was_gone_rings_are_heard_again(
     broker: PostgresServer | ValkeyServer, fault: str, monkeypatch: pytest.MonkeyPatch

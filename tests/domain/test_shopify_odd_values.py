@@ -5,6 +5,8 @@ import json
 import random
 from typing import Any
 
+import pytest
+
 from domain.errors import DomainError
 from domain.imports import shopify
 from domain.imports.running import Result
@@ -44,6 +46,7 @@ def _broken(base: dict[str, Any], path: tuple[Any, ...], odd: Any) -> dict[str, 
     return order
 
 
+@pytest.mark.slow
 def test_no_odd_value_anywhere_is_more_than_a_refusal() -> None:
     base, read, refused = _full_order(), 0, list[DomainError]()
     for path in _paths(base)[1:]:

@@ -14,6 +14,7 @@ def run(*arguments: str) -> tuple[int, str, str]:
     return result.exit_code, result.stdout, result.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("needs_pango")
 def test_a_sample(tmp_path: Path, folder: Path) -> None:
     (folder / "settings.toml").write_text('default_locale = "fr-CH"\n[numbers]\nprefix = "BL"\n', encoding="utf-8")

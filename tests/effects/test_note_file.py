@@ -47,6 +47,7 @@ def opened(content: Content) -> Iterator[Callable[[str], Pdf]]:
         file.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["short", "right", "long", "priced", "pick-up", "odd", "arabic", "hebrew", "japanese"])
 def test_nothing_is_found_wrong(content: Content, tmp_path: Path, name: str) -> None:
     path = tmp_path / "note.pdf"

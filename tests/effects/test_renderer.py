@@ -158,6 +158,7 @@ async def test_limits() -> None:
         await renderer.close()
 
 
+@pytest.mark.slow
 async def test_several_processes_are_started_only_when_they_are_needed() -> None:
     renderer = Renderer(processes=2)
     try:
@@ -171,6 +172,7 @@ async def test_several_processes_are_started_only_when_they_are_needed() -> None
         await renderer.close()
 
 
+@pytest.mark.slow
 async def test_callers_that_go_away(renderer: Renderer, content: Callable[[str], bytes]) -> None:
     await renderer.require()
     pid = workers()
@@ -204,6 +206,7 @@ async def test_processes_retire(monkeypatch: pytest.MonkeyPatch, renderer: Rende
     assert workers() == []
 
 
+@pytest.mark.slow
 def test_each_event_loop_has_processes_of_its_own() -> None:
     renderer = Renderer(processes=1)
 
@@ -256,6 +259,7 @@ MISSING = (
 )
 
 
+@pytest.mark.slow
 async def test_pango_is_missing_and_then_installed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, renderer: Renderer, caplog: pytest.LogCaptureFixture
 ) -> None:

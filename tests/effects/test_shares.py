@@ -188,6 +188,7 @@ async def test_what_waits_for_a_paused_counterpart_hides_nothing_else(
     assert await Effect.filter(lane="FULFILLMENT_REQUEST:lager", attempts__gt=0).count() == 0
 
 
+@pytest.mark.slow
 async def test_a_service_that_fails_is_paused_and_seen_to_be(
     server: Server, office: PostOffice, house: Warehouse
 ) -> None:

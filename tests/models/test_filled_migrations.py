@@ -123,6 +123,7 @@ async def test_each_migration_keeps_every_row(empty_url: str) -> None:
         await empty(empty_url, rows_until(name))
 
 
+@pytest.mark.slow
 async def test_names_find_nothing_for_those_who_may_not_see_them(empty_url: str) -> None:
     """What an order is found by besides names and e-mail addresses still finds it."""
     if not is_postgres(empty_url):
@@ -141,6 +142,7 @@ async def test_a_migration_after_the_last_keeps_every_row(database_url: str, tmp
     await keeps_all(database_url, NAMES[-1], "9999_sample", sample(tmp_path, NULLABLE))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", ["DELETE FROM tracking WHERE number = 'T-1'", "UPDATE orders SET note = ''"])
 async def test_a_migration_that_loses_something_is_noticed(database_url: str, tmp_path: Path, loss: str) -> None:
     with pytest.raises(AssertionError):

@@ -51,6 +51,7 @@ class Dying:
             raise Killed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", STEPS)
 async def test_killed_between_two_steps(step: str) -> None:
     async with post_office() as office:

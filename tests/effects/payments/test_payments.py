@@ -223,6 +223,7 @@ class Killed:
                 thrown = error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [CAPTURE, REFUND])
 async def test_killed_anywhere_and_carried_out_again(
     payments: Payments, account: Account, proxy: StripeProxy, kind: TransactionKind, engine: str
