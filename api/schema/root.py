@@ -4,12 +4,11 @@ import strawberry
 
 from api.execution import rights
 from api.schema.effects import EffectMutations, EffectQueries
-from api.schema.orders.events import OrderEvent
 from api.schema.orders.mutations import OrderMutations
 from api.schema.orders.parts import Channel, DeliveryNote, Fulfillment
 from api.schema.orders.queries import OrderQueries
 from api.schema.orders.subscriptions import OrderSubscriptions
-from api.schema.orders.types import Order
+from api.schema.orders.types import Order, OrderEvent
 from api.schema.tokens import TokenMutations, TokenQueries
 
 

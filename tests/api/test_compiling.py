@@ -35,7 +35,7 @@ from api.execution.plan import MutationPlan, Plan
 from api.execution.plans import Plans
 from api.execution.requests import Request
 from api.schema import ids
-from api.schema.orders.events import OrderEvent as ShownEvent
+from api.schema.orders.types import OrderEvent as ShownEvent
 from api.schema.root import schema
 from domain.actors import Scope
 from domain.delivery_notes.commands import create_delivery_note

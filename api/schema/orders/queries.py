@@ -9,17 +9,10 @@ from api.execution.context import Info
 from api.execution.rights import GIVEN, READ, Rights
 from api.schema import enums, ids
 from api.schema.nodes import Node
-from api.schema.orders.events import OrderEvent, OrderEventConnection
+from api.schema.orders.counts import FulfillmentStatusCount, OrderCounts, OrderStatusCount, PaymentStatusCount
 from api.schema.orders.filters import OrderEventFilter, OrderFilter, OrderSort, event_filter
 from api.schema.orders.parts import Channel, DeliveryNote, Fulfillment
-from api.schema.orders.types import (
-    FulfillmentStatusCount,
-    Order,
-    OrderConnection,
-    OrderCounts,
-    OrderStatusCount,
-    PaymentStatusCount,
-)
+from api.schema.orders.types import Order, OrderConnection, OrderEvent, OrderEventConnection
 from domain import channels
 from domain.actors import Actor
 from domain.delivery_notes.queries import find_delivery_notes

@@ -7,10 +7,10 @@ import strawberry
 
 from api.execution.context import Info
 from api.execution.subscriptions import EventSource
-from api.schema.orders.events import OrderEvent
+from api.schema.orders.counts import OrderCounts
 from api.schema.orders.filters import OrderEventFilter, event_filter
 from api.schema.orders.queries import EventFilterArgument, Filter, show_counts
-from api.schema.orders.types import OrderCounts
+from api.schema.orders.types import OrderEvent
 from domain.actors import Scope
 
 COUNTS_SECONDS = 1.0  # at most one count in this time
