@@ -11,7 +11,10 @@ _SIGNS = (
     ("asyncio", ""),  # "Exception in callback …", "Task exception was never retrieved", "Unclosed …"
     ("uvicorn.error", "Exception in ASGI application"),
 )
-_NO_COMPLAINT = "Resetting connection with an active transaction"  # asyncpg, of a task cancelled in it: that is safe
+_NO_COMPLAINTS = (  # of asyncpg, which are safe
+    "Resetting connection with an active transaction",  # a task was cancelled in it
+    "ConnectionError('unexpected connection_lost() call')",  # the server ended while one was begun
+)
 
 
 class Complaints(logging.Handler):
@@ -58,6 +61,6 @@ def _is_in(line: bytes) -> bool:
 
 
 def _is_complaint(logger: str, message: str) -> bool:
-    if message.startswith(_NO_COMPLAINT):
+    if any(each in message for each in _NO_COMPLAINTS):
         return False
     return any(logger == name and message.startswith(beginning) for name, beginning in _SIGNS)
