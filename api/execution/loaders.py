@@ -8,6 +8,7 @@ from functools import cached_property, partial
 from typing import Any, Final, Generic, TypeVar
 from uuid import UUID
 
+from domain.errors import InvalidInput
 from domain.orders import asked, parts
 from domain.stream import event_log
 from domain.stream.event_log import Place
@@ -102,8 +103,15 @@ async def _timelines(pages: Sequence[TimelinePage]) -> list[list[OrderEvent]]:
     return [found[page.after, page.limit][page.order_id] for page in pages]
 
 
-async def _have_places(places: Sequence[Place]) -> list[bool]:
-    return [await event_log.has_place(place) for place in places]
+async def _find_places(cursors: Sequence[str]) -> list[Place | InvalidInput]:
+    return [await _find_place(cursor) for cursor in cursors]
+
+
+async def _find_place(cursor: str) -> Place | InvalidInput:
+    try:
+        return await event_log.find_place(cursor)
+    except InvalidInput as error:  # of this cursor alone: others are found with it
+        return error
 
 
 class _PartLoader(Loader[UUID, Any]):
@@ -214,6 +222,6 @@ class Loaders:
         return Loader(_timelines)
 
     @cached_property
-    def places(self) -> Loader[Place, bool]:
-        """Return the loader of whether the event log has these places: see `event_log.has_place`."""
-        return Loader(_have_places)
+    def places(self) -> Loader[str, Place | InvalidInput]:
+        """Return the loader of the places of cursors, or of the error that `event_log.find_place` raises."""
+        return Loader(_find_places)

@@ -219,12 +219,12 @@ async def find_place(after: str) -> Place:
     if after == NOW:
         return await last_place()
     place = parse_cursor(after)
-    if not await has_place(place):
+    if not await _has(place):
         raise CursorExpired
     return place
 
 
-async def has_place(place: Place) -> bool:
+async def _has(place: Place) -> bool:
     """Return whether the log has all that came after the place, in the same history."""
     if place.fingerprint is None:
         return await _keeps(place.position) and (not place.position or await OrderEvent.exists(id__gte=place.position))

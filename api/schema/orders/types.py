@@ -40,7 +40,7 @@ from domain.orders.queries import OrderPage
 from domain.paging import PageRequest
 from domain.payments.balances import open_authorizations, under_way, unknown_gateways
 from domain.stream import event_log
-from domain.stream.event_log import CursorExpired, Place
+from domain.stream.event_log import Place
 from models.engine.turns import take_turn
 from models.enums import AddressKind, FulfillmentState, TransactionKind
 
@@ -315,12 +315,9 @@ class OrderEventConnection:
     async def timeline(cls, order: models.Order, loaders: Loaders, first: int | None, after: str | None) -> Self:
         """Return a page of an order's events. Raise as `page` does."""
         size = PageRequest(first=first).size
-        if after is None or after == event_log.NOW:
-            place = event_log.BEGINNING if after is None else await event_log.last_place()
-        else:
-            place = event_log.parse_cursor(after)
-            if not await loaders.places.load(place):
-                raise CursorExpired
+        place = event_log.BEGINNING if after is None else await loaders.places.load(after)
+        if isinstance(place, InvalidInput):
+            raise place
         rows = await loaders.timelines.load(TimelinePage(order.id, place.position, size + 1))
         return cls._of(rows, size, place)
 
