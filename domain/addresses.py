@@ -44,7 +44,7 @@ def written(address: Address, *, locale: str, from_country: str) -> tuple[str, .
 
 
 def _rules(country_code: str | None) -> tuple[str, frozenset[str]]:
-    """Return the country's layout, and which of our values it wants in capitals."""
+    """Return the country's layout, and the fields that it writes in capitals."""
     if country_code is None:
         return _USUAL, frozenset()
     try:

@@ -14,10 +14,10 @@ class ApiToken(Table):
 
     `scopes` is a list of scope names. `creator` is the token by which it was created, if that is known. `channel_ids`
     is a list of channel keys as text, or null for every channel. `service` is the fulfillment service whose token it
-    is, if it is one's. `registered_only` says that its caller may send registered documents alone. `last_used_at` is
-    right to the minute or two. `created_by` and `revoked_by` are the names of who did that. `implies_customers_read`
-    says that the token is older than the scope customers:read: with orders:read, it has that, too. Workers of the
-    version before, which do not know that scope, go on to know the token.
+    is, if it is one's. `registered_only` says that its caller may send registered documents alone. `last_used_at` may
+    be up to two minutes too early. `created_by` and `revoked_by` are the names of the callers who did that.
+    `implies_customers_read` is set for tokens older than the scope customers:read: with orders:read they have it, too.
+    So workers of an earlier version, which do not know the scope, still accept the token.
     """
 
     id: UUID = key()

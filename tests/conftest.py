@@ -170,8 +170,8 @@ def _runs(item: pytest.Item, wanted: str, *, slow: bool) -> bool:
         return bool(engine == wanted)
     if wanted == "both" or engine == "sqlite" or item.get_closest_marker("postgres"):
         return True
-    is_close_to_it = not item.path.is_relative_to(_ABOVE[0]) and not item.path.is_relative_to(_ABOVE[1])
-    return item.get_closest_marker("wire") is None and (slow or is_close_to_it)
+    is_above = any(item.path.is_relative_to(folder) for folder in _ABOVE)
+    return item.get_closest_marker("wire") is None and (slow or not is_above)
 
 
 @pytest.fixture(scope="session")

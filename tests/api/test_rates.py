@@ -148,7 +148,7 @@ CONFIRM = "mutation ($i: ConfirmOrderInput!) { confirmOrder(input: $i) { userErr
 
 @with_settings(rate_limit=1_500, rate_refill=REFILL)
 async def test_pdf_files_are_dear(server: Server) -> None:
-    """One takes more than any other change; a hundred of them take more than who may have one made has left."""
+    """One costs more than any other change. A caller who can pay for one cannot pay for a hundred."""
     nobody = (await server.place())["id"]
     step = cost_of(await post(server, CONFIRM, {"i": {"orderId": nobody}}))["asked"]
     note = cost_of(await post(server, NOTE, {"i": {"orderId": nobody, "fulfillmentId": nobody}}))
